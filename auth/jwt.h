@@ -1,0 +1,61 @@
+/*
+ * JSON Web Tokens: verification with a tenant's keys (HS256, HS384, HS512), and minting for
+ * development (HS256).
+ *
+ * Input is cleaned as the wire asks: %XX decoded ('+' kept), all whitespace removed. Then payload
+ * and header must be JSON objects, the signature must verify (constant time), `exp` must be a number
+ * in the future and `iat` a number where present; client tokens need keys `role` and `exp`. No clock
+ * leeway. `typ` is not needed. Everything but HS* is NO_KEY until asymmetric keys arrive.
+ * Ownership: see each function. Threads: any; keysets and claims are immutable.
+ * Source: RFC 7515, 7519; protocol reference sections 1.3, 3.3, 8.1.
+ */
+#ifndef WC_AUTH_JWT_H
+#define WC_AUTH_JWT_H
+
+#include "base/buf.h"
+
+#include <stdatomic.h>
+
+struct wc_keyset;
+
+/* Copies the secret into locked memory. NULL when out of memory. */
+struct wc_keyset *wc_keyset_new(struct wc_slice secret);
+void wc_keyset_free(struct wc_keyset *); /* wipes it */
+
+/* The verified claims of one token: immutable, reference counted, shared between threads. */
+struct wc_claims {
+    _Atomic uint32_t refs;
+    struct wc_slice role; /* NUL-terminated too; the JSON text when the claim is no string */
+    struct wc_slice json; /* the payload as sent, valid JSON; NUL-terminated too */
+    int64_t exp;          /* Unix seconds, rounded to an integer */
+};
+
+struct wc_claims *wc_claims_ref(struct wc_claims *);
+void wc_claims_unref(struct wc_claims *); /* NULL is fine */
+
+enum wc_jwt_result {
+    WC_JWT_OK,
+    WC_JWT_MALFORMED,      /* not three base64url parts, or no JSON objects in them */
+    WC_JWT_NO_KEY,         /* alg or kid without a usable key; detail: the kid, if any */
+    WC_JWT_BAD_SIGNATURE,
+    WC_JWT_EXPIRED,        /* expired_s tells how long ago */
+    WC_JWT_CLAIMS_MISSING, /* no role or no exp */
+    WC_JWT_CLAIMS_INVALID, /* exp or iat is not a number */
+    WC_JWT_NO_MEMORY,
+};
+
+struct wc_jwt_detail {
+    int64_t expired_s;
+    char kid[128]; /* cut, empty when the header has none */
+};
+
+/* `now` in Unix seconds. *out is a new reference on OK and untouched otherwise; detail may be
+ * NULL. */
+enum wc_jwt_result wc_jwt_verify(const struct wc_keyset *, struct wc_slice token, int64_t now,
+                                 struct wc_claims **out, struct wc_jwt_detail *detail);
+
+/* Appends a signed HS256 token with the given payload (JSON object text) to out. */
+WC_MUST_USE enum wc_status wc_jwt_mint(const struct wc_keyset *, struct wc_slice payload,
+                                       struct wc_buf *out);
+
+#endif

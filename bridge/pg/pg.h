@@ -1,0 +1,79 @@
+/*
+ * PostgreSQL connections on a libuv loop; the only home of libpq.
+ *
+ * A wc_pg connects without blocking (names are resolved by the loop), then either runs queries or
+ * streams. Queries are pipelined: any number may be queued, each is its own implicit transaction
+ * (one Sync each) unless the texts say BEGIN, and answers come back in order. A replication
+ * connection takes simple queries only, one at a time, until copy mode begins.
+ *
+ * Ownership: strings of the options are copied; results are borrowed during the callback.
+ * Threads: the loop's. Errors: a failed statement is reported to its callback, the connection goes
+ * on; a lost connection fails every waiting query and then calls on_lost, once.
+ * Source: PostgreSQL manual, "libpq: Asynchronous Command Processing", "Pipeline Mode".
+ */
+#ifndef WC_BRIDGE_PG_PG_H
+#define WC_BRIDGE_PG_PG_H
+
+#include "base/buf.h"
+
+struct uv_loop_s;
+struct wc_pg;
+
+struct wc_pg_options {
+    const char *host, *dbname, *user, *password;
+    uint16_t port;
+    const char *sslmode; /* libpq's; "prefer" when NULL */
+    const char *application_name;
+    const char *options; /* startup options, "-c TimeZone=UTC ..." */
+    bool replication;
+    uint32_t connect_timeout_ms;
+};
+
+struct wc_pg_result {
+    bool ok;
+    char sqlstate[6];    /* when not ok; empty when the connection was lost */
+    const char *message; /* primary message, when not ok */
+    const char *detail;  /* or "" */
+    int nrows, ncols;
+    const void *raw; /* pg.c's */
+};
+
+/* Text of a value, valid during the callback; NULL when SQL NULL. Columns count from 0. */
+const char *wc_pg_value(const struct wc_pg_result *, int row, int col);
+struct wc_slice wc_pg_slice(const struct wc_pg_result *, int row, int col); /* empty when NULL */
+
+typedef void (*wc_pg_result_fn)(void *arg, const struct wc_pg_result *);
+
+struct wc_pg_events {
+    void (*on_ready)(void *arg);
+    /* err->code: DENIED (password, role), NOTFOUND (database), INVALID, IO ... */
+    void (*on_lost)(void *arg, const struct wc_err *);
+    void (*on_copy)(void *arg); /* copy mode: data may be waiting, see wc_pg_copy_next */
+};
+
+/* Starts connecting. Returns owned; NULL when out of memory. No callback before return. */
+struct wc_pg *wc_pg_open(struct uv_loop_s *, const struct wc_pg_options *,
+                         const struct wc_pg_events *, void *arg);
+/* Ends the connection without calling on_lost; waiting queries get no answer. Freed one loop turn
+ * later. NULL is fine. */
+void wc_pg_close(struct wc_pg *);
+
+int wc_pg_server_version(const struct wc_pg *); /* 150020 for 15.20; after on_ready */
+
+/* Queue a statement with text parameters ($1 ...). Parameters are copied. done may be NULL.
+ * Errors: NOMEM, CLOSED (not ready or lost). */
+WC_MUST_USE enum wc_status wc_pg_query(struct wc_pg *, const char *sql, int nparams,
+                                       const char *const *params, wc_pg_result_fn done, void *arg);
+
+/* Simple query protocol, for replication commands; one at a time. */
+WC_MUST_USE enum wc_status wc_pg_simple(struct wc_pg *, const char *sql, wc_pg_result_fn done,
+                                        void *arg);
+
+/* Copy mode (after a START_REPLICATION given to wc_pg_simple reported ok). */
+void wc_pg_copy_reading(struct wc_pg *, bool on); /* off: the socket is not read: back-pressure */
+/* OK and the next message (valid until the next call); AGAIN: none complete; CLOSED: the server
+ * ended the stream, on_lost follows. */
+WC_MUST_USE enum wc_status wc_pg_copy_next(struct wc_pg *, struct wc_slice *out);
+WC_MUST_USE enum wc_status wc_pg_copy_send(struct wc_pg *, struct wc_slice bytes);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * What fanout asks of the layer above it. fanout declares these small interfaces, bridge implements
+ * them, app.c connects the two; fanout never includes bridge.
+ */
+#ifndef WC_FANOUT_SOURCE_H
+#define WC_FANOUT_SOURCE_H
+
+#include "auth/jwt.h"
+#include "fanout/msg.h"
+
+/* What a socket thread knows of a tenant: an immutable snapshot, reference counted, any thread. */
+struct wc_tenant_view {
+    _Atomic uint32_t refs;
+    uint64_t id; /* number in this process, never used again */
+    const char *external_id;
+    const struct wc_keyset *keys;
+    void (*free)(struct wc_tenant_view *); /* called at the last unref */
+    void *owner;                           /* the implementer's */
+};
+
+static inline struct wc_tenant_view *wc_tenant_view_ref(struct wc_tenant_view *t)
+{
+    (void)atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+static inline void wc_tenant_view_unref(struct wc_tenant_view *t)
+{
+    if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+        t->free(t);
+}
+
+struct wc_directory {
+    void *self;
+    /* The tenant a request's Host header (port removed) belongs to: a new reference, or NULL when
+     * there is none. Any socket thread; does not block. */
+    struct wc_tenant_view *(*find)(void *self, struct wc_slice host);
+};
+
+/* One channel's request for changes. One allocation; slices point into it. */
+struct wc_subscribe {
+    struct wc_handle handle;
+    enum wc_serializer serializer;
+    struct wc_tenant_view *tenant; /* a reference */
+    struct wc_claims *claims;      /* a reference */
+    struct wc_slice topic;         /* full, "realtime:room" */
+    uint32_t nbindings;
+    struct wc_binding_request {
+        uint32_t id;          /* as in the join reply */
+        struct wc_slice json; /* the client's binding object: event, schema, table, filter, select */
+    } binding[];
+};
+
+void wc_subscribe_free(struct wc_subscribe *);
+
+struct wc_change_source {
+    void *self;
+    /* Takes the request on OK. The answer comes back as a verdict message, then direct or audience
+     * messages. AGAIN: too many requests wait; LIMIT, NOMEM. Any socket thread; does not block. */
+    enum wc_status (*subscribe)(void *self, struct wc_subscribe *);
+    /* Ends what an accepted subscribe began; never refused. Messages already under way are skipped
+     * by generation. Any socket thread; does not block. */
+    void (*unsubscribe)(void *self, struct wc_tenant_view *, struct wc_handle);
+};
+
+/* HTTP. Handlers run on the socket thread that accepted the request and must not block. */
+struct wc_http_request {
+    struct wc_slice method, path, query; /* path decoded, query raw */
+    struct wc_slice authorization;       /* header value, empty when absent */
+    struct wc_slice host;                /* port removed */
+    struct wc_slice body;
+};
+
+struct wc_http_response {
+    unsigned status;          /* 200 at the start */
+    const char *content_type; /* "text/plain; charset=utf-8" at the start */
+    struct wc_buf body;
+};
+
+struct wc_http_route {
+    const char *method, *path;
+    void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
+    void *self;
+};
+
+#endif
