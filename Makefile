@@ -1,0 +1,42 @@
+# The short names of everything a developer does here. Each target installs the Debian packages it
+# needs (tools/install says which first) and does nothing about those that are there already.
+
+.PHONY: help run build test test-all bench format lint clean
+
+help:
+	@echo 'make run       build, start a throwaway Postgres and walcast, and watch changes arrive'
+	@echo 'make build     the release binary, build/release/walcast'
+	@echo 'make test      lint, unit, fuzz corpus, threads and integration tests, under sanitizers'
+	@echo 'make test-all  make test, then clang, 60 s of fuzzing per target, coverage'
+	@echo 'make bench     measure latency and throughput, print a table'
+	@echo 'make format    clang-format every C file'
+	@echo 'make lint      style checks only'
+	@echo 'make clean     remove build/ and run/'
+
+run:
+	@tools/demo
+
+build:
+	@tools/install build
+	@tools/build release
+
+test:
+	@tools/test
+
+test-all:
+	@tools/test --all
+
+bench:
+	@tools/install build run test
+	@tools/build release bench
+	@benchmarks/run
+
+format:
+	@tools/install test
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+lint:
+	@tools/test lint
+
+clean:
+	@tools/clean
