@@ -46,8 +46,9 @@ typedef void (*wc_pg_result_fn)(void *arg, const struct wc_pg_result *);
 
 struct wc_pg_events {
     void (*on_ready)(void *arg);
-    /* err->code: DENIED (password, role), NOTFOUND (database), INVALID, IO ... */
-    void (*on_lost)(void *arg, const struct wc_err *);
+    /* Once, last. sqlstate is empty when the server did not say one; message is one line. The wc_pg
+     * is still the owner's to close. */
+    void (*on_lost)(void *arg, const char *sqlstate, const char *message);
     void (*on_copy)(void *arg); /* copy mode: data may be waiting, see wc_pg_copy_next */
 };
 

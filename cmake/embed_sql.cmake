@@ -1,0 +1,18 @@
+# cmake -DOUT=file.c "-DIN=a.sql;b.sql" -P embed_sql.cmake: SQL files as C strings. Comment lines
+# are left out; what reaches the server is the statement alone.
+set(text "#include \"sql/sql.h\"\n")
+foreach(file IN LISTS IN)
+    get_filename_component(name ${file} NAME_WE)
+    string(REGEX REPLACE "^q_" "wc_sql_" symbol ${name})
+    file(STRINGS ${file} lines)
+    string(APPEND text "\nconst char ${symbol}[] =\n")
+    foreach(line IN LISTS lines)
+        if(NOT line MATCHES "^ *--")
+            string(REPLACE "\\" "\\\\" line "${line}")
+            string(REPLACE "\"" "\\\"" line "${line}")
+            string(APPEND text "    \"${line}\\n\"\n")
+        endif()
+    endforeach()
+    string(APPEND text "    ;\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

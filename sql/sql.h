@@ -1,0 +1,16 @@
+/*
+ * The statements walcast sends, embedded from the q_<name>.sql files of this folder at build time;
+ * each file says what its parameters and result columns are. No SQL text stands in C, except
+ * replication commands (which take no parameters) and a cast to a type named by the catalog.
+ */
+#ifndef WC_SQL_SQL_H
+#define WC_SQL_SQL_H
+
+extern const char wc_sql_preflight[];
+extern const char wc_sql_slot[];
+extern const char wc_sql_binding[];
+extern const char wc_sql_access[];
+extern const char wc_sql_fence[];
+extern const char wc_sql_check[];
+
+#endif
