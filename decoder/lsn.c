@@ -1,0 +1,57 @@
+#include "decoder/lsn.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *wc_lsn_format(wc_lsn lsn, char out[WC_LSN_TEXT])
+{
+    (void)snprintf(out, WC_LSN_TEXT, "%" PRIX32 "/%" PRIX32,
+                   (uint32_t)(lsn >> 32), /* cannot be cut */
+                   (uint32_t)lsn);
+    return out;
+}
+
+static bool hex_digit(uint8_t c, uint32_t *value)
+{
+    if (c >= '0' && c <= '9')
+        *value = (uint32_t)c - '0';
+    else if (c >= 'A' && c <= 'F')
+        *value = (uint32_t)c - 'A' + 10;
+    else if (c >= 'a' && c <= 'f')
+        *value = (uint32_t)c - 'a' + 10;
+    else
+        return false;
+    return true;
+}
+
+/* One to eight hexadecimal digits and nothing else. */
+static bool parse_half(struct wc_slice digits, uint32_t *out)
+{
+    if (digits.len < 1 || digits.len > 8)
+        return false;
+    uint32_t half = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        uint32_t digit;
+        if (!hex_digit(digits.p[i], &digit))
+            return false;
+        half = half << 4 | digit;
+    }
+    *out = half;
+    return true;
+}
+
+enum wc_status wc_lsn_parse(struct wc_slice text, wc_lsn *out)
+{
+    const uint8_t *slash = text.len ? memchr(text.p, '/', text.len) : NULL;
+    if (!slash)
+        return WC_INVALID;
+    size_t high_len = (size_t)(slash - text.p);
+    uint32_t high;
+    uint32_t low;
+    if (!parse_half(wc_slice(text.p, high_len), &high))
+        return WC_INVALID;
+    if (!parse_half(wc_slice(slash + 1, text.len - high_len - 1), &low))
+        return WC_INVALID;
+    *out = (uint64_t)high << 32 | low;
+    return WC_OK;
+}
