@@ -62,9 +62,11 @@ static struct wc_arena_block *grow(struct wc_arena *a, size_t n)
 
 void *wc_arena_alloc(struct wc_arena *a, size_t n)
 {
-    if (n > a->cap || a->used > a->cap - n)
+    if (n > SIZE_MAX - sizeof(struct wc_arena_block) - ALIGN)
         return NULL;
     size_t rounded = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (rounded > a->cap || a->used > a->cap - rounded)
+        return NULL;
     struct wc_arena_block *b = a->cur;
     if (!b || b->size - b->used < rounded)
         b = grow(a, rounded);
@@ -72,7 +74,7 @@ void *wc_arena_alloc(struct wc_arena *a, size_t n)
         return NULL;
     void *p = b->bytes + b->used;
     b->used += rounded;
-    a->used += n;
+    a->used += rounded;
     return p;
 }
 
@@ -88,7 +90,7 @@ void *wc_arena_calloc(struct wc_arena *a, size_t count, size_t size)
 
 char *wc_arena_strdup(struct wc_arena *a, struct wc_slice s)
 {
-    char *copy = wc_arena_alloc(a, s.len + 1);
+    char *copy = s.len < SIZE_MAX ? wc_arena_alloc(a, s.len + 1) : NULL;
     if (!copy)
         return NULL;
     if (s.len)

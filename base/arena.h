@@ -13,7 +13,7 @@ struct wc_arena_block;
 
 struct wc_arena {
     struct wc_arena_block *first, *cur;
-    size_t used;  /* bytes handed out since the last reset, over all blocks */
+    size_t used;  /* bytes handed out since the last reset, each rounded up to the alignment */
     size_t cap;   /* ceiling for `used` */
 };
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { FIRST_ALLOC = 256 };
+
 char *wc_slice_dup(struct wc_slice s)
 {
     char *copy = malloc(s.len + 1);
@@ -41,13 +43,15 @@ static uint8_t *fail(struct wc_buf *b, enum wc_status why)
 
 uint8_t *wc_buf_reserve(struct wc_buf *b, size_t n)
 {
-    if (b->alloc - b->len >= n && b->status == WC_OK)
-        return b->p + b->len;
     if (b->status != WC_OK)
         return NULL;
-    if (n > b->cap - b->len)
+    if (b->p && b->alloc - b->len >= n)
+        return b->p + b->len;
+    if (b->cap == 0 || n > b->cap - b->len)
         return fail(b, WC_LIMIT);
-    size_t want = b->alloc ? b->alloc : 256;
+    size_t want = b->alloc ? b->alloc : FIRST_ALLOC;
+    if (want > b->cap)
+        want = b->cap;
     while (want < b->len + n)
         want = want > b->cap / 2 ? b->cap : want * 2;
     uint8_t *p = realloc(b->p, want);

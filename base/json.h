@@ -1,7 +1,7 @@
 /*
- * Reading JSON (RFC 8259): tokenised by jsmn (this is its only home), then checked for everything
- * jsmn lets through: grammar of numbers and literals, commas and colons, escapes, UTF-8 (overlong
- * forms, surrogates, lone \uD8xx), trailing bytes, depth and token ceilings.
+ * Reading JSON (RFC 8259): checked for everything jsmn lets through (grammar of numbers and
+ * literals, commas and colons, escapes, UTF-8 with its overlong forms and surrogates, lone \uD8xx,
+ * trailing bytes, depth and node ceilings), then tokenised by jsmn (this is its only home).
  *
  * A document is a flat array of nodes in document order; a node is named by its index, the root is
  * 0, and WC_JSON_NONE stands for "no such node" in every function (whose result is then again NONE,
@@ -36,13 +36,13 @@ struct wc_json {
 };
 
 struct wc_json_limits {
-    uint32_t depth; /* nesting of arrays and objects */
+    uint32_t depth; /* nesting of arrays and objects; at most 512 */
     uint32_t nodes; /* values plus object keys */
 };
 
-WC_MUST_USE enum wc_status wc_json_parse(struct wc_json *out, struct wc_slice text,
-                                         struct wc_arena *, struct wc_json_limits,
-                                         struct wc_err *err);
+WC_MUST_USE
+enum wc_status wc_json_parse(struct wc_json *out, struct wc_slice text, struct wc_arena *,
+                             struct wc_json_limits, struct wc_err *err);
 
 enum wc_json_type wc_json_type(const struct wc_json *, uint32_t node);
 struct wc_slice wc_json_raw(const struct wc_json *, uint32_t node); /* the text of the value */
@@ -55,15 +55,17 @@ uint32_t wc_json_count(const struct wc_json *, uint32_t node); /* elements, or m
 uint32_t wc_json_first(const struct wc_json *, uint32_t node);
 uint32_t wc_json_next(const struct wc_json *, uint32_t node); /* following sibling */
 
-/* The unescaped string, in the arena (or borrowed from the text when it has no escapes). False when
- * the node is no string or memory is out. */
-WC_MUST_USE bool wc_json_string(const struct wc_json *, uint32_t node, struct wc_arena *,
-                                struct wc_slice *out);
+/* The unescaped string, in the arena (or borrowed from the text when it has no escapes); \u0000
+ * gives a NUL byte. False when the node is no string or memory is out. */
+WC_MUST_USE
+bool wc_json_string(const struct wc_json *, uint32_t node, struct wc_arena *, struct wc_slice *out);
 
 /* False when the node is no number, or not an integer that fits (1.0 and 1e3 are integers). */
-WC_MUST_USE bool wc_json_int(const struct wc_json *, uint32_t node, int64_t *out);
-/* False when the node is no number. */
-WC_MUST_USE bool wc_json_double(const struct wc_json *, uint32_t node, double *out);
+WC_MUST_USE
+bool wc_json_int(const struct wc_json *, uint32_t node, int64_t *out);
+/* False when the node is no number, is beyond a double, or has more than 512 characters. */
+WC_MUST_USE
+bool wc_json_double(const struct wc_json *, uint32_t node, double *out);
 
 /* True for valid UTF-8 as RFC 3629 has it. */
 bool wc_utf8_ok(struct wc_slice);

@@ -52,6 +52,13 @@ static size_t sanitise(char *out, size_t cap, const char *in, size_t len)
     return n;
 }
 
+/* The length after a snprintf that wanted to write n bytes at len, some of which may be cut. */
+static size_t advance(size_t len, int n)
+{
+    size_t wanted = n > 0 ? (size_t)n : 0;
+    return wanted > LINE_MAX_BYTES - 1 - len ? LINE_MAX_BYTES - 1 : len + wanted;
+}
+
 void wc_log_write(enum wc_log_level level, const char *component, const char *event,
                   const char *fmt, ...)
 {
@@ -63,14 +70,12 @@ void wc_log_write(enum wc_log_level level, const char *component, const char *ev
     size_t len = strftime(raw, sizeof raw, "%Y-%m-%dT%H:%M:%S", &tm);
     int n = snprintf(raw + len, sizeof raw - len, ".%03dZ %s %s %s ", (int)(now / 1000 % 1000),
                      level_name(level), component, event);
-    len += n > 0 ? (size_t)n : 0;
+    len = advance(len, n);
     va_list ap;
     va_start(ap, fmt);
     n = vsnprintf(raw + len, sizeof raw - len, fmt, ap);
     va_end(ap);
-    len += n > 0 ? (size_t)n : 0;
-    if (len > sizeof raw - 1)
-        len = sizeof raw - 1;
+    len = advance(len, n);
 
     char line[LINE_MAX_BYTES * 2];
     size_t out = sanitise(line, sizeof line, raw, len);

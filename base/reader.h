@@ -19,6 +19,8 @@ struct wc_rd {
 
 static inline struct wc_rd wc_rd(struct wc_slice s)
 {
+    if (!s.p)
+        s = wc_slice_str(""); /* arithmetic on NULL is undefined, even + 0 */
     return (struct wc_rd){.at = s.p, .end = s.p + s.len, .bad = false};
 }
 
