@@ -3,11 +3,13 @@
  * development (HS256).
  *
  * Input is cleaned as the wire asks: %XX decoded ('+' kept), all whitespace removed. Then payload
- * and header must be JSON objects, the signature must verify (constant time), `exp` must be a number
- * in the future and `iat` a number where present; client tokens need keys `role` and `exp`. No clock
- * leeway. `typ` is not needed. Everything but HS* is NO_KEY until asymmetric keys arrive.
- * Ownership: see each function. Threads: any; keysets and claims are immutable.
- * Source: RFC 7515, 7519; protocol reference sections 1.3, 3.3, 8.1.
+ * and header must be JSON objects, the signature must verify (constant time), `exp` must be a
+ * number in the future and `iat` a number where present; client tokens need keys `role` and `exp`.
+ * No clock leeway. `typ` is not needed. Everything but HS* is NO_KEY until asymmetric keys arrive.
+ * When a claim is repeated the last one counts, as in Postgres' jsonb. Ownership: see each
+ * function. Threads: any; keysets and claims are immutable. Limits: tokens and secrets of 64 KiB;
+ * JSON nested 64 deep, 4096 values. Source: RFC 7515, 7519; protocol reference
+ * sections 1.3, 3.3, 8.1.
  */
 #ifndef WC_AUTH_JWT_H
 #define WC_AUTH_JWT_H
@@ -18,9 +20,13 @@
 
 struct wc_keyset;
 
-/* Copies the secret into locked memory. NULL when out of memory. */
+/* Copies the secret into locked memory. An empty one verifies nothing (NO_KEY). NULL when out of
+ * memory or over the limit. */
 struct wc_keyset *wc_keyset_new(struct wc_slice secret);
 void wc_keyset_free(struct wc_keyset *); /* wipes it */
+
+/* 9999-12-31T23:59:59Z. A date beyond it is cut to it, so that microseconds fit an int64. */
+#define WC_JWT_EXP_MAX INT64_C(253402300799)
 
 /* The verified claims of one token: immutable, reference counted, shared between threads. */
 struct wc_claims {
@@ -35,18 +41,19 @@ void wc_claims_unref(struct wc_claims *); /* NULL is fine */
 
 enum wc_jwt_result {
     WC_JWT_OK,
-    WC_JWT_MALFORMED,      /* not three base64url parts, or no JSON objects in them */
-    WC_JWT_NO_KEY,         /* alg or kid without a usable key; detail: the kid, if any */
+    WC_JWT_MALFORMED, /* not three base64url parts, no JSON objects in them, or `crit` */
+    WC_JWT_NO_KEY,    /* alg or kid without a usable key; detail: the kid, if any */
     WC_JWT_BAD_SIGNATURE,
     WC_JWT_EXPIRED,        /* expired_s tells how long ago */
     WC_JWT_CLAIMS_MISSING, /* no role or no exp */
-    WC_JWT_CLAIMS_INVALID, /* exp or iat is not a number */
+    WC_JWT_CLAIMS_INVALID, /* exp or iat is not a number, or role holds a NUL */
     WC_JWT_NO_MEMORY,
 };
 
 struct wc_jwt_detail {
     int64_t expired_s;
-    char kid[128]; /* cut, empty when the header has none */
+    char kid[128]; /* of NO_KEY: cut, empty when the header has none. The protocol names it in its
+                    * answer only for a tenant that has a JWKS */
 };
 
 /* `now` in Unix seconds. *out is a new reference on OK and untouched otherwise; detail may be
@@ -54,8 +61,9 @@ struct wc_jwt_detail {
 enum wc_jwt_result wc_jwt_verify(const struct wc_keyset *, struct wc_slice token, int64_t now,
                                  struct wc_claims **out, struct wc_jwt_detail *detail);
 
-/* Appends a signed HS256 token with the given payload (JSON object text) to out. */
-WC_MUST_USE enum wc_status wc_jwt_mint(const struct wc_keyset *, struct wc_slice payload,
-                                       struct wc_buf *out);
+/* Appends a signed HS256 token with the given payload (JSON object text) to out. INVALID: an empty
+ * secret, or a payload that is no JSON object. */
+WC_MUST_USE
+enum wc_status wc_jwt_mint(const struct wc_keyset *, struct wc_slice payload, struct wc_buf *out);
 
 #endif
