@@ -1,0 +1,71 @@
+#include "bridge/repl/reason_priv.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { OPERATOR_WAIT_MS = 5000 };
+
+static const struct {
+    const char *sqlstate; /* a prefix: a class stands for all its codes */
+    const char *words;    /* must occur in the message; NULL: any */
+    struct wc_repl_reason reason;
+} table[] = {
+    {"28P01", NULL, {"password_refused", "check DB_USER and DB_PASSWORD", OPERATOR_WAIT_MS}},
+    {"28000",
+     NULL,
+     {"login_refused", "check DB_USER, and that pg_hba.conf lets it connect to this database",
+      OPERATOR_WAIT_MS}},
+    {"3D000", NULL, {"database_missing", "check DB_NAME", OPERATOR_WAIT_MS}},
+    {"42501",
+     NULL,
+     {"replication_not_permitted", "alter role <DB_USER> with replication", OPERATOR_WAIT_MS}},
+    {"53300",
+     NULL,
+     {"no_free_sender", "raise max_wal_senders or max_connections, or stop another consumer",
+      OPERATOR_WAIT_MS}},
+    {"53400",
+     NULL,
+     {"no_free_slot", "raise max_replication_slots, or drop a slot that is no longer used",
+      OPERATOR_WAIT_MS}},
+    {"55006",
+     NULL,
+     {"slot_active",
+      "another process reads this slot: stop it, or give this server a SLOT_NAME of its own", 0}},
+    {"55000",
+     "can no longer",
+     {"slot_invalidated",
+      "its WAL is gone: drop the slot (select pg_drop_replication_slot) and let it be made anew; "
+      "raise max_slot_wal_keep_size",
+      OPERATOR_WAIT_MS}},
+    {"42704",
+     "publication",
+     {"publication_missing",
+      "create publication <name>; a new one is seen only by changes made after it",
+      OPERATOR_WAIT_MS}},
+    {"0A000",
+     "column lists",
+     {"publication_conflict", "give a table the same column list in every publication named",
+      OPERATOR_WAIT_MS}},
+    {"WALLV",
+     NULL,
+     {"wal_level_not_logical", "set wal_level = logical and restart the server", OPERATOR_WAIT_MS}},
+    {"SLOT", NULL, {"slot_foreign", "choose another SLOT_NAME", OPERATOR_WAIT_MS}},
+    {"57P", NULL, {"server_stopping", "none needed: reconnects when the server is back", 0}},
+    {"", "resolve host", {"host_unknown", "check DB_HOST", OPERATOR_WAIT_MS}},
+    {"", "does not support SSL", {"tls_unavailable", "check DB_SSLMODE", OPERATOR_WAIT_MS}},
+    {"",
+     NULL,
+     {"connection_failed", "check DB_HOST and DB_PORT, and that the server is running", 0}},
+};
+
+struct wc_repl_reason wc_repl_reason(const char *sqlstate, const char *message)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        size_t n = strlen(table[i].sqlstate);
+        bool code = n ? strncmp(sqlstate, table[i].sqlstate, n) == 0 : sqlstate[0] == '\0';
+        if (code && (!table[i].words || strstr(message, table[i].words)))
+            return table[i].reason;
+    }
+    return (struct wc_repl_reason){"stream_failed", "see the server's log", 0};
+}

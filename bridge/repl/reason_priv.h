@@ -1,0 +1,20 @@
+/*
+ * From what the server said to what the operator should do: SQLSTATE to event name, hint and how
+ * patient the next attempt is. Pure.
+ */
+#ifndef WC_BRIDGE_REPL_REASON_PRIV_H
+#define WC_BRIDGE_REPL_REASON_PRIV_H
+
+#include <stdint.h>
+
+struct wc_repl_reason {
+    const char *event;
+    const char *hint;
+    uint32_t least_wait_ms; /* 0: comes back by itself soon; else only an operator can mend it */
+};
+
+/* Beside SQLSTATEs: WALLV (wal_level is not logical) and SLOT (the slot cannot be ours). sqlstate
+ * may be empty (the server did not answer, or closed without a word). */
+struct wc_repl_reason wc_repl_reason(const char *sqlstate, const char *message);
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * One logical replication stream: connects, prepares the slot, streams pgoutput, keeps the server
+ * content with status updates, and comes back after every failure with a capped, jittered back-off.
+ *
+ *            ┌──────────────────────── back-off ───────────────────────┐
+ *   DOWN ─→ CONNECTING ─→ PREPARING ─→ WAITING ─→ STARTING ─→ STREAMING ┘
+ *                                      (permanent slot, until wc_repl_go)
+ *
+ * PREPARING runs IDENTIFY_SYSTEM, the checks of sql/q_preflight.sql and q_slot.sql, and creates the
+ * slot when needed. WAITING: a permanent slot that existed before this process is not read until
+ * the owner says so, because what it holds belongs to clients that still have to come back.
+ *
+ * Order key: every change has (commit LSN, ordinal); the ordinal counts each I, U, D, T and M
+ * message of its transaction before any filter of ours. Epoch: (system id, timeline, slot,
+ * consistent point). A key not above the last one handed over is suppressed, within one epoch only.
+ *
+ * Back-pressure: the owner answers AGAIN to an event to hold it; the message is kept, the socket is
+ * not read, status updates go on, and wc_repl_resume offers the same event again.
+ *
+ * Ownership: events are borrowed during the callback. Threads: the loop's.
+ * Source: PostgreSQL manual, "Streaming Replication Protocol"; database reference section 6.
+ */
+#ifndef WC_BRIDGE_REPL_REPL_H
+#define WC_BRIDGE_REPL_REPL_H
+
+#include "bridge/pg/pg.h"
+#include "decoder/pgoutput.h"
+
+enum wc_repl_state {
+#define WC_REPL_STATE(symbol, text, may_follow) WC_REPL_##symbol,
+#include "bridge/repl/state.def"
+#undef WC_REPL_STATE
+};
+
+struct wc_change_key {
+    wc_lsn commit_lsn;
+    uint64_t ordinal; /* from 1 */
+};
+
+struct wc_repl_handler {
+    /* May this relation interest anybody? No: its changes are skipped undecoded. */
+    bool (*wants)(void *self, const struct wc_rel *);
+    /* BEGIN, COMMIT, RELATION and CHANGE events. AGAIN holds the stream at this event. */
+    enum wc_status (*on_event)(void *self, const struct wc_event *, const struct wc_change_key *);
+    /* Everything that committed before `position` has been offered; no transaction is open. */
+    void (*on_progress)(void *self, wc_lsn position);
+    void (*on_batch_end)(void *self); /* nothing more is waiting right now */
+    /* STREAMING with new_epoch: the slot begins here, what came before is not known. */
+    void (*on_state)(void *self, enum wc_repl_state, bool new_epoch);
+};
+
+struct wc_repl_options {
+    struct wc_pg_options pg;  /* replication, application_name and options are set by us */
+    const char *tenant;       /* for the log; borrowed for the life of the stream */
+    const char *slot_name;    /* empty: a temporary slot with a name of ours */
+    const char *publications; /* comma separated */
+    uint32_t status_interval_ms;
+    size_t max_rels;
+};
+
+struct wc_repl;
+
+/* Begins connecting on the loop. Returns owned; NULL when out of memory. */
+struct wc_repl *wc_repl_new(struct uv_loop_s *, const struct wc_repl_options *,
+                            const struct wc_repl_handler *, void *self);
+void wc_repl_free(struct wc_repl *); /* freed one loop turn later; NULL is fine */
+
+void wc_repl_go(struct wc_repl *);     /* leaves WAITING, or never enters it */
+void wc_repl_resume(struct wc_repl *); /* after AGAIN */
+
+/* Everything before this was handed over; goes out with the next status update. Never beyond what
+ * on_progress reported (such a position is ignored: the server would believe it). */
+void wc_repl_confirm(struct wc_repl *, wc_lsn);
+
+enum wc_repl_state wc_repl_state(const struct wc_repl *);
+const char *wc_repl_state_text(enum wc_repl_state);
+
+struct wc_repl_status {
+    enum wc_repl_state state;
+    bool temporary;
+    char slot[64];
+    wc_lsn received, confirmed, server; /* server: end of WAL as it last told us */
+    char error[200];                    /* why the stream is down; empty when it is not */
+};
+void wc_repl_status(const struct wc_repl *, struct wc_repl_status *out);
+
+#endif
