@@ -320,7 +320,7 @@ static void connect_to(struct wc_wsclient *c, const struct wc_wsurl *u, char *co
         .context = c->lws,
         .address = part[0],
         .port = u->port,
-        .ssl_connection = u->tls ? LCCSCF_USE_SSL : 0,
+        .ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT | (u->tls ? LCCSCF_USE_SSL : 0),
         .host = part[1],
         .path = part[2],
         .alpn = "http/1.1", /* this library cannot upgrade over h2 */
