@@ -5,9 +5,8 @@
 
 const char *wc_lsn_format(wc_lsn lsn, char out[WC_LSN_TEXT])
 {
-    (void)snprintf(out, WC_LSN_TEXT, "%" PRIX32 "/%" PRIX32,
-                   (uint32_t)(lsn >> 32), /* cannot be cut */
-                   (uint32_t)lsn);
+    /* cannot be cut: the buffer holds the longest */
+    (void)snprintf(out, WC_LSN_TEXT, "%" PRIX32 "/%" PRIX32, (uint32_t)(lsn >> 32), (uint32_t)lsn);
     return out;
 }
 
