@@ -4,8 +4,9 @@
  * Producers are the bridge threads (indices 0 .. nbridges-1) followed by the socket threads;
  * consumers are the socket threads. Between each pair stands one SPSC ring (ring.h). A producer
  * stores its heads and then looks whether the consumer sleeps; a consumer says it sleeps and then
- * looks at every head. These four are seq_cst, so one of the two always sees the other (design
- * section 6, "Wake-up").
+ * looks at every head. These four accesses (pair W1) are seq_cst, so they have one total order, and
+ * whichever thread's load comes last sees the other's store: no message waits for a sleeper.
+ * Limits: 64 producers, since sets of them are bit masks.
  * Threads: push, flush: the producer. pop, sleep, wake: the consumer. The rest: any.
  */
 #ifndef WC_FANOUT_MESH_H
@@ -19,7 +20,8 @@ struct wc_mesh;
  * wake the producer's loop (uv_async_send, lws_cancel_service). */
 typedef void (*wc_mesh_space_fn)(void *arg);
 
-/* ring_entries is a power of two >= 2, per pair. NULL when out of memory or descriptors. */
+/* ring_entries is a power of two >= 2, per pair; nbridges + nsockets <= 64. NULL when out of memory
+ * or descriptors. */
 struct wc_mesh *wc_mesh_new(unsigned nbridges, unsigned nsockets, uint32_t ring_entries);
 void wc_mesh_free(struct wc_mesh *); /* drops every message still inside */
 
@@ -30,8 +32,9 @@ unsigned wc_mesh_producer_of_socket(const struct wc_mesh *, unsigned socket_thre
 void wc_mesh_on_space(struct wc_mesh *, unsigned producer, wc_mesh_space_fn, void *arg);
 
 /* Takes the reference on OK; AGAIN when the ring is full (and the space callback is armed). */
-WC_MUST_USE enum wc_status wc_mesh_push(struct wc_mesh *, unsigned producer, unsigned consumer,
-                                        struct wc_msg *);
+WC_MUST_USE
+enum wc_status wc_mesh_push(struct wc_mesh *, unsigned producer, unsigned consumer,
+                            struct wc_msg *);
 void wc_mesh_flush(struct wc_mesh *, unsigned producer);
 
 /* Next message in a fair order over all producers but those excluded by `skip` (bit per
@@ -39,9 +42,12 @@ void wc_mesh_flush(struct wc_mesh *, unsigned producer);
 struct wc_msg *wc_mesh_pop(struct wc_mesh *, unsigned consumer, uint64_t skip);
 /* After a batch of pops: gives the slots back to the producers, waking those that wait for room. */
 void wc_mesh_popped(struct wc_mesh *, unsigned consumer);
-/* Before blocking: true when nothing is there and the consumer may sleep. */
-bool wc_mesh_sleep(struct wc_mesh *, unsigned consumer);
+/* Before blocking: true when nothing is there and the consumer may sleep. Producers in `skip` are
+ * not looked at: their rings may be full of messages, and it is the caller who must wake itself to
+ * take them up again. */
+bool wc_mesh_sleep(struct wc_mesh *, unsigned consumer, uint64_t skip);
 void wc_mesh_awake(struct wc_mesh *, unsigned consumer); /* after blocking */
+/* Becomes readable to wake the consumer, who reads it to reset it. */
 int wc_mesh_eventfd(const struct wc_mesh *, unsigned consumer);
 
 /* Messages the consumer has given back so far, of one producer. Any thread. */

@@ -6,7 +6,7 @@
  * publisher's overflow list for that thread, and the producer finds itself backlogged. What it does
  * then is its own rule: a bridge stops reading from Postgres, a socket thread stops reading from
  * the sending connection. Nobody spins and nothing is dropped.
- * Threads: one owner, the producer (on_drained is called on its own thread from wc_publisher_flush).
+ * Threads: one owner, the producer.
  */
 #ifndef WC_FANOUT_PUBLISH_H
 #define WC_FANOUT_PUBLISH_H
@@ -22,10 +22,11 @@ struct wc_publisher;
 struct wc_publisher *wc_publisher_new(struct wc_mesh *, unsigned producer);
 void wc_publisher_free(struct wc_publisher *); /* drops what still waits */
 
-/* Takes the caller's reference. `threads` has bit i set for socket thread i. Visible to the others
- * after the next flush. Errors: NOMEM (an overflow entry could not be made; nobody got it). */
-WC_MUST_USE enum wc_status wc_publish(struct wc_publisher *, enum wc_origin, struct wc_msg *,
-                                      uint64_t threads);
+/* Takes the caller's reference, on failure too. `threads` has bit i set for socket thread i.
+ * Visible to the others after the next flush. Errors: NOMEM (an overflow entry could not be made;
+ * nobody got it). */
+WC_MUST_USE
+enum wc_status wc_publish(struct wc_publisher *, enum wc_origin, struct wc_msg *, uint64_t threads);
 
 /* End of a batch or of a loop turn: moves what waits into the rings, publishes, wakes sleepers. */
 void wc_publisher_flush(struct wc_publisher *);

@@ -1,0 +1,218 @@
+#include "fanout/mesh.h"
+
+#include "base/assert.h"
+#include "fanout/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* A consumer takes so many messages of one ring before it looks at the next. */
+enum { FAIR_BURST = 32 };
+
+struct producer {
+    wc_mesh_space_fn on_space; /* const after wc_mesh_on_space */
+    void *arg;
+    _Alignas(64) uint64_t unpublished; /* consumers with pushes not yet published; producer's */
+};
+
+struct consumer {
+    _Alignas(64) _Atomic uint32_t asleep;
+    int eventfd;
+    unsigned next;   /* the consumer's: the producer to look at first */
+    unsigned burst;  /* messages taken of it in a row */
+    uint64_t popped; /* producers whose slots are not yet given back */
+};
+
+struct wc_mesh {
+    unsigned nbridges, nsockets, nproducers;
+    struct producer *producer;
+    struct consumer *consumer;
+    struct wc_ring *ring; /* [producer * nsockets + consumer] */
+};
+
+static struct wc_ring *ring_of(const struct wc_mesh *m, unsigned producer, unsigned consumer)
+{
+    WC_DASSERT(producer < m->nproducers && consumer < m->nsockets);
+    return &m->ring[(size_t)producer * m->nsockets + consumer];
+}
+
+static void *alloc_lines(size_t count, size_t size)
+{
+    void *p = aligned_alloc(64, count * size); /* size is a multiple of 64 by its _Alignas */
+    if (p)
+        memset(p, 0, count * size);
+    return p;
+}
+
+static enum wc_status open_parts(struct wc_mesh *m, uint32_t ring_entries)
+{
+    size_t nrings = (size_t)m->nproducers * m->nsockets;
+    m->producer = alloc_lines(m->nproducers, sizeof *m->producer);
+    m->consumer = alloc_lines(m->nsockets, sizeof *m->consumer);
+    m->ring = alloc_lines(nrings, sizeof *m->ring);
+    if (!m->producer || !m->consumer || !m->ring)
+        return WC_NOMEM;
+    for (unsigned c = 0; c < m->nsockets; c++)
+        m->consumer[c].eventfd = -1;
+    for (size_t i = 0; i < nrings; i++)
+        if (wc_ring_init(&m->ring[i], ring_entries, 0) != WC_OK)
+            return WC_NOMEM;
+    for (unsigned c = 0; c < m->nsockets; c++) {
+        m->consumer[c].eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (m->consumer[c].eventfd < 0)
+            return WC_IO;
+    }
+    return WC_OK;
+}
+
+struct wc_mesh *wc_mesh_new(unsigned nbridges, unsigned nsockets, uint32_t ring_entries)
+{
+    WC_ASSERT(nsockets > 0 && nbridges + nsockets <= 64);
+    struct wc_mesh *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->nbridges = nbridges;
+    m->nsockets = nsockets;
+    m->nproducers = nbridges + nsockets;
+    if (open_parts(m, ring_entries) != WC_OK) {
+        wc_mesh_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void wc_mesh_free(struct wc_mesh *m)
+{
+    if (!m)
+        return;
+    for (unsigned c = 0; m->consumer && m->ring && c < m->nsockets; c++)
+        if (m->consumer[c].eventfd >= 0)
+            (void)close(m->consumer[c].eventfd); /* nothing was written that could be lost */
+    for (size_t i = 0; m->ring && i < (size_t)m->nproducers * m->nsockets; i++)
+        wc_ring_release(&m->ring[i]);
+    free(m->ring);
+    free(m->consumer);
+    free(m->producer);
+    free(m);
+}
+
+unsigned wc_mesh_sockets(const struct wc_mesh *m)
+{
+    return m->nsockets;
+}
+
+unsigned wc_mesh_producer_of_socket(const struct wc_mesh *m, unsigned socket_thread)
+{
+    return m->nbridges + socket_thread;
+}
+
+void wc_mesh_on_space(struct wc_mesh *m, unsigned producer, wc_mesh_space_fn fn, void *arg)
+{
+    m->producer[producer].on_space = fn;
+    m->producer[producer].arg = arg;
+}
+
+enum wc_status wc_mesh_push(struct wc_mesh *m, unsigned producer, unsigned consumer,
+                            struct wc_msg *msg)
+{
+    struct wc_ring *r = ring_of(m, producer, consumer);
+    while (wc_ring_push(r, msg) != WC_OK)
+        if (wc_ring_wants_space(r))
+            return WC_AGAIN;
+    m->producer[producer].unpublished |= UINT64_C(1) << consumer;
+    return WC_OK;
+}
+
+static void wake(struct consumer *c)
+{
+    /* Only one producer writes: the exchange claims the wake-up. Relaxed, because it decides who
+     * writes and publishes nothing; the heads were published before the load of W1. */
+    if (!atomic_exchange_explicit(&c->asleep, 0, memory_order_relaxed))
+        return;
+    ssize_t n;
+    do
+        n = write(c->eventfd, &(uint64_t){1}, sizeof(uint64_t));
+    while (n < 0 && errno == EINTR);
+    WC_ASSERT(n == (ssize_t)sizeof(uint64_t)); /* the counter cannot be near its maximum */
+}
+
+void wc_mesh_flush(struct wc_mesh *m, unsigned producer)
+{
+    uint64_t todo = m->producer[producer].unpublished;
+    m->producer[producer].unpublished = 0;
+    for (; todo; todo &= todo - 1) {
+        unsigned c = (unsigned)__builtin_ctzll(todo);
+        wc_ring_publish(ring_of(m, producer, c)); /* W1 store */
+        /* W1 load: if the consumer's store of `asleep` comes before it in the total order we see it
+         * and wake; if it comes after, so do the consumer's loads of the heads. */
+        if (atomic_load_explicit(&m->consumer[c].asleep, memory_order_seq_cst))
+            wake(&m->consumer[c]);
+    }
+}
+
+static void next_producer(const struct wc_mesh *m, struct consumer *c)
+{
+    c->next = c->next + 1 == m->nproducers ? 0 : c->next + 1;
+    c->burst = 0;
+}
+
+struct wc_msg *wc_mesh_pop(struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    struct consumer *c = &m->consumer[consumer];
+    if (c->burst == FAIR_BURST)
+        next_producer(m, c);
+    for (unsigned tried = 0; tried < m->nproducers; tried++, next_producer(m, c)) {
+        uint64_t bit = UINT64_C(1) << c->next;
+        struct wc_msg *msg = skip & bit ? NULL : wc_ring_pop(ring_of(m, c->next, consumer));
+        if (!msg)
+            continue;
+        c->burst++;
+        c->popped |= bit;
+        return msg;
+    }
+    return NULL;
+}
+
+void wc_mesh_popped(struct wc_mesh *m, unsigned consumer)
+{
+    struct consumer *c = &m->consumer[consumer];
+    uint64_t todo = c->popped;
+    c->popped = 0;
+    for (; todo; todo &= todo - 1) {
+        unsigned p = (unsigned)__builtin_ctzll(todo);
+        if (wc_ring_give_back(ring_of(m, p, consumer)) && m->producer[p].on_space)
+            m->producer[p].on_space(m->producer[p].arg);
+    }
+}
+
+bool wc_mesh_sleep(struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    struct consumer *c = &m->consumer[consumer];
+    /* W1 store, then the loads of every head in wc_ring_is_empty: see wc_mesh_flush. */
+    atomic_store_explicit(&c->asleep, 1, memory_order_seq_cst);
+    for (unsigned p = 0; p < m->nproducers; p++) {
+        if (skip & UINT64_C(1) << p || wc_ring_is_empty(ring_of(m, p, consumer)))
+            continue;
+        wc_mesh_awake(m, consumer);
+        return false;
+    }
+    return true;
+}
+
+void wc_mesh_awake(struct wc_mesh *m, unsigned consumer)
+{
+    /* Relaxed: a producer that still sees 1 writes an eventfd too many, nothing else. */
+    atomic_store_explicit(&m->consumer[consumer].asleep, 0, memory_order_relaxed);
+}
+
+int wc_mesh_eventfd(const struct wc_mesh *m, unsigned consumer)
+{
+    return m->consumer[consumer].eventfd;
+}
+
+uint64_t wc_mesh_consumed(const struct wc_mesh *m, unsigned producer, unsigned consumer)
+{
+    return wc_ring_given_back(ring_of(m, producer, consumer));
+}
