@@ -8,7 +8,6 @@
 #include "base/arena.h"
 #include "base/json.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include <openssl/evp.h>
@@ -269,9 +268,9 @@ static bool read_seconds(const struct wc_json *doc, uint32_t node, int64_t *out)
         d = (double)whole;
     else if (!wc_json_double(doc, node, &d))
         return false;
-    if (fabs(d) > (double)WC_JWT_EXP_MAX)
-        d = d < 0 ? -(double)WC_JWT_EXP_MAX : (double)WC_JWT_EXP_MAX;
-    *out = llround(d);
+    const double furthest = (double)WC_JWT_EXP_MAX;
+    d = d > furthest ? furthest : d < -furthest ? -furthest : d;
+    *out = (int64_t)(d < 0 ? d - 0.5 : d + 0.5);
     return true;
 }
 
