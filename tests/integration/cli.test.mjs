@@ -1,0 +1,113 @@
+// The commands besides serve.
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import crypto from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { BINARY } from './lib/env.mjs'
+import { childEnv } from './lib/server.mjs'
+import { SECRET, tokenFor } from './lib/token.mjs'
+import { until } from './lib/wait.mjs'
+import { startWorld } from './lib/world.mjs'
+
+let world
+before(async () => { world = await startWorld({ after }, { sql: 'create table t (id int primary key, v text)', publish: ['t'] }) })
+
+function run(args, env = {}) {
+  const { status, signal, stdout, stderr } = spawnSync(BINARY, args, { encoding: 'utf8', env: childEnv(env), timeout: 30_000 })
+  assert.equal(signal, null, stderr)
+  assert.doesNotMatch(stderr, /Sanitizer|runtime error/)
+  return { status, stdout, stderr }
+}
+
+test('--help names every command', () => {
+  const { status, stdout } = run(['--help'])
+  assert.equal(status, 0)
+  for (const command of ['serve', 'listen', 'token', 'check']) assert.match(stdout, new RegExp(`^\\s*(?:walcast )?${command}\\b`, 'm'))
+})
+
+test('serve --help lists the settings with their defaults', () => {
+  const { status, stdout } = run(['serve', '--help'])
+  assert.equal(status, 0)
+  for (const name of ['DB_HOST', 'DB_PORT', 'DB_NAME', 'DB_USER', 'DB_PASSWORD', 'SLOT_NAME', 'PORT', 'JWT_SECRET', 'SOCKET_THREADS', 'MAX_QUEUED_BYTES', 'RESUME_GRACE_MS']) assert.match(stdout, new RegExp(`\\b${name}\\b`))
+  assert.match(stdout, /PORT.*4000/)
+})
+
+test('--version prints one line', () => {
+  const { status, stdout } = run(['--version'])
+  assert.equal(status, 0)
+  assert.match(stdout, /^walcast \d+\.\d+\.\d+\S*\n$/)
+})
+
+for (const args of [[], ['frobnicate'], ['serve', '--frobnicate'], ['listen'], ['listen', '--url', 'nonsense', '--token', 'x'], ['token', '--exp', 'soon'], ['check', 'extra']])
+  test(`walcast ${args.join(' ')}: an error that names the way out`, () => {
+    const { status, stderr } = run(args, { JWT_SECRET: SECRET })
+    assert.ok(status > 0, `status ${status}`)
+    assert.notEqual(stderr.trim(), '')
+  })
+
+for (const [name, value] of [['PORT', '70000'], ['PORT', 'http'], ['DB_PORT', '-1'], ['SOCKET_THREADS', '1000'], ['SLOT_NAME', 'Not-A-Slot'], ['JWT_SECRET', '']])
+  test(`serve refuses ${name}=${value || '(empty)'} and names it`, () => {
+    const { status, stderr } = run(['serve'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, [name]: value })
+    assert.ok(status > 0, `status ${status}`)
+    assert.match(stderr, new RegExp(name))
+  })
+
+test('token mints an HS256 JWT with role, claims and expiry', () => {
+  const { status, stdout } = run(['token', '--role', 'authenticated', '--exp', '60', '--claims', '{"sub":"u-1"}'], { JWT_SECRET: SECRET })
+  assert.equal(status, 0)
+  const [header, payload, signature] = stdout.trim().split('.')
+  assert.equal(JSON.parse(Buffer.from(header, 'base64url')).alg, 'HS256')
+  const claims = JSON.parse(Buffer.from(payload, 'base64url'))
+  assert.equal(claims.role, 'authenticated')
+  assert.equal(claims.sub, 'u-1')
+  assert.ok(Math.abs(claims.exp - Date.now() / 1000 - 60) < 20)
+  assert.equal(signature, crypto.createHmac('sha256', SECRET).update(`${header}.${payload}`).digest('base64url'))
+})
+
+test('token without JWT_SECRET is an error', () => {
+  const { status, stderr } = run(['token', '--role', 'anon'])
+  assert.ok(status > 0)
+  assert.match(stderr, /JWT_SECRET/)
+})
+
+test('check reports a healthy database line by line and ends with 0', () => {
+  const { status, stdout } = run(['check'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET })
+  assert.equal(status, 0, stdout)
+  for (const word of [/15\.\d+/, /wal_level/, /slots/, /senders/, /REPLICATION/i, /supabase_realtime/]) assert.match(stdout, word)
+})
+
+test('check names what is wrong, with a remedy, and ends with a status', async () => {
+  await world.sql('create table no_key (a int); grant select on no_key to anon; alter publication supabase_realtime add table no_key')
+  const keyless = run(['check'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET })
+  await world.sql('drop table no_key')
+  assert.match(keyless.stdout, /no_key.*primary key|primary key.*no_key/i)
+  const missing = run(['check'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, PUBLICATIONS: 'nowhere' })
+  assert.ok(missing.status > 0)
+  assert.match(missing.stdout + missing.stderr, /create publication/i)
+  const unreachable = run(['check'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, DB_PASSWORD: 'surely-not-this-one' })
+  assert.ok(unreachable.status > 0)
+  assert.match(unreachable.stdout + unreachable.stderr, /password/i)
+})
+
+test('listen prints one JSON line per change and ends on SIGTERM', async (t) => {
+  const child = spawn(BINARY, ['listen', '--url', world.server.socketUrl, '--token', tokenFor('anon'), '--schema', 'public', '--table', 't', '--event', '*', '--filter', 'id=eq.2'], { env: childEnv({}), stdio: ['ignore', 'pipe', 'pipe'] })
+  t.after(() => child.kill('SIGKILL'))
+  let out = '', err = '', exit = null
+  child.stdout.setEncoding('utf8').on('data', (s) => { out += s })
+  child.stderr.setEncoding('utf8').on('data', (s) => { err += s })
+  child.on('close', (code, signal) => { exit = { code, signal } })
+  await until(() => /Subscribed to PostgreSQL/.test(err), () => `"Subscribed to PostgreSQL" on stderr: ${err}`)
+  await world.sql(`insert into t values (1, 'no'), (2, 'yes'); update t set v = 'still' where id = 2; delete from t`)
+  await until(() => out.split('\n').length > 3, () => `3 lines; got ${out}`)
+  const changes = out.trim().split('\n').map((line) => JSON.parse(line))
+  assert.deepEqual(changes.map((c) => [c.type, (c.record ?? c.old_record).id]), [['INSERT', 2], ['UPDATE', 2], ['DELETE', 2]])
+  child.kill('SIGTERM')
+  await until(() => exit, 'the end of listen')
+  assert.deepEqual(exit, { code: 0, signal: null }, err)
+})
+
+test('listen with a wrong token says so and fails', () => {
+  const { status, stderr } = run(['listen', '--url', world.server.socketUrl, '--token', 'potato', '--table', 't'])
+  assert.ok(status > 0)
+  assert.match(stderr, /not a valid JWT/)
+})

@@ -1,0 +1,86 @@
+// A throwaway Postgres, made by tools/cluster like the demo's.
+import { execFile, spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { ROOT } from './env.mjs'
+
+const run = promisify(execFile)
+const TOOL = path.join(ROOT, 'tools/cluster')
+
+/** What every tenant database has: the roles that tokens name, and the publication. */
+const BASE_SQL = `
+  create role anon nologin; create role authenticated nologin; create role service_role nologin bypassrls;
+  create publication supabase_realtime;`
+
+export class Cluster {
+  #clients = new Set()
+
+  /** `conf`: lines of postgresql.conf by name; `bin`: another major's programs. */
+  static async start({ conf = {}, bin, bare = false } = {}) {
+    const cluster = new Cluster()
+    cluster.home = fs.mkdtempSync(path.join(os.tmpdir(), 'walcast-it-'))
+    fs.chmodSync(cluster.home, 0o711) // the cluster may belong to another user
+    cluster.dir = path.join(cluster.home, 'pg')
+    cluster.toolEnv = { ...process.env, ...(bin ? { PG_BIN: bin } : {}) }
+    cluster.onExit = () => cluster.removeNow()
+    process.once('exit', cluster.onExit)
+    await cluster.boot(conf)
+    if (!bare) await cluster.sql(BASE_SQL)
+    return cluster
+  }
+
+  async boot(conf = {}) {
+    const settings = Object.entries(conf).map(([name, value]) => `${name}=${value}`)
+    const { stdout } = await run(TOOL, ['start', this.dir, ...settings], { env: this.toolEnv })
+    this.env = Object.fromEntries(stdout.trim().split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)))
+  }
+
+  /** The environment that points walcast at this cluster, straight from tools/cluster. */
+  get serverEnv() {
+    return { ...this.env }
+  }
+
+  connection(overrides = {}) {
+    return { host: this.env.DB_HOST, port: Number(this.env.DB_PORT), database: this.env.DB_NAME, user: this.env.DB_USER, password: this.env.DB_PASSWORD, ...overrides }
+  }
+
+  /** A connection of its own, closed with the cluster. */
+  async connect(overrides) {
+    const client = new pg.Client(this.connection(overrides))
+    client.on('error', () => {}) // the tests stop the server on purpose
+    await client.connect()
+    this.#clients.add(client)
+    return client
+  }
+
+  async sql(text, values) {
+    if (!this.main) this.main = await this.connect()
+    return (await this.main.query(text, values)).rows
+  }
+
+  async stop(mode = 'fast') {
+    for (const client of this.#clients) await client.end().catch(() => {})
+    this.#clients.clear()
+    this.main = null
+    await run(TOOL, ['stop', this.dir, mode], { env: this.toolEnv })
+  }
+
+  async restart(mode = 'fast', conf = {}) {
+    await this.stop(mode)
+    await this.boot(conf)
+  }
+
+  async remove() {
+    process.removeListener('exit', this.onExit)
+    for (const client of this.#clients) await client.end().catch(() => {})
+    this.removeNow()
+  }
+
+  removeNow() {
+    spawnSync(TOOL, ['remove', this.dir], { env: this.toolEnv })
+    fs.rmSync(this.home, { recursive: true, force: true })
+  }
+}
