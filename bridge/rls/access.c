@@ -1,0 +1,287 @@
+#include "bridge/rls/access.h"
+
+#include "base/assert.h"
+#include "base/jsonw.h"
+#include "base/log.h"
+#include "sql/sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ENTRY_CAP = 1 << 20,      /* 1,600 columns with names of 63 bytes, rendered */
+    JSON_CAP = INT32_MAX,     /* one change; Postgres itself holds a value below 1 GiB */
+    FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
+};
+
+struct wc_access_cache {
+    wc_us freshness;
+    void (*on_answer)(void *arg);
+    void *arg;
+    struct wc_map entries; /* key: oid bytes, then role */
+    size_t in_flight;
+    struct wc_access **asking; /* in the order of the question */
+    wc_us asked;
+};
+
+struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *),
+                                            void *arg)
+{
+    struct wc_access_cache *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->freshness = (wc_us)freshness_ms * 1000;
+    c->on_answer = on_answer;
+    c->arg = arg;
+    wc_map_init(&c->entries);
+    return c;
+}
+
+static void drop(struct wc_access_cache *c, struct wc_access *a)
+{
+    wc_map_remove(&c->entries, &a->node);
+    wc_arena_release(&a->arena);
+    wc_arena_release(&a->map_arena);
+    wc_buf_release(&a->json);
+    free(a);
+}
+
+void wc_access_cache_free(struct wc_access_cache *c)
+{
+    if (!c)
+        return;
+    struct wc_map_node *n;
+    while ((n = wc_map_each(&c->entries, NULL)))
+        drop(c, WC_CONTAINER(n, struct wc_access, node));
+    wc_map_release(&c->entries);
+    free(c->asking);
+    free(c);
+}
+
+static struct wc_access *make(struct wc_access_cache *c, struct wc_slice key)
+{
+    struct wc_access *a = calloc(1, sizeof *a + key.len);
+    if (!a)
+        return NULL;
+    uint8_t *copy = (uint8_t *)(a + 1);
+    memcpy(copy, key.p, key.len);
+    a->node.key = wc_slice(copy, key.len);
+    memcpy(&a->rel, copy, sizeof a->rel);
+    a->role = wc_slice(copy + sizeof a->rel, key.len - sizeof a->rel);
+    wc_arena_init(&a->arena, ENTRY_CAP);
+    wc_arena_init(&a->map_arena, ENTRY_CAP);
+    wc_buf_init(&a->json, JSON_CAP);
+    if (wc_map_insert(&c->entries, &a->node) == WC_OK)
+        return a;
+    free(a);
+    return NULL;
+}
+
+static bool map_columns(struct wc_access *a, const struct wc_rel *rel)
+{
+    if (a->map && a->generation == rel->generation)
+        return true;
+    wc_arena_reset(&a->map_arena);
+    int16_t *map = wc_arena_alloc(&a->map_arena, (size_t)rel->ncols * sizeof *map + 1);
+    if (!map)
+        return false;
+    for (uint16_t i = 0; i < rel->ncols; i++) {
+        map[i] = -1;
+        for (uint16_t j = 0; j < a->ncols && map[i] < 0; j++)
+            if (wc_slice_eq(rel->col[i].name, a->col[j].name))
+                map[i] = (int16_t)j;
+    }
+    a->map = map;
+    a->generation = rel->generation;
+    return true;
+}
+
+struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel *rel,
+                                 struct wc_slice role)
+{
+    uint8_t bytes[sizeof(wc_oid) + WC_ROLE_MAX];
+    WC_ASSERT(role.len <= WC_ROLE_MAX);
+    memcpy(bytes, &rel->oid, sizeof rel->oid);
+    memcpy(bytes + sizeof rel->oid, role.p, role.len);
+    struct wc_slice key = wc_slice(bytes, sizeof rel->oid + role.len);
+    struct wc_map_node *n = wc_map_get(&c->entries, key);
+    struct wc_access *a = n ? WC_CONTAINER(n, struct wc_access, node) : make(c, key);
+    if (!a)
+        return NULL;
+    a->used = wc_clock_mono();
+    return a->used < a->fresh_until && map_columns(a, rel) ? a : NULL;
+}
+
+void wc_access_invalidate(struct wc_access_cache *c, wc_oid oid)
+{
+    for (struct wc_map_node *n = wc_map_each(&c->entries, NULL); n;
+         n = wc_map_each(&c->entries, n)) {
+        struct wc_access *a = WC_CONTAINER(n, struct wc_access, node);
+        if (a->rel == oid) {
+            a->fresh_until = 0;
+            a->asked = INT64_MAX; /* an answer under way is older than this change */
+        }
+    }
+}
+
+/* ---- asking ---- */
+
+static bool keep(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out)
+{
+    char *copy = wc_arena_strdup(arena, s);
+    *out = wc_slice(copy, copy ? s.len : 0);
+    return copy != NULL;
+}
+
+static bool read_column(const struct wc_pg_result *res, int row, struct wc_access *a,
+                        struct wc_access_col *out, struct wc_buf *columns)
+{
+    struct wc_slice name = wc_pg_slice(res, row, 3);
+    const char *base = wc_pg_value(res, row, 5);
+    out->cls = wc_value_class(base ? (wc_oid)strtoul(base, NULL, 10) : 0);
+    out->in_pk = wc_slice_is(wc_pg_slice(res, row, 6), "t");
+    out->readable = wc_slice_is(wc_pg_slice(res, row, 7), "t");
+    if (out->readable) {
+        wc_buf_str(columns, columns->len > 1 ? ",{\"name\":" : "{\"name\":");
+        wc_jsonw_string(columns, name);
+        wc_buf_str(columns, ",\"type\":");
+        wc_jsonw_string(columns, wc_pg_slice(res, row, 4));
+        wc_buf_byte(columns, '}');
+    }
+    struct wc_buf key;
+    wc_buf_init(&key, 1024);
+    wc_jsonw_string(&key, name);
+    wc_buf_byte(&key, ':');
+    bool ok = key.status == WC_OK && keep(&a->arena, name, &out->name) &&
+              keep(&a->arena, wc_buf_view(&key), &out->json_key);
+    wc_buf_release(&key);
+    return ok;
+}
+
+/* Rows [row, end) are this entry's. */
+static void read_entry(const struct wc_pg_result *res, int row, int end, struct wc_access *a)
+{
+    a->usable = wc_slice_is(wc_pg_slice(res, row, 1), "t");
+    a->withheld = !wc_slice_is(wc_pg_slice(res, row, 2), "f");
+    a->exists = wc_pg_value(res, row, 3) != NULL;
+    a->has_pk = false;
+    a->pk_readable = true;
+    a->ncols = 0;
+    a->map = NULL;
+    wc_arena_reset(&a->arena);
+    size_t count = a->exists ? (size_t)(end - row) : 0;
+    struct wc_access_col *col = wc_arena_calloc(&a->arena, count + 1, sizeof *col);
+    struct wc_buf columns;
+    wc_buf_init(&columns, ENTRY_CAP);
+    wc_buf_byte(&columns, '[');
+    bool ok = col != NULL;
+    for (size_t i = 0; i < count && ok; i++) {
+        ok = read_column(res, row + (int)i, a, &col[i], &columns);
+        a->has_pk |= col[i].in_pk;
+        a->pk_readable &= !col[i].in_pk || col[i].readable;
+    }
+    wc_buf_byte(&columns, ']');
+    if (ok && columns.status == WC_OK && keep(&a->arena, wc_buf_view(&columns), &a->columns_json)) {
+        a->col = col;
+        a->ncols = (uint16_t)count;
+    } else {
+        a->usable = false; /* out of memory: fail closed until the next answer */
+    }
+    wc_buf_release(&columns);
+}
+
+static void read_answer(struct wc_access_cache *c, const struct wc_pg_result *res)
+{
+    int row = 0;
+    for (size_t i = 0; i < c->in_flight; i++) {
+        struct wc_access *a = c->asking[i];
+        int end = row;
+        while (end < res->nrows && strtoul(wc_pg_value(res, end, 0), NULL, 10) == i + 1)
+            end++;
+        if (end > row && a->asked == c->asked) {
+            read_entry(res, row, end, a);
+            a->fresh_until = c->asked + c->freshness;
+        }
+        row = end;
+    }
+}
+
+static void on_result(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_access_cache *c = arg;
+    if (res->ok)
+        read_answer(c, res);
+    else if (res->sqlstate[0])
+        WC_LOG(WC_LOG_ERROR, "rls", "access_query_failed", "sqlstate=%s error=\"%s\"",
+               res->sqlstate, res->message);
+    c->in_flight = 0;
+    c->on_answer(c->arg);
+}
+
+/* {a,b} with every element quoted. */
+static void append_element(struct wc_buf *array, struct wc_slice s)
+{
+    wc_buf_byte(array, array->len ? ',' : '{');
+    wc_buf_byte(array, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] == '"' || s.p[i] == '\\')
+            wc_buf_byte(array, '\\');
+        wc_buf_byte(array, (char)s.p[i]);
+    }
+    wc_buf_byte(array, '"');
+}
+
+static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, struct wc_buf *roles)
+{
+    struct wc_access **asking = realloc(c->asking, (c->entries.count + 1) * sizeof *asking);
+    if (!asking)
+        return false;
+    c->asking = asking;
+    for (struct wc_map_node *n = wc_map_each(&c->entries, NULL), *next; n; n = next) {
+        next = wc_map_each(&c->entries, n);
+        struct wc_access *a = WC_CONTAINER(n, struct wc_access, node);
+        if (now - a->used > FORGET_US) {
+            drop(c, a);
+        } else if (now - a->used < c->freshness * 2 && a->fresh_until - now <= c->freshness / 2) {
+            char digits[12];
+            (void)snprintf(digits, sizeof digits, "%u", a->rel);
+            append_element(oids, wc_slice_str(digits));
+            append_element(roles, a->role);
+            a->asked = now;
+            c->asking[c->in_flight++] = a;
+        }
+    }
+    wc_buf_str(oids, "}");
+    wc_buf_str(roles, "}");
+    wc_buf_byte(oids, '\0');
+    wc_buf_byte(roles, '\0');
+    return oids->status == WC_OK && roles->status == WC_OK;
+}
+
+enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
+{
+    if (c->in_flight)
+        return WC_AGAIN;
+    struct wc_buf oids, roles;
+    wc_buf_init(&oids, ENTRY_CAP);
+    wc_buf_init(&roles, (size_t)ENTRY_CAP * 16);
+    c->asked = wc_clock_mono();
+    enum wc_status st = WC_NOMEM;
+    if (collect(c, c->asked, &oids, &roles)) {
+        const char *const params[] = {(const char *)oids.p, (const char *)roles.p};
+        st = c->in_flight ? wc_pg_query(pg, wc_sql_access, 2, params, on_result, c) : WC_OK;
+    }
+    if (st != WC_OK)
+        c->in_flight = 0;
+    wc_buf_release(&oids);
+    wc_buf_release(&roles);
+    return st;
+}
+
+bool wc_access_can_read(const struct wc_access *a, struct wc_slice column)
+{
+    for (uint16_t i = 0; i < a->ncols; i++)
+        if (wc_slice_eq(a->col[i].name, column))
+            return a->col[i].readable;
+    return false;
+}

@@ -1,0 +1,79 @@
+/*
+ * What a role may see of a relation, as the catalog says now: may the role be used at all, does row
+ * security withhold rows from it, which columns may it read, which are the primary key, how are
+ * they rendered.
+ *
+ * The log is historic, the catalog is current: both are joined by column name. An answer is good
+ * for `freshness` after it was asked for; a change is judged only by a fresh answer, so a revoked
+ * privilege takes effect within that time, and nothing is delivered while the catalog cannot be
+ * asked (fail closed). Answers in use are renewed before they expire; unused ones are forgotten.
+ *
+ * Ownership: entries belong to the cache and are valid until the loop's next turn.
+ * Threads: one owner, the bridge thread. Errors: NOMEM.
+ * Source: sql/q_access.sql; database reference sections 3.2, 3.8.
+ */
+#ifndef WC_BRIDGE_RLS_ACCESS_H
+#define WC_BRIDGE_RLS_ACCESS_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "bridge/pg/pg.h"
+#include "decoder/pgoutput.h"
+#include "decoder/value.h"
+
+enum { WC_ROLE_MAX = 63 }; /* NAMEDATALEN - 1 bytes */
+
+struct wc_access_col {
+    struct wc_slice name;
+    struct wc_slice json_key; /* "name": with quotes and colon */
+    enum wc_value_class cls;
+    bool in_pk, readable;
+};
+
+struct wc_access {
+    wc_oid rel;
+    struct wc_slice role;
+    bool usable;   /* the role exists and our login is a member of it */
+    bool withheld; /* row security applies to it here */
+    bool exists;   /* the relation does */
+    bool has_pk, pk_readable;
+    uint16_t ncols; /* live columns in attribute order */
+    const struct wc_access_col *col;
+    struct wc_slice columns_json; /* [{"name":..,"type":..},..], readable ones only */
+    /* stream column → col index or -1, for the wc_rel generation below */
+    const int16_t *map;
+    uint64_t generation;
+    /* for the renderer: the data object of change number json_seq */
+    uint64_t json_seq;
+    struct wc_buf json;
+    /* the cache's own */
+    struct wc_map_node node;
+    struct wc_arena arena, map_arena;
+    wc_us asked, fresh_until, used;
+};
+
+struct wc_access_cache;
+
+/* on_answer is called after each refresh, good or bad. Returns owned; NULL when out of memory. */
+struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *arg),
+                                            void *arg);
+/* Close the wc_pg of a question under way before, so that no answer comes after. */
+void wc_access_cache_free(struct wc_access_cache *);
+
+/* role: at most WC_ROLE_MAX bytes, no NUL. The fresh entry with its column map for this wc_rel, or
+ * NULL: it will be part of the next refresh. */
+struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *,
+                                 struct wc_slice role);
+/* The relation changed in the stream: what is known of it is out of date. */
+void wc_access_invalidate(struct wc_access_cache *, wc_oid);
+
+/* Asks for everything that is wanted or will soon expire; one question at a time. AGAIN: one is
+ * under way; OK also when there was nothing to ask. */
+WC_MUST_USE
+enum wc_status wc_access_refresh(struct wc_access_cache *, struct wc_pg *);
+
+/* Is this column of the stream readable by the role? */
+bool wc_access_can_read(const struct wc_access *, struct wc_slice column);
+
+#endif

@@ -1,0 +1,161 @@
+#include "bridge/subs/render.h"
+
+#include "base/jsonw.h"
+#include "decoder/copyboth.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { LARGEST_KEPT = 64 }; /* bytes of JSON a value may have under 413 */
+
+struct render {
+    struct wc_buf *out;
+    const struct wc_change *ch;
+    const struct wc_access *acc;
+    bool reduced; /* 413 */
+    enum wc_status status;
+};
+
+static const char *op_name(enum wc_op op)
+{
+    switch (op) {
+    case WC_OP_INSERT: return "INSERT";
+    case WC_OP_UPDATE: return "UPDATE";
+    case WC_OP_DELETE: return "DELETE";
+    }
+    return "?";
+}
+
+static void render_time(struct wc_buf *out, int64_t commit_time)
+{
+    int64_t us = commit_time + WC_PG_EPOCH_US;
+    time_t secs = (time_t)(us / 1000000);
+    struct tm tm;
+    char date[40], ms[8];
+    size_t n = gmtime_r(&secs, &tm) ? strftime(date, sizeof date, "\"%Y-%m-%dT%H:%M:%S.", &tm) : 0;
+    (void)snprintf(ms, sizeof ms, "%03dZ\"", (int)(us / 1000 % 1000)); /* five characters */
+    wc_buf_append(out, date, n);
+    wc_buf_str(out, ms);
+}
+
+/* Appends `"name":value,`; takes it back when the value is too large for a reduced record. */
+static void render_column(struct render *r, const struct wc_access_col *col, const struct wc_col *v)
+{
+    size_t start = r->out->len;
+    if (v->kind == WC_COL_NULL && r->reduced)
+        return;
+    wc_buf_slice(r->out, col->json_key);
+    size_t value = r->out->len;
+    if (v->kind == WC_COL_NULL)
+        wc_buf_str(r->out, "null");
+    else if (wc_value_render(r->out, col->cls, v->val) != WC_OK)
+        r->status = WC_PROTO;
+    if (r->reduced && r->out->len - value > LARGEST_KEPT)
+        r->out->len = start;
+    else
+        wc_buf_byte(r->out, ',');
+}
+
+static void close_object(struct render *r, size_t start)
+{
+    if (r->out->len > start && r->out->p[r->out->len - 1] == ',')
+        r->out->len--;
+    wc_buf_byte(r->out, '}');
+}
+
+static const struct wc_access_col *readable_col(const struct render *r, uint16_t i)
+{
+    int16_t at = r->acc->map[i];
+    return at >= 0 && r->acc->col[at].readable ? &r->acc->col[at] : NULL;
+}
+
+static void render_record(struct render *r)
+{
+    const struct wc_change *ch = r->ch;
+    wc_buf_str(r->out, "\"record\":{");
+    size_t start = r->out->len;
+    for (uint16_t i = 0; i < ch->new.ncols; i++) {
+        const struct wc_access_col *col = readable_col(r, i);
+        const struct wc_col *v = &ch->new.col[i];
+        if (v->kind == WC_COL_TOAST_UNCHANGED && ch->old_kind == WC_OLD_FULL && !r->reduced)
+            v = &ch->old.col[i];
+        if (col && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+            render_column(r, col, v);
+    }
+    close_object(r, start);
+    wc_buf_byte(r->out, ',');
+}
+
+static void render_old_record(struct render *r)
+{
+    const struct wc_change *ch = r->ch;
+    const struct wc_row *row = ch->old_kind == WC_OLD_NONE ? &ch->new : &ch->old;
+    wc_buf_str(r->out, "\"old_record\":{");
+    size_t start = r->out->len;
+    for (uint16_t i = 0; i < row->ncols; i++) {
+        const struct wc_access_col *col = readable_col(r, i);
+        const struct wc_col *v = &row->col[i];
+        bool shown = ch->old_kind == WC_OLD_FULL || ch->rel->col[i].in_identity;
+        if (col && shown && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+            render_column(r, col, v);
+    }
+    close_object(r, start);
+    wc_buf_byte(r->out, ',');
+}
+
+/* The size the reference measures, from what the stream tells (database reference 3.6). */
+static size_t record_bytes(const struct wc_change *ch)
+{
+    const struct wc_row *rows[] = {&ch->new, &ch->old};
+    size_t sum = 150;
+    for (size_t k = 0; k < 2; k++)
+        for (uint16_t i = 0; i < rows[k]->ncols; i++)
+            sum += ch->rel->col[i].name.len + rows[k]->col[i].val.len + 55;
+    return sum;
+}
+
+static void render_head(struct render *r)
+{
+    wc_buf_str(r->out, "{\"schema\":");
+    wc_jsonw_string(r->out, r->ch->rel->schema);
+    wc_buf_str(r->out, ",\"table\":");
+    wc_jsonw_string(r->out, r->ch->rel->name);
+    wc_buf_printf(r->out, ",\"type\":\"%s\",", op_name(r->ch->op));
+}
+
+static void render_refusal(struct render *r, const char *error)
+{
+    render_head(r);
+    wc_buf_printf(r->out,
+                  "\"commit_timestamp\":null,\"columns\":[],\"record\":{},%s\"errors\":[\"%s\"]}",
+                  r->ch->op == WC_OP_UPDATE ? "\"old_record\":{}," : "", error);
+}
+
+enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *ch,
+                                const struct wc_access *acc, int64_t commit_time,
+                                size_t max_record_bytes)
+{
+    struct render r = {.out = out, .ch = ch, .acc = acc, .status = WC_OK};
+    if (ch->op != WC_OP_DELETE && !acc->has_pk) {
+        render_refusal(&r, "Error 400: Bad Request, no primary key");
+        return out->status;
+    }
+    if (ch->op != WC_OP_DELETE && !acc->pk_readable) {
+        render_refusal(&r, "Error 401: Unauthorized");
+        return out->status;
+    }
+    r.reduced = record_bytes(ch) > max_record_bytes;
+    render_head(&r);
+    wc_buf_str(out, "\"commit_timestamp\":");
+    render_time(out, commit_time);
+    wc_buf_str(out, ",\"columns\":");
+    wc_buf_slice(out, acc->columns_json);
+    wc_buf_byte(out, ',');
+    if (ch->op != WC_OP_DELETE)
+        render_record(&r);
+    if (ch->op != WC_OP_INSERT)
+        render_old_record(&r);
+    wc_buf_str(out,
+               r.reduced ? "\"errors\":[\"Error 413: Payload Too Large\"]}" : "\"errors\":null}");
+    return r.status == WC_OK ? out->status : r.status;
+}

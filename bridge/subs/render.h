@@ -1,0 +1,26 @@
+/*
+ * A change as clients see it: the `data` object of a postgres_changes message, for one role.
+ *
+ *   {"schema":S,"table":T,"commit_timestamp":"2026-08-21T12:00:00.123Z","type":"UPDATE",
+ *    "columns":[..],"record":{..},"old_record":{..},"errors":null}
+ *
+ * record: INSERT, UPDATE; old_record: UPDATE, DELETE: the identity columns (taken from the new row
+ * when the old one did not come, because the key did not change), or the full old row. Only columns
+ * the role may read; an unchanged TOAST value is taken from a full old row, else left out.
+ * Errors 400 (no primary key) and 401 (primary key not readable) replace everything but names; 413
+ * (above max_record_bytes) keeps only non-null values of at most 64 bytes of JSON.
+ * Threads: pure. Errors: NOMEM and LIMIT of the buffer, PROTO (a value that cannot be of its type).
+ * Source: database reference sections 3.3 to 3.6; protocol reference 6.3.
+ */
+#ifndef WC_BRIDGE_SUBS_RENDER_H
+#define WC_BRIDGE_SUBS_RENDER_H
+
+#include "bridge/rls/access.h"
+
+/* commit_time: microseconds since 2000-01-01 UTC. Appends to out. */
+WC_MUST_USE
+enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *,
+                                const struct wc_access *, int64_t commit_time,
+                                size_t max_record_bytes);
+
+#endif
