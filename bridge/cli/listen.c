@@ -29,8 +29,8 @@ static const char USAGE[] =
     "usage: walcast listen [options]\n"
     "Prints one JSON line per change of the database, as it arrives over the WebSocket.\n"
     "\n"
-    "  --url URL        the server, ws:// or wss:// (ws://127.0.0.1:4000); without a path,\n"
-    "                   /socket/websocket is meant\n"
+    "  --url URL        the server, ws:// or wss:// (ws://127.0.0.1:4000/socket); /websocket is\n"
+    "                   added where it is missing, as realtime-js does\n"
     "  --token JWT      with claims role and exp; better in WALCAST_TOKEN, where `ps` does not\n"
     "                   show it\n"
     "  --schema NAME    (public)\n"
@@ -523,6 +523,19 @@ static void append_percent_encoded(struct wc_buf *b, const char *s)
     }
 }
 
+/* As realtime-js completes its endpoint: "/socket" becomes "/socket/websocket". */
+static void append_path(struct wc_buf *b, struct wc_slice path)
+{
+    static const char LAST[] = "/websocket";
+    size_t n = sizeof LAST - 1;
+
+    while (path.len && path.p[path.len - 1] == '/')
+        path.len--;
+    wc_buf_slice(b, path.len ? path : wc_slice_str("/socket"));
+    if (path.len < n || memcmp(path.p + path.len - n, LAST, n) != 0)
+        wc_buf_str(b, LAST);
+}
+
 /* Returns owned; NULL with *err filled. */
 static char *full_url(const struct options *o, struct wc_err *err)
 {
@@ -535,7 +548,7 @@ static char *full_url(const struct options *o, struct wc_err *err)
     wc_buf_init(&b, (size_t)64 << 10); /* wc_wsclient_open has the narrower limit */
     wc_buf_str(&b, u.tls ? "wss://" : "ws://");
     wc_buf_slice(&b, u.authority);
-    wc_buf_slice(&b, u.path.len > 1 ? u.path : wc_slice_str("/socket/websocket"));
+    append_path(&b, u.path);
     wc_buf_byte(&b, '?');
     wc_buf_slice(&b, u.query);
     wc_buf_str(&b, u.query.len ? "&vsn=2.0.0" : "vsn=2.0.0");
@@ -589,7 +602,7 @@ static int run(const struct options *o, char *url)
 
 int wc_cli_listen(int argc, char **argv)
 {
-    struct options o = {.url = "ws://127.0.0.1:4000",
+    struct options o = {.url = "ws://127.0.0.1:4000/socket",
                         .token = getenv("WALCAST_TOKEN"),
                         .schema = "public",
                         .table = "*",
