@@ -187,8 +187,7 @@ static void send_join(struct listener *l)
     if (o->filter)
         append_member(&b, ",", "filter", o->filter);
     wc_buf_str(&b, "}]}");
-    if (o->token)
-        append_member(&b, ",", "access_token", o->token);
+    append_member(&b, ",", "access_token", o->token);
     wc_buf_str(&b, "}]");
     send_frame(l, &b);
 }
@@ -458,6 +457,8 @@ static const char *complaint(const struct options *o)
 {
     const char *values[] = {o->token, o->schema, o->table, o->filter};
 
+    if (!o->token)
+        return "no token: give --token or WALCAST_TOKEN (`walcast token` makes one)";
     if (!is_event(o->event))
         return "--event must be INSERT, UPDATE, DELETE or *";
     if (o->filter && (strcmp(o->table, "*") == 0 || strcmp(o->schema, "*") == 0))
@@ -492,6 +493,7 @@ static enum parsed parse_options(int argc, char **argv, struct options *o)
     int c;
 
     optind = 1;
+    opterr = 0; /* getopt would print the whole word, which may hold the token */
     while ((c = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
         switch (c) {
         case 'u': o->url = optarg; break;
@@ -505,7 +507,7 @@ static enum parsed parse_options(int argc, char **argv, struct options *o)
                 return wrong("--count must be a whole number above 0");
             break;
         case 'h': return HELP;
-        default: return wrong("see the options below"); /* getopt has said which one */
+        default: return wrong("an option is unknown, ambiguous or lacks its value");
         }
     }
     if (optind < argc)
@@ -552,10 +554,8 @@ static char *full_url(const struct options *o, struct wc_err *err)
     wc_buf_byte(&b, '?');
     wc_buf_slice(&b, u.query);
     wc_buf_str(&b, u.query.len ? "&vsn=2.0.0" : "vsn=2.0.0");
-    if (o->token) {
-        wc_buf_str(&b, "&apikey=");
-        append_percent_encoded(&b, o->token);
-    }
+    wc_buf_str(&b, "&apikey=");
+    append_percent_encoded(&b, o->token);
     if (b.status == WC_OK)
         url = wc_slice_dup(wc_buf_view(&b));
     if (!url)
