@@ -38,7 +38,7 @@ test('--version prints one line', () => {
   assert.match(stdout, /^walcast \d+\.\d+\.\d+\S*\n$/)
 })
 
-for (const args of [[], ['frobnicate'], ['serve', '--frobnicate'], ['listen'], ['listen', '--url', 'nonsense', '--token', 'x'], ['token', '--exp', 'soon'], ['check', 'extra']])
+for (const args of [[], ['frobnicate'], ['serve', '--frobnicate'], ['listen'], ['listen', '--url', 'nonsense', '--token', 'x'], ['token', '--expires-in', 'soon'], ['check', 'extra']])
   test(`walcast ${args.join(' ')}: an error that names the way out`, () => {
     const { status, stderr } = run(args, { JWT_SECRET: SECRET })
     assert.ok(status > 0, `status ${status}`)
@@ -53,7 +53,7 @@ for (const [name, value] of [['PORT', '70000'], ['PORT', 'http'], ['DB_PORT', '-
   })
 
 test('token mints an HS256 JWT with role, claims and expiry', () => {
-  const { status, stdout } = run(['token', '--role', 'authenticated', '--exp', '60', '--claims', '{"sub":"u-1"}'], { JWT_SECRET: SECRET })
+  const { status, stdout } = run(['token', '--role', 'authenticated', '--expires-in', '60', '--claims', '{"sub":"u-1"}'], { JWT_SECRET: SECRET })
   assert.equal(status, 0)
   const [header, payload, signature] = stdout.trim().split('.')
   assert.equal(JSON.parse(Buffer.from(header, 'base64url')).alg, 'HS256')

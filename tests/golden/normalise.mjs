@@ -1,0 +1,30 @@
+// Replaces what differs from run to run by placeholders, as in reference.jsonl.
+
+const TIMES = new Set(['commit_timestamp', 'inserted_at', 'updated_at'])
+// Binding ids are integers from 2^20 on; no other number in the scenarios is that large.
+const FIRST_BINDING_ID = 1_000_000
+
+/** One per scenario: binding ids become <id1>, <id2>, ... in order of appearance. */
+export function normaliser() {
+  const ids = new Map()
+
+  function id(n) {
+    if (!ids.has(n)) ids.set(n, `<id${ids.size + 1}>`)
+    return ids.get(n)
+  }
+
+  function text(value) {
+    return value
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
+      .replace(/expired \d+ seconds/, 'expired <n> seconds')
+      .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
+  }
+
+  return function normalise(value, key) {
+    if (Array.isArray(value)) return value.map((v) => normalise(v, key === 'ids' ? 'id' : undefined))
+    if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, normalise(v, k)]))
+    if (typeof value === 'string') return TIMES.has(key) ? '<time>' : text(value)
+    if (typeof value === 'number' && key === 'id' && value >= FIRST_BINDING_ID) return id(value)
+    return value
+  }
+}

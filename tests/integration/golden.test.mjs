@@ -1,0 +1,31 @@
+// walcast answers the scripted scenarios as the recorded server did (tests/golden/README.md).
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { after, before, test } from 'node:test'
+import { play } from '../golden/driver.mjs'
+import { scenarios } from '../golden/scenarios.mjs'
+import { startWorld } from './lib/world.mjs'
+
+const HOST = 'realtime-dev.localhost'
+const data = (name) => fs.readFileSync(new URL(`../golden/${name}`, import.meta.url), 'utf8')
+
+/** scenario -> connection -> what it received */
+const reference = {}
+for (const line of data('reference.jsonl').trim().split('\n')) {
+  const { s, c, ...event } = JSON.parse(line)
+  const received = (reference[s] ??= {})[c] ??= []
+  if (event.d !== '>') received.push(event)
+}
+
+let world
+before(async () => { world = await startWorld({ after }, { sql: data('schema.sql'), env: { TENANT_HOST: 'strict' } }) })
+
+test('every recorded scenario is played and every played one is recorded', () => {
+  assert.deepEqual(Object.keys(scenarios).sort(), Object.keys(reference).sort())
+})
+
+for (const [name, scenario] of Object.entries(scenarios)) {
+  test(`${name} is answered alike`, async () => {
+    assert.deepEqual(await play(scenario, { port: world.server.port, host: HOST, sql: world.sql }), reference[name])
+  })
+}
