@@ -46,7 +46,7 @@ struct wc_pg {
     PGconn *conn;
     struct wc_list queries;
     char *copy; /* the message last handed out */
-    bool reading, resolving;
+    bool reading, resolving, timer_closed;
 };
 
 static void on_socket(uv_poll_t *poll, int status, int events);
@@ -184,6 +184,7 @@ static void lose(struct wc_pg *pg, const char *message)
 static void on_timer_closed(uv_handle_t *h)
 {
     struct wc_pg *pg = h->data;
+    pg->timer_closed = true;
     if (!pg->resolving)
         free_pg(pg);
 }
@@ -306,9 +307,9 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
     struct wc_pg *pg = req->data;
     pg->resolving = false;
-    if (pg->state == CLOSING) {
+    if (pg->state != RESOLVING) { /* timed out or closed meanwhile */
         uv_freeaddrinfo(res);
-        if (!uv_is_active((uv_handle_t *)&pg->timer) && uv_is_closing((uv_handle_t *)&pg->timer))
+        if (pg->timer_closed)
             free_pg(pg);
         return;
     }
@@ -551,7 +552,7 @@ void wc_pg_copy_reading(struct wc_pg *pg, bool on)
 static enum wc_status copy_ended(struct wc_pg *pg)
 {
     char text[400] = "the server ended the stream";
-    PGresult *res = PQgetResult(pg->conn);
+    PGresult *res = PQisBusy(pg->conn) ? NULL : PQgetResult(pg->conn); /* never blocks */
     if (res && PQresultStatus(res) == PGRES_FATAL_ERROR)
         (void)snprintf(text, sizeof text, "%s", PQresultErrorMessage(res));
     PQclear(res);

@@ -63,18 +63,21 @@ int wc_pg_server_version(const struct wc_pg *); /* 150020 for 15.20; after on_re
 
 /* Queue a statement with text parameters ($1 ...). Parameters are copied. done may be NULL.
  * Errors: NOMEM, CLOSED (not ready or lost). */
-WC_MUST_USE enum wc_status wc_pg_query(struct wc_pg *, const char *sql, int nparams,
-                                       const char *const *params, wc_pg_result_fn done, void *arg);
+WC_MUST_USE
+enum wc_status wc_pg_query(struct wc_pg *, const char *sql, int nparams, const char *const *params,
+                           wc_pg_result_fn done, void *arg);
 
 /* Simple query protocol, for replication commands; one at a time. */
-WC_MUST_USE enum wc_status wc_pg_simple(struct wc_pg *, const char *sql, wc_pg_result_fn done,
-                                        void *arg);
+WC_MUST_USE
+enum wc_status wc_pg_simple(struct wc_pg *, const char *sql, wc_pg_result_fn done, void *arg);
 
 /* Copy mode (after a START_REPLICATION given to wc_pg_simple reported ok). */
 void wc_pg_copy_reading(struct wc_pg *, bool on); /* off: the socket is not read: back-pressure */
 /* OK and the next message (valid until the next call); AGAIN: none complete; CLOSED: the server
  * ended the stream, on_lost follows. */
-WC_MUST_USE enum wc_status wc_pg_copy_next(struct wc_pg *, struct wc_slice *out);
-WC_MUST_USE enum wc_status wc_pg_copy_send(struct wc_pg *, struct wc_slice bytes);
+WC_MUST_USE
+enum wc_status wc_pg_copy_next(struct wc_pg *, struct wc_slice *out);
+WC_MUST_USE
+enum wc_status wc_pg_copy_send(struct wc_pg *, struct wc_slice bytes);
 
 #endif

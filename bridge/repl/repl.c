@@ -7,7 +7,8 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "bridge/repl/reason_priv.h"
+#include "bridge/pg/backoff.h"
+#include "bridge/pg/reason.h"
 #include "decoder/copyboth.h"
 #include "sql/sql.h"
 
@@ -18,8 +19,6 @@
 #include <uv.h>
 
 enum {
-    BACKOFF_FIRST_MS = 100,
-    BACKOFF_CAP_MS = 10000,
     TXN_ARENA_CAP = 64 << 20,     /* one message's columns: 1,664 × 32 bytes and room to spare */
     CONFIRM_SOONEST_US = 1000000, /* at most one unasked status update a second */
 };
@@ -57,7 +56,7 @@ struct wc_repl {
 
     wc_lsn received, confirmed, server, sent;
     wc_us sent_at;
-    uint32_t backoff_ms;
+    struct wc_backoff backoff;
     char error[200];
     struct wc_log_limit complaint;
     const char *complained_of; /* event of the last logged failure */
@@ -95,21 +94,12 @@ static void set_state(struct wc_repl *r, enum wc_repl_state s, bool new_epoch)
     r->handler.on_state(r->self, s, new_epoch);
 }
 
-/* Equal jitter: half fixed, half random, so that many tenants do not come back in step. */
-static uint32_t jittered(uint32_t ms)
-{
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-        random = 0;
-    return ms / 2 + random % (ms / 2 + 1);
-}
-
 static void on_retry(uv_timer_t *t)
 {
     connect_now(t->data);
 }
 
-static void log_failure(struct wc_repl *r, const struct wc_repl_reason *why, const char *sqlstate,
+static void log_failure(struct wc_repl *r, const struct wc_pg_reason *why, const char *sqlstate,
                         uint32_t wait_ms)
 {
     unsigned long suppressed = 0;
@@ -133,13 +123,8 @@ static void fail(struct wc_repl *r, const char *sqlstate, const char *message)
     r->held = r->in_txn = false;
     (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
     (void)snprintf(r->error, sizeof r->error, "%s", message);
-    struct wc_repl_reason why = wc_repl_reason(sqlstate, message);
-    r->backoff_ms = r->backoff_ms ? r->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    if (r->backoff_ms > BACKOFF_CAP_MS)
-        r->backoff_ms = BACKOFF_CAP_MS;
-    if (r->backoff_ms < why.least_wait_ms)
-        r->backoff_ms = why.least_wait_ms;
-    uint32_t wait_ms = jittered(r->backoff_ms);
+    struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
+    uint32_t wait_ms = wc_backoff_next(&r->backoff, why.least_wait_ms);
     log_failure(r, &why, sqlstate, wait_ms);
     wc_metric_add(WC_M_REPL_FAILURES, 1);
     set_state(r, WC_REPL_DOWN, false);
@@ -398,7 +383,7 @@ static void on_started(void *arg, const struct wc_pg_result *res)
     }
     wc_pgoutput_reset(r->decoder);
     r->now = (struct wc_change_key){0};
-    r->backoff_ms = 0;
+    r->backoff.ms = 0;
     r->error[0] = '\0';
     r->complained_of = NULL;
     wc_metric_add(WC_M_REPL_CONNECTS, 1);
@@ -430,7 +415,7 @@ static void slot_is_ready(struct wc_repl *r, bool existed)
         WC_LOG(WC_LOG_INFO, "repl", "waiting", "tenant=%s slot=%s reason=\"%s\"", r->opt.tenant,
                r->fresh.slot, "a permanent slot is read when its clients are back");
         r->error[0] = '\0';
-        r->backoff_ms = 0;
+        r->backoff.ms = 0;
         set_state(r, WC_REPL_WAITING, false);
         return;
     }

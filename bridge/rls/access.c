@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/jsonw.h"
 #include "base/log.h"
+#include "bridge/pg/array.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum {
     ENTRY_CAP = 1 << 20,      /* 1,600 columns with names of 63 bytes, rendered */
     JSON_CAP = INT32_MAX,     /* one change; Postgres itself holds a value below 1 GiB */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
+    FIRST_USER_OID = 16384,   /* FirstNormalObjectId: below it, types are built in */
 };
 
 struct wc_access_cache {
@@ -82,14 +84,18 @@ static bool map_columns(struct wc_access *a, const struct wc_rel *rel)
     if (a->map && a->generation == rel->generation)
         return true;
     wc_arena_reset(&a->map_arena);
-    int16_t *map = wc_arena_alloc(&a->map_arena, (size_t)rel->ncols * sizeof *map + 1);
+    struct wc_access_map *map = wc_arena_calloc(&a->map_arena, rel->ncols + 1u, sizeof *map);
     if (!map)
         return false;
     for (uint16_t i = 0; i < rel->ncols; i++) {
-        map[i] = -1;
-        for (uint16_t j = 0; j < a->ncols && map[i] < 0; j++)
+        map[i].col = -1;
+        for (uint16_t j = 0; j < a->ncols && map[i].col < 0; j++)
             if (wc_slice_eq(rel->col[i].name, a->col[j].name))
-                map[i] = (int16_t)j;
+                map[i].col = (int16_t)j;
+        if (rel->col[i].type < FIRST_USER_OID)
+            map[i].cls = wc_value_class(rel->col[i].type);
+        else if (map[i].col >= 0)
+            map[i].cls = a->col[map[i].col].cls;
     }
     a->map = map;
     a->generation = rel->generation;
@@ -218,19 +224,6 @@ static void on_result(void *arg, const struct wc_pg_result *res)
     c->on_answer(c->arg);
 }
 
-/* {a,b} with every element quoted. */
-static void append_element(struct wc_buf *array, struct wc_slice s)
-{
-    wc_buf_byte(array, array->len ? ',' : '{');
-    wc_buf_byte(array, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            wc_buf_byte(array, '\\');
-        wc_buf_byte(array, (char)s.p[i]);
-    }
-    wc_buf_byte(array, '"');
-}
-
 static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, struct wc_buf *roles)
 {
     struct wc_access **asking = realloc(c->asking, (c->entries.count + 1) * sizeof *asking);
@@ -245,16 +238,14 @@ static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, s
         } else if (now - a->used < c->freshness * 2 && a->fresh_until - now <= c->freshness / 2) {
             char digits[12];
             (void)snprintf(digits, sizeof digits, "%u", a->rel);
-            append_element(oids, wc_slice_str(digits));
-            append_element(roles, a->role);
+            wc_pg_array_add(oids, wc_slice_str(digits));
+            wc_pg_array_add(roles, a->role);
             a->asked = now;
             c->asking[c->in_flight++] = a;
         }
     }
-    wc_buf_str(oids, "}");
-    wc_buf_str(roles, "}");
-    wc_buf_byte(oids, '\0');
-    wc_buf_byte(roles, '\0');
+    wc_pg_array_end(oids);
+    wc_pg_array_end(roles);
     return oids->status == WC_OK && roles->status == WC_OK;
 }
 

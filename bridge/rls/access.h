@@ -27,8 +27,13 @@ enum { WC_ROLE_MAX = 63 }; /* NAMEDATALEN - 1 bytes */
 struct wc_access_col {
     struct wc_slice name;
     struct wc_slice json_key; /* "name": with quotes and colon */
-    enum wc_value_class cls;
+    enum wc_value_class cls;  /* of the base type */
     bool in_pk, readable;
+};
+
+struct wc_access_map {
+    int16_t col;             /* index into wc_access.col, or -1: no such column any more */
+    enum wc_value_class cls; /* by the type the stream names; for user types by the catalog's */
 };
 
 struct wc_access {
@@ -40,9 +45,8 @@ struct wc_access {
     bool has_pk, pk_readable;
     uint16_t ncols; /* live columns in attribute order */
     const struct wc_access_col *col;
-    struct wc_slice columns_json; /* [{"name":..,"type":..},..], readable ones only */
-    /* stream column → col index or -1, for the wc_rel generation below */
-    const int16_t *map;
+    struct wc_slice columns_json;    /* [{"name":..,"type":..},..], readable ones only */
+    const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
     /* for the renderer: the data object of change number json_seq */
     uint64_t json_seq;

@@ -39,16 +39,17 @@ static void render_time(struct wc_buf *out, int64_t commit_time)
 }
 
 /* Appends `"name":value,`; takes it back when the value is too large for a reduced record. */
-static void render_column(struct render *r, const struct wc_access_col *col, const struct wc_col *v)
+static void render_column(struct render *r, uint16_t i, const struct wc_col *v)
 {
+    const struct wc_access_map *map = &r->acc->map[i];
     size_t start = r->out->len;
     if (v->kind == WC_COL_NULL && r->reduced)
         return;
-    wc_buf_slice(r->out, col->json_key);
+    wc_buf_slice(r->out, r->acc->col[map->col].json_key);
     size_t value = r->out->len;
     if (v->kind == WC_COL_NULL)
         wc_buf_str(r->out, "null");
-    else if (wc_value_render(r->out, col->cls, v->val) != WC_OK)
+    else if (wc_value_render(r->out, map->cls, v->val) != WC_OK)
         r->status = WC_PROTO;
     if (r->reduced && r->out->len - value > LARGEST_KEPT)
         r->out->len = start;
@@ -63,10 +64,10 @@ static void close_object(struct render *r, size_t start)
     wc_buf_byte(r->out, '}');
 }
 
-static const struct wc_access_col *readable_col(const struct render *r, uint16_t i)
+static bool is_readable(const struct render *r, uint16_t i)
 {
-    int16_t at = r->acc->map[i];
-    return at >= 0 && r->acc->col[at].readable ? &r->acc->col[at] : NULL;
+    int16_t at = r->acc->map[i].col;
+    return at >= 0 && r->acc->col[at].readable;
 }
 
 static void render_record(struct render *r)
@@ -75,12 +76,11 @@ static void render_record(struct render *r)
     wc_buf_str(r->out, "\"record\":{");
     size_t start = r->out->len;
     for (uint16_t i = 0; i < ch->new.ncols; i++) {
-        const struct wc_access_col *col = readable_col(r, i);
         const struct wc_col *v = &ch->new.col[i];
         if (v->kind == WC_COL_TOAST_UNCHANGED && ch->old_kind == WC_OLD_FULL && !r->reduced)
             v = &ch->old.col[i];
-        if (col && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
-            render_column(r, col, v);
+        if (is_readable(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+            render_column(r, i, v);
     }
     close_object(r, start);
     wc_buf_byte(r->out, ',');
@@ -93,11 +93,10 @@ static void render_old_record(struct render *r)
     wc_buf_str(r->out, "\"old_record\":{");
     size_t start = r->out->len;
     for (uint16_t i = 0; i < row->ncols; i++) {
-        const struct wc_access_col *col = readable_col(r, i);
         const struct wc_col *v = &row->col[i];
         bool shown = ch->old_kind == WC_OLD_FULL || ch->rel->col[i].in_identity;
-        if (col && shown && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
-            render_column(r, col, v);
+        if (shown && is_readable(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+            render_column(r, i, v);
     }
     close_object(r, start);
     wc_buf_byte(r->out, ',');

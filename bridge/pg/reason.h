@@ -2,12 +2,12 @@
  * From what the server said to what the operator should do: SQLSTATE to event name, hint and how
  * patient the next attempt is. Pure.
  */
-#ifndef WC_BRIDGE_REPL_REASON_PRIV_H
-#define WC_BRIDGE_REPL_REASON_PRIV_H
+#ifndef WC_BRIDGE_PG_REASON_H
+#define WC_BRIDGE_PG_REASON_H
 
 #include <stdint.h>
 
-struct wc_repl_reason {
+struct wc_pg_reason {
     const char *event;
     const char *hint;
     uint32_t least_wait_ms; /* 0: comes back by itself soon; else only an operator can mend it */
@@ -15,6 +15,6 @@ struct wc_repl_reason {
 
 /* Beside SQLSTATEs: WALLV (wal_level is not logical) and SLOT (the slot cannot be ours). sqlstate
  * may be empty (the server did not answer, or closed without a word). */
-struct wc_repl_reason wc_repl_reason(const char *sqlstate, const char *message);
+struct wc_pg_reason wc_pg_reason(const char *sqlstate, const char *message);
 
 #endif

@@ -1,4 +1,4 @@
-#include "bridge/repl/reason_priv.h"
+#include "bridge/pg/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@ enum { OPERATOR_WAIT_MS = 5000 };
 static const struct {
     const char *sqlstate; /* a prefix: a class stands for all its codes */
     const char *words;    /* must occur in the message; NULL: any */
-    struct wc_repl_reason reason;
+    struct wc_pg_reason reason;
 } table[] = {
     {"28P01", NULL, {"password_refused", "check DB_USER and DB_PASSWORD", OPERATOR_WAIT_MS}},
     {"28000",
@@ -59,7 +59,7 @@ static const struct {
      {"connection_failed", "check DB_HOST and DB_PORT, and that the server is running", 0}},
 };
 
-struct wc_repl_reason wc_repl_reason(const char *sqlstate, const char *message)
+struct wc_pg_reason wc_pg_reason(const char *sqlstate, const char *message)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         size_t n = strlen(table[i].sqlstate);
@@ -67,5 +67,5 @@ struct wc_repl_reason wc_repl_reason(const char *sqlstate, const char *message)
         if (code && (!table[i].words || strstr(message, table[i].words)))
             return table[i].reason;
     }
-    return (struct wc_repl_reason){"stream_failed", "see the server's log", 0};
+    return (struct wc_pg_reason){"stream_failed", "see the server's log", 0};
 }

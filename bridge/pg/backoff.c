@@ -1,0 +1,18 @@
+#include "bridge/pg/backoff.h"
+
+#include <sys/random.h>
+
+enum { FIRST_MS = 100, CAP_MS = 10000 };
+
+uint32_t wc_backoff_next(struct wc_backoff *b, uint32_t least_ms)
+{
+    b->ms = b->ms ? b->ms * 2 : FIRST_MS;
+    if (b->ms > CAP_MS)
+        b->ms = CAP_MS;
+    if (b->ms < least_ms)
+        b->ms = least_ms;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = 0; /* without jitter, then */
+    return b->ms / 2 + random % (b->ms / 2 + 1);
+}
