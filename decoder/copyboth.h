@@ -6,8 +6,8 @@
  *   client → server   status     'r' Int64(written) Int64(flushed) Int64(applied) Int64(clientTime)
  *                                    Byte1(replyRequested)
  *
- * Integers are big-endian; times are microseconds since 2000-01-01 UTC. walStart of R and Y messages
- * is 0/0, so progress is never taken from XLogData headers.
+ * Integers are big-endian; times are microseconds since 2000-01-01 UTC. walStart of R and Y
+ * messages is 0/0, so progress is never taken from XLogData headers.
  *
  * Feedback rule: the confirmed LSN is the end of the last transaction handed over completely; a
  * keepalive may advance it only when no transaction is open and nothing is queued. The server does
@@ -33,8 +33,9 @@ struct wc_copy_msg {
 
 enum { WC_STATUS_UPDATE_BYTES = 34 };
 
-WC_MUST_USE enum wc_status wc_copyboth_decode(struct wc_slice bytes, struct wc_copy_msg *out,
-                                              struct wc_err *err);
+WC_MUST_USE
+enum wc_status wc_copyboth_decode(struct wc_slice bytes, struct wc_copy_msg *out,
+                                  struct wc_err *err);
 
 /* `confirmed` goes out as written, flushed and applied: we hold nothing durably ourselves. */
 void wc_copyboth_status(uint8_t out[WC_STATUS_UPDATE_BYTES], wc_lsn confirmed, int64_t client_time,

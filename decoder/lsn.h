@@ -15,6 +15,7 @@ typedef uint32_t wc_xid;
 enum { WC_LSN_TEXT = 18 }; /* 8 digits, slash, 8 digits, NUL */
 
 const char *wc_lsn_format(wc_lsn, char out[WC_LSN_TEXT]); /* returns out */
-WC_MUST_USE enum wc_status wc_lsn_parse(struct wc_slice text, wc_lsn *out); /* INVALID */
+WC_MUST_USE
+enum wc_status wc_lsn_parse(struct wc_slice text, wc_lsn *out); /* INVALID */
 
 #endif

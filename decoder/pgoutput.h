@@ -24,10 +24,12 @@
  * decoder and valid until the next Relation message for its OID or wc_pgoutput_reset (share it with
  * wc_rel_ref to keep it longer).
  * Threads: one owner (a decoder belongs to one stream).
- * Errors: PROTO (bytes disagree with the grammar; err->at is the offset), LIMIT (more than 1,664
- * columns, which is PostgreSQL's MaxTupleAttributeNumber; more relations than the ceiling), NOMEM. After a failure the stream cannot be
- * resynchronised: reset and reconnect.
- * Source: PostgreSQL manual, "Logical Replication Message Formats"; proto.c for what it leaves out.
+ * Errors: PROTO (bytes disagree with the grammar, or a change of a relation that was not described;
+ * err->at is the offset), LIMIT (more than 1,664 columns, which is PostgreSQL's
+ * MaxTupleAttributeNumber; more relations than the ceiling), NOMEM. After a failure the stream
+ * cannot be resynchronised: reset and reconnect.
+ * Source: PostgreSQL manual, "Logical Replication Message Formats"; proto.c for what that leaves
+ * out.
  */
 #ifndef WC_DECODER_PGOUTPUT_H
 #define WC_DECODER_PGOUTPUT_H
@@ -35,7 +37,8 @@
 #include "base/arena.h"
 #include "decoder/lsn.h"
 
-enum wc_identity { /* pg_class.relreplident */
+/* pg_class.relreplident */
+enum wc_identity {
     WC_IDENTITY_DEFAULT = 'd',
     WC_IDENTITY_NOTHING = 'n',
     WC_IDENTITY_FULL = 'f',
@@ -52,7 +55,7 @@ struct wc_rel_col {
 /* A relation as of one point in the log. Immutable, reference counted, shareable across threads. */
 struct wc_rel {
     wc_oid oid;
-    uint64_t generation; /* rises with every Relation message of the decoder */
+    uint64_t generation; /* rises with every Relation message of the decoder, resets included */
     struct wc_slice schema, name; /* NUL-terminated as well */
     enum wc_identity identity;
     uint16_t ncols;
@@ -100,7 +103,7 @@ struct wc_event {
     enum wc_event_kind kind;
     union {
         struct {
-            wc_lsn final_lsn; /* LSN of the commit record */
+            wc_lsn final_lsn;    /* LSN of the commit record */
             int64_t commit_time; /* microseconds since 2000-01-01 UTC */
             wc_xid xid;
         } begin;
@@ -141,8 +144,8 @@ void wc_pgoutput_reset(struct wc_pgoutput *); /* forgets all relations; for a ne
 /* The relation as last described by the stream, or NULL. Borrowed, see above. */
 const struct wc_rel *wc_pgoutput_rel(const struct wc_pgoutput *, wc_oid);
 
-WC_MUST_USE enum wc_status wc_pgoutput_decode(struct wc_pgoutput *, struct wc_slice msg,
-                                              struct wc_arena *, struct wc_event *out,
-                                              struct wc_err *err);
+WC_MUST_USE
+enum wc_status wc_pgoutput_decode(struct wc_pgoutput *, struct wc_slice msg, struct wc_arena *,
+                                  struct wc_event *out, struct wc_err *err);
 
 #endif

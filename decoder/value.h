@@ -16,9 +16,10 @@
  * extra_float_digits 1, bytea_output hex; other settings give other texts.
  * The class of a domain is that of its base type, which only the catalog knows: the caller resolves
  * it once per column and asks by class.
- * Threads: pure. Errors: PROTO when a text cannot be of its class (a bool that is neither t nor f, a
- * number JSON cannot hold); the buffer's own errors are in out->status.
- * Source: database reference section 5 (observed on PostgreSQL 15.20).
+ * Threads: pure. Errors: PROTO when a text cannot be of its class (a bool that is neither t nor f,
+ * a number JSON cannot hold); a refused value leaves the buffer as it was. The buffer's own errors
+ * are in out->status.
+ * Source: to_jsonb as observed on PostgreSQL 15.20; tests/data/pgoutput/scenario/values.sql.
  */
 #ifndef WC_DECODER_VALUE_H
 #define WC_DECODER_VALUE_H
@@ -37,7 +38,7 @@ enum wc_value_class {
 
 enum wc_value_class wc_value_class(wc_oid base_type); /* STRING for what is not listed above */
 
-WC_MUST_USE enum wc_status wc_value_render(struct wc_buf *out, enum wc_value_class,
-                                           struct wc_slice text);
+WC_MUST_USE
+enum wc_status wc_value_render(struct wc_buf *out, enum wc_value_class, struct wc_slice text);
 
 #endif
