@@ -11,7 +11,7 @@
 
 enum { LINE_MAX_BYTES = 16384 };
 
-struct wc_slice exact_copy(struct wc_slice s)
+struct wc_slice wc_exact_copy(struct wc_slice s)
 {
     uint8_t *copy = malloc(s.len); /* of 0 bytes too: a read of one byte is then an error */
     assert_non_null(copy);
@@ -20,9 +20,9 @@ struct wc_slice exact_copy(struct wc_slice s)
     return wc_slice(copy, s.len);
 }
 
-void exact_free(struct wc_slice s)
+void wc_exact_free(struct wc_slice s)
 {
-    free((void *)(uintptr_t)s.p); /* ours, see exact_copy */
+    free((void *)(uintptr_t)s.p); /* ours, see wc_exact_copy */
 }
 
 static uint8_t nibble(char c)
@@ -34,9 +34,9 @@ static uint8_t nibble(char c)
 }
 
 /* "I 7700…\n" */
-static void add_line(struct capture *c, const char *line)
+static void add_line(struct wc_capture *c, const char *line)
 {
-    assert_in_range(c->count, 0, CAPTURE_MAX - 1);
+    assert_in_range(c->count, 0, WC_CAPTURE_MAX - 1);
     assert_int_equal(line[1], ' ');
     const char *hex = line + 2;
     size_t digits = strcspn(hex, "\n");
@@ -45,10 +45,10 @@ static void add_line(struct capture *c, const char *line)
     for (size_t i = 0; i < digits / 2; i++)
         bytes[i] = (uint8_t)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
     c->letter[c->count] = line[0];
-    c->copy[c->count++] = exact_copy(wc_slice(bytes, digits / 2));
+    c->copy[c->count++] = wc_exact_copy(wc_slice(bytes, digits / 2));
 }
 
-struct capture *capture_load(const char *name)
+struct wc_capture *wc_capture_load(const char *name)
 {
     char path[512];
     int len = snprintf(path, sizeof path, "%s/%s.hex", WC_TEST_CAPTURES, name);
@@ -56,28 +56,28 @@ struct capture *capture_load(const char *name)
     FILE *file = fopen(path, "r");
     if (!file)
         fail_msg("cannot open %s", path);
-    struct capture *c = calloc(1, sizeof *c);
+    struct wc_capture *c = calloc(1, sizeof *c);
     assert_non_null(c);
     char line[LINE_MAX_BYTES];
     while (fgets(line, sizeof line, file))
         add_line(c, line);
     assert_int_equal(ferror(file), 0);
     assert_int_equal(fclose(file), 0);
-    assert_in_range(c->count, 1, CAPTURE_MAX);
+    assert_in_range(c->count, 1, WC_CAPTURE_MAX);
     return c;
 }
 
-void capture_free(struct capture *c)
+void wc_capture_free(struct wc_capture *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        exact_free(c->copy[i]);
+        wc_exact_free(c->copy[i]);
     free(c);
 }
 
-struct wc_slice capture_message(const struct capture *c, size_t i)
+struct wc_slice wc_capture_message(const struct wc_capture *c, size_t i)
 {
     struct wc_copy_msg msg;
     assert_int_equal(wc_copyboth_decode(c->copy[i], &msg, NULL), WC_OK);
     assert_int_equal(msg.kind, WC_COPY_XLOG);
-    return exact_copy(msg.payload);
+    return wc_exact_copy(msg.payload);
 }

@@ -57,7 +57,7 @@ static void keepalive_carries_position_and_request(void **state)
 static void recorded_streams_are_xlog_data_and_a_keepalive_at_the_end(void **state)
 {
     (void)state; /* unused */
-    struct capture *c = capture_load("identity_default");
+    struct wc_capture *c = wc_capture_load("identity_default");
     wc_lsn last = 0;
     for (size_t i = 0; i < c->count; i++) {
         struct wc_copy_msg msg;
@@ -70,12 +70,12 @@ static void recorded_streams_are_xlog_data_and_a_keepalive_at_the_end(void **sta
             last = msg.wal_end;
         }
     }
-    capture_free(c);
+    wc_capture_free(c);
 }
 
 static void expect_refused(struct wc_slice bytes, size_t at)
 {
-    struct wc_slice exact = exact_copy(bytes);
+    struct wc_slice exact = wc_exact_copy(bytes);
     struct wc_copy_msg msg = {.send_time = 77};
     struct wc_err err = {.at = SIZE_MAX};
     assert_int_equal(wc_copyboth_decode(exact, &msg, &err), WC_PROTO);
@@ -83,7 +83,7 @@ static void expect_refused(struct wc_slice bytes, size_t at)
     assert_int_equal(err.at, at);
     assert_int_equal(msg.send_time, 77);
     assert_int_equal(wc_copyboth_decode(exact, &msg, NULL), WC_PROTO);
-    exact_free(exact);
+    wc_exact_free(exact);
 }
 
 static void every_truncated_header_is_refused_at_its_end(void **state)

@@ -52,7 +52,7 @@ static void decode_ok(struct fixture *f, struct wc_slice msg)
 /* Refused with this status; says where, and leaves the result alone. */
 static void expect_refused(struct fixture *f, struct wc_slice msg, enum wc_status status)
 {
-    struct wc_slice exact = exact_copy(msg);
+    struct wc_slice exact = wc_exact_copy(msg);
     struct wc_event before;
     memset(&before, 0xa5, sizeof before);
     f->event = before;
@@ -65,7 +65,7 @@ static void expect_refused(struct fixture *f, struct wc_slice msg, enum wc_statu
     assert_in_range(f->err.at, 0, msg.len);
     assert_string_not_equal(f->err.text, "");
     assert_memory_equal(&f->event, &before, sizeof before);
-    exact_free(exact);
+    wc_exact_free(exact);
 }
 
 /* --- recorded streams, as text --- */
@@ -271,7 +271,7 @@ static const struct {
 enum { GOLDEN = sizeof golden / sizeof golden[0] };
 
 /* Messages of a capture, without the keepalive at its end. */
-static size_t messages(const struct capture *c)
+static size_t messages(const struct wc_capture *c)
 {
     assert_int_equal(c->letter[c->count - 1], 'k');
     return c->count - 1;
@@ -281,31 +281,31 @@ static void recorded_streams_decode_to_their_events(void **state)
 {
     struct fixture *f = *state;
     for (size_t g = 0; g < GOLDEN; g++) {
-        struct capture *c = capture_load(golden[g].capture);
+        struct wc_capture *c = wc_capture_load(golden[g].capture);
         struct wc_buf text;
         wc_buf_init(&text, 65536);
         wc_pgoutput_reset(f->decoder);
         for (size_t i = 0; i < messages(c); i++) {
-            struct wc_slice msg = capture_message(c, i);
+            struct wc_slice msg = wc_capture_message(c, i);
             assert_int_equal(wc_pgoutput_letter(msg), c->letter[i]);
             decode_ok(f, msg);
             show_event(&text, &f->event);
-            exact_free(msg);
+            wc_exact_free(msg);
         }
         wc_buf_byte(&text, '\0');
         assert_int_equal(text.status, WC_OK);
         assert_string_equal((const char *)text.p, golden[g].events);
         wc_buf_release(&text);
-        capture_free(c);
+        wc_capture_free(c);
     }
 }
 
 static void begin_announces_the_commit_that_follows(void **state)
 {
     struct fixture *f = *state;
-    struct capture *c = capture_load("no_columns"); /* B R I C k */
-    struct wc_slice begin = capture_message(c, 0);
-    struct wc_slice commit = capture_message(c, 3);
+    struct wc_capture *c = wc_capture_load("no_columns"); /* B R I C k */
+    struct wc_slice begin = wc_capture_message(c, 0);
+    struct wc_slice commit = wc_capture_message(c, 3);
     decode_ok(f, begin);
     struct wc_event b = f->event;
     decode_ok(f, commit);
@@ -315,19 +315,19 @@ static void begin_announces_the_commit_that_follows(void **state)
     assert_int_equal(b.begin.final_lsn, f->event.commit.commit_lsn);
     assert_int_equal(b.begin.commit_time, f->event.commit.commit_time);
     assert_true(f->event.commit.end_lsn > f->event.commit.commit_lsn);
-    exact_free(begin);
-    exact_free(commit);
-    capture_free(c);
+    wc_exact_free(begin);
+    wc_exact_free(commit);
+    wc_capture_free(c);
 }
 
 /* A decoder that has seen the first n messages of the capture. */
-static void replay(struct fixture *f, const struct capture *c, size_t n)
+static void replay(struct fixture *f, const struct wc_capture *c, size_t n)
 {
     wc_pgoutput_reset(f->decoder);
     for (size_t i = 0; i < n; i++) {
-        struct wc_slice msg = capture_message(c, i);
+        struct wc_slice msg = wc_capture_message(c, i);
         decode_ok(f, msg);
-        exact_free(msg);
+        wc_exact_free(msg);
     }
     wc_arena_reset(&f->arena);
 }
@@ -336,16 +336,16 @@ static void every_recorded_message_cut_anywhere_is_refused(void **state)
 {
     struct fixture *f = *state;
     for (size_t g = 0; g < GOLDEN; g++) {
-        struct capture *c = capture_load(golden[g].capture);
+        struct wc_capture *c = wc_capture_load(golden[g].capture);
         for (size_t i = 0; i < messages(c); i++) {
-            struct wc_slice msg = capture_message(c, i);
+            struct wc_slice msg = wc_capture_message(c, i);
             for (size_t len = 0; len < msg.len; len++) {
                 replay(f, c, i);
                 expect_refused(f, wc_slice(msg.p, len), WC_PROTO);
             }
-            exact_free(msg);
+            wc_exact_free(msg);
         }
-        capture_free(c);
+        wc_capture_free(c);
     }
 }
 
@@ -353,9 +353,9 @@ static void every_recorded_message_with_a_byte_too_many_is_refused_at_that_byte(
 {
     struct fixture *f = *state;
     for (size_t g = 0; g < GOLDEN; g++) {
-        struct capture *c = capture_load(golden[g].capture);
+        struct wc_capture *c = wc_capture_load(golden[g].capture);
         for (size_t i = 0; i < messages(c); i++) {
-            struct wc_slice msg = capture_message(c, i);
+            struct wc_slice msg = wc_capture_message(c, i);
             uint8_t *longer = calloc(1, msg.len + 1);
             assert_non_null(longer);
             memcpy(longer, msg.p, msg.len);
@@ -363,9 +363,9 @@ static void every_recorded_message_with_a_byte_too_many_is_refused_at_that_byte(
             expect_refused(f, wc_slice(longer, msg.len + 1), WC_PROTO);
             assert_int_equal(f->err.at, msg.len);
             free(longer);
-            exact_free(msg);
+            wc_exact_free(msg);
         }
-        capture_free(c);
+        wc_capture_free(c);
     }
 }
 
@@ -518,9 +518,9 @@ static void relation_describes_its_columns(void **state)
 static void names_outlive_the_message_and_end_in_nul(void **state)
 {
     struct fixture *f = *state;
-    struct wc_slice msg = exact_copy(MSG(REL_7));
+    struct wc_slice msg = wc_exact_copy(MSG(REL_7));
     decode_ok(f, msg);
-    exact_free(msg);
+    wc_exact_free(msg);
     const struct wc_rel *rel = wc_pgoutput_rel(f->decoder, 7);
     assert_string_equal((const char *)rel->schema.p, "public");
     assert_string_equal((const char *)rel->name.p, "t");
@@ -605,7 +605,7 @@ static struct wc_slice relation_of(uint16_t n)
     for (uint16_t i = 0; i < n; i++)
         wc_buf_append(&b, COL_A, sizeof COL_A - 1);
     assert_int_equal(b.status, WC_OK);
-    struct wc_slice msg = exact_copy(wc_buf_view(&b));
+    struct wc_slice msg = wc_exact_copy(wc_buf_view(&b));
     wc_buf_release(&b);
     return msg;
 }
@@ -618,8 +618,8 @@ static void relation_may_have_as_many_columns_as_postgres_allows(void **state)
     decode_ok(f, most);
     assert_int_equal(f->event.relation->ncols, 1664);
     expect_refused(f, too_many, WC_LIMIT);
-    exact_free(most);
-    exact_free(too_many);
+    wc_exact_free(most);
+    wc_exact_free(too_many);
 }
 
 static void arena_ceiling_is_out_of_memory(void **state)
@@ -638,9 +638,9 @@ static void relation_of_a_change_is_known_without_decoding_it(void **state)
     assert_int_equal(wc_pgoutput_rel_oid(MSG("U\1\2\3\4N")), 0x01020304);
     assert_int_equal(wc_pgoutput_rel_oid(MSG("D\1\2\3\4K")), 0x01020304);
     assert_int_equal(wc_pgoutput_rel_oid(MSG("R\1\2\3\4")), 0);
-    struct wc_slice cut = exact_copy(MSG("I\1\2\3"));
+    struct wc_slice cut = wc_exact_copy(MSG("I\1\2\3"));
     assert_int_equal(wc_pgoutput_rel_oid(cut), 0);
-    exact_free(cut);
+    wc_exact_free(cut);
     assert_int_equal(wc_pgoutput_rel_oid(wc_slice(NULL, 0)), 0);
     assert_int_equal(wc_pgoutput_letter(wc_slice(NULL, 0)), 0);
 }

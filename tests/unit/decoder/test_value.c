@@ -68,7 +68,7 @@ static void values_render_as_to_jsonb_says(void **state)
 {
     (void)state; /* unused */
     for (size_t i = 0; i < sizeof rendered / sizeof rendered[0]; i++) {
-        struct wc_slice text = exact_copy(wc_slice_str(rendered[i].text));
+        struct wc_slice text = wc_exact_copy(wc_slice_str(rendered[i].text));
         struct wc_buf out;
         wc_buf_init(&out, 4096);
         if (wc_value_render(&out, rendered[i].value_class, text) != WC_OK)
@@ -77,7 +77,7 @@ static void values_render_as_to_jsonb_says(void **state)
         assert_int_equal(out.status, WC_OK);
         assert_string_equal((const char *)out.p, rendered[i].json);
         wc_buf_release(&out);
-        exact_free(text);
+        wc_exact_free(text);
     }
 }
 
@@ -148,7 +148,7 @@ static void texts_that_cannot_be_of_their_class_are_refused(void **state)
 {
     (void)state; /* unused */
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        struct wc_slice text = exact_copy(wc_slice_str(refused[i].text));
+        struct wc_slice text = wc_exact_copy(wc_slice_str(refused[i].text));
         struct wc_buf out;
         wc_buf_init(&out, 4096);
         wc_buf_str(&out, "before");
@@ -156,7 +156,7 @@ static void texts_that_cannot_be_of_their_class_are_refused(void **state)
             fail_msg("rendered \"%s\"", refused[i].text);
         assert_true(wc_slice_is(wc_buf_view(&out), "before"));
         wc_buf_release(&out);
-        exact_free(text);
+        wc_exact_free(text);
     }
 }
 
@@ -165,13 +165,13 @@ static void every_value_cut_anywhere_is_rendered_or_refused(void **state)
     (void)state; /* unused */
     for (size_t i = 0; i < sizeof rendered / sizeof rendered[0]; i++) {
         for (size_t len = 0; len < strlen(rendered[i].text); len++) {
-            struct wc_slice text = exact_copy(wc_slice(rendered[i].text, len));
+            struct wc_slice text = wc_exact_copy(wc_slice(rendered[i].text, len));
             struct wc_buf out;
             wc_buf_init(&out, 4096);
             enum wc_status status = wc_value_render(&out, rendered[i].value_class, text);
             assert_true((status == WC_OK && out.len > 0) || (status == WC_PROTO && out.len == 0));
             wc_buf_release(&out);
-            exact_free(text);
+            wc_exact_free(text);
         }
     }
 }
@@ -221,13 +221,13 @@ static void render_row(struct wc_buf *out, const struct wc_rel *rel, const struc
 static void recorded_rows_of_all_types_render_by_their_type(void **state)
 {
     (void)state; /* unused */
-    struct capture *c = capture_load("values");
+    struct wc_capture *c = wc_capture_load("values");
     struct wc_pgoutput *decoder = wc_pgoutput_new(1);
     struct wc_arena arena;
     wc_arena_init(&arena, 4096);
     size_t rows = 0;
     for (size_t i = 0; i < c->count - 1; i++) { /* the last is a keepalive */
-        struct wc_slice msg = capture_message(c, i);
+        struct wc_slice msg = wc_capture_message(c, i);
         struct wc_event event;
         assert_int_equal(wc_pgoutput_decode(decoder, msg, &arena, &event, NULL), WC_OK);
         if (event.kind == WC_EVENT_CHANGE) {
@@ -239,12 +239,12 @@ static void recorded_rows_of_all_types_render_by_their_type(void **state)
             assert_string_equal((const char *)out.p, recorded_rows[rows++]);
             wc_buf_release(&out);
         }
-        exact_free(msg);
+        wc_exact_free(msg);
     }
     assert_int_equal(rows, 3);
     wc_arena_release(&arena);
     wc_pgoutput_free(decoder);
-    capture_free(c);
+    wc_capture_free(c);
 }
 
 static void types_that_are_not_listed_are_strings(void **state)
