@@ -592,7 +592,7 @@ uint32_t wc_json_get(const struct wc_json *doc, uint32_t object, const char *key
     for (uint32_t left_over = wc_json_count(doc, object); left_over > 0; left_over--) {
         const jsmntok_t *t = token(doc, at);
         struct wc_slice name = token_text(doc, t);
-        if (wc_slice_eq(name, wanted) || (has_escape(name) && escaped_equals(name, wanted)))
+        if (has_escape(name) ? escaped_equals(name, wanted) : wc_slice_eq(name, wanted))
             found = at + 1;
         at += (uint32_t)t->parent;
     }
