@@ -27,8 +27,8 @@ test-all:
 	@tools/test --all
 
 bench:
-	@tools/install build run test
-	@tools/build release bench
+	@tools/install build run test node
+	@tools/build bench
 	@benchmarks/run
 
 format:

@@ -174,10 +174,10 @@ export function readBanned(file = path.join(here, 'banned')) {
   return new Map(rows(file).map((r) => [r.split(/\s+/)[0], r.replace(/^\S+\s+/, '')]))
 }
 
-/** Those of the product; test helpers (libwc_test_*) may name things as they like. */
+/** Those of the product; helpers of tests and benchmarks may name things as they like. */
 function staticLibraries(build) {
   return fs.readdirSync(build, { recursive: true, encoding: 'utf8' })
-    .filter((f) => /(?:^|\/)libwc_(?!test_)\w+\.a$/.test(f)).map((f) => path.join(build, f))
+    .filter((f) => /(?:^|\/)libwc_\w+\.a$/.test(f) && !/^(?:tests|benchmarks)\//.test(f)).map((f) => path.join(build, f))
 }
 
 export function lintObjects(build, root) {
