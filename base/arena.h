@@ -13,8 +13,8 @@ struct wc_arena_block;
 
 struct wc_arena {
     struct wc_arena_block *first, *cur;
-    size_t used;  /* bytes handed out since the last reset, each rounded up to the alignment */
-    size_t cap;   /* ceiling for `used` */
+    size_t used; /* bytes handed out since the last reset, each rounded up to the alignment */
+    size_t cap;  /* ceiling for `used` */
 };
 
 void wc_arena_init(struct wc_arena *, size_t cap);

@@ -7,7 +7,8 @@ const char *wc_status_text(enum wc_status status)
 {
     switch (status) {
 #define WC_STATUS(symbol, text, retryable)                                                         \
-    case WC_##symbol: return text;
+    case WC_##symbol:                                                                              \
+        return text;
 #include "base/status.def"
 #undef WC_STATUS
     }
@@ -22,7 +23,8 @@ enum wc_status wc_err_set(struct wc_err *err, enum wc_status code, const char *f
     err->hint[0] = '\0';
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(err->text, sizeof err->text, fmt, ap); /* a cut text is still the best we have */
+    (void)vsnprintf(err->text, sizeof err->text, fmt,
+                    ap); /* a cut text is still the best we have */
     va_end(ap);
     return code;
 }

@@ -20,7 +20,8 @@ enum wc_status {
 #undef WC_STATUS
 };
 
-/* No allocation: lives on the stack or inside its owner. Texts are lower-case, without full stop. */
+/* No allocation: lives on the stack or inside its owner. Texts are lower-case, without full stop.
+ */
 struct wc_err {
     enum wc_status code;
     size_t at;      /* byte offset into the input, where that means something */

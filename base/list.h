@@ -13,7 +13,7 @@ struct wc_list {
     struct wc_list *prev, *next;
 };
 
-#define WC_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define WC_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void wc_list_init(struct wc_list *l)
 {

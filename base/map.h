@@ -31,7 +31,8 @@ void wc_map_release(struct wc_map *); /* the nodes stay with their owners */
 
 struct wc_map_node *wc_map_get(const struct wc_map *, struct wc_slice key);
 /* `node->key` must be set; equal keys may be inserted side by side (see wc_map_next). */
-WC_MUST_USE enum wc_status wc_map_insert(struct wc_map *, struct wc_map_node *node);
+WC_MUST_USE
+enum wc_status wc_map_insert(struct wc_map *, struct wc_map_node *node);
 void wc_map_remove(struct wc_map *, struct wc_map_node *node);
 
 /* The next node with the same key, or NULL. */

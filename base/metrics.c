@@ -16,8 +16,8 @@ static _Thread_local struct block *mine;
 static const struct {
     const char *name, *labels, *kind, *help;
 } table[] = {
-#define COUNTER "counter"
-#define GAUGE   "gauge"
+#define COUNTER                                     "counter"
+#define GAUGE                                       "gauge"
 #define WC_METRIC(symbol, name, labels, kind, help) {name, labels, kind, help},
 #include "base/metrics.def"
 #undef WC_METRIC

@@ -19,7 +19,8 @@ enum wc_metric {
     WC_METRIC_COUNT
 };
 
-WC_MUST_USE enum wc_status wc_metrics_attach(void);
+WC_MUST_USE
+enum wc_status wc_metrics_attach(void);
 void wc_metric_add(enum wc_metric, int64_t n);
 int64_t wc_metric_sum(enum wc_metric);
 void wc_metrics_render(struct wc_buf *out);
