@@ -40,6 +40,15 @@ static inline void wc_list_remove(struct wc_list *node)
     wc_list_init(node);
 }
 
+static inline void wc_list_move_all(struct wc_list *from, struct wc_list *to) /* in order */
+{
+    while (!wc_list_is_empty(from)) {
+        struct wc_list *it = from->next;
+        wc_list_remove(it);
+        wc_list_push(to, it);
+    }
+}
+
 #define WC_LIST_EACH(it, head) for (struct wc_list *it = (head)->next; it != (head); it = it->next)
 
 /* `it` may be removed in the body. */

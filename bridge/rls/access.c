@@ -24,6 +24,7 @@ struct wc_access_cache {
     size_t in_flight;
     struct wc_access **asking; /* in the order of the question */
     wc_us asked;
+    struct wc_log_limit complaint;
 };
 
 struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *),
@@ -215,13 +216,16 @@ static void read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
 static void on_result(void *arg, const struct wc_pg_result *res)
 {
     struct wc_access_cache *c = arg;
+    unsigned long repeated = 0;
     if (res->ok)
         read_answer(c, res);
-    else if (res->sqlstate[0])
-        WC_LOG(WC_LOG_ERROR, "rls", "access_query_failed", "sqlstate=%s error=\"%s\"",
-               res->sqlstate, res->message);
+    else if (res->sqlstate[0] && wc_log_limit(&c->complaint, 60 * 1000000, &repeated))
+        WC_LOG(WC_LOG_ERROR, "rls", "access_query_failed",
+               "sqlstate=%s error=\"%s\" repeated=%lu hint=\"%s\"", res->sqlstate, res->message,
+               repeated, "changes are held back until the catalog can be read");
     c->in_flight = 0;
-    c->on_answer(c->arg);
+    if (res->ok)
+        c->on_answer(c->arg);
 }
 
 static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, struct wc_buf *roles)

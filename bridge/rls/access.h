@@ -59,7 +59,7 @@ struct wc_access {
 
 struct wc_access_cache;
 
-/* on_answer is called after each refresh, good or bad. Returns owned; NULL when out of memory. */
+/* on_answer is called after each refresh that succeeded. Returns owned; NULL when out of memory. */
 struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *arg),
                                             void *arg);
 /* Close the wc_pg of a question under way before, so that no answer comes after. */

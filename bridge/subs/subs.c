@@ -1,0 +1,628 @@
+/*
+ * Members, audiences and fences. check.c resolves bindings, deliver.c takes changes.
+ *
+ * One fence query at a time: who needs one while it is under way waits for the next, because a
+ * snapshot must be taken after the member's bindings are in the index.
+ */
+#include "bridge/subs/subs_priv.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "bridge/pg/array.h"
+#include "sql/sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+enum {
+    AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
+    ARRAY_CAP = 64 << 10,
+};
+
+static void take_fences(struct wc_subs *s);
+
+/* ---- telling members ---- */
+
+enum wc_status wc_subs_tell(struct wc_member *m, bool ok, struct wc_slice text)
+{
+    struct wc_msg *msg = wc_msg_new(WC_MSG_VERDICT, text);
+    if (!msg)
+        return WC_NOMEM;
+    msg->handle = m->handle;
+    msg->ok = ok;
+    return wc_publish(m->audience->subs->publisher, WC_ORIGIN_BRIDGE, msg,
+                      1ull << m->handle.thread);
+}
+
+static void tell_or_log(struct wc_member *m, bool ok, struct wc_slice text)
+{
+    if (wc_subs_tell(m, ok, text) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=verdict",
+               m->audience->subs->opt.tenant);
+}
+
+static void announce(struct wc_member *m)
+{
+    tell_or_log(m, true, wc_slice_str("Subscribed to PostgreSQL"));
+    const struct wc_audience *a = m->audience;
+    for (uint32_t i = 0; i < a->nbindings; i++) {
+        struct wc_slice table = a->binding[i].withheld;
+        if (!table.p)
+            continue;
+        char text[400];
+        (void)snprintf(text, sizeof text,
+                       "Row level security is enabled on %.*s for role %.*s: its policies are not "
+                       "evaluated yet, so no changes of it are delivered",
+                       WC_SLICE_ARG(table), WC_SLICE_ARG(a->claims->role));
+        tell_or_log(m, false, wc_slice_str(text));
+    }
+}
+
+/* ---- fences ---- */
+
+static void unref_fence(struct wc_fence *f)
+{
+    if (f && --f->refs == 0)
+        free(f);
+}
+
+static int compare_xid(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+bool wc_fence_sees(const struct wc_fence *f, wc_xid xid)
+{
+    /* The stream names 32 bits; the transaction is within 2^31 of the snapshot. */
+    uint64_t wide = f->xmax + (uint64_t)(int64_t)(int32_t)(xid - (uint32_t)f->xmax);
+    if (wide < f->xmin)
+        return true;
+    if (wide >= f->xmax)
+        return false;
+    return !bsearch(&wide, f->xip, f->nxip, sizeof f->xip[0], compare_xid);
+}
+
+/* "xmin:xmax:xip,xip,..." and the position; NULL when unreadable or out of memory. */
+static struct wc_fence *parse_fence(const char *snapshot, struct wc_slice position)
+{
+    size_t commas = 0;
+    for (const char *p = snapshot; *p; p++)
+        commas += *p == ',';
+    struct wc_fence *f = calloc(1, sizeof *f + (commas + 1) * sizeof f->xip[0]);
+    if (!f)
+        return NULL;
+    f->refs = 1;
+    char *end;
+    f->xmin = strtoull(snapshot, &end, 10);
+    if (*end == ':')
+        f->xmax = strtoull(end + 1, &end, 10);
+    bool ok = *end == ':' && f->xmax >= f->xmin && wc_lsn_parse(position, &f->position) == WC_OK;
+    while (ok && end[0] && end[1]) {
+        f->xip[f->nxip++] = strtoull(end + 1, &end, 10);
+        ok = *end == ',' || *end == '\0';
+    }
+    if (ok)
+        return f;
+    free(f);
+    return NULL;
+}
+
+static void release_kept(struct wc_member *m, const struct wc_fence *f)
+{
+    struct wc_subs *s = m->audience->subs;
+    while (!wc_list_is_empty(&m->kept)) {
+        struct wc_kept *k = WC_CONTAINER(m->kept.next, struct wc_kept, link);
+        wc_list_remove(&k->link);
+        s->nkept--;
+        if (!f || wc_fence_sees(f, k->xid)) {
+            wc_metric_add(WC_M_WITHHELD_FENCE, 1);
+            wc_msg_unref(k->msg);
+        } else if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, k->msg, 1ull << m->handle.thread) ==
+                   WC_OK) {
+            wc_metric_add(WC_M_CHANGES_OUT, 1);
+        } else {
+            wc_msg_unref(k->msg);
+        }
+        free(k);
+    }
+}
+
+/* From its own fence to the audience's common stream. */
+static void enlist(struct wc_member *m)
+{
+    struct wc_audience *a = m->audience;
+    struct wc_msg *msg = wc_msg_new(WC_MSG_ENLIST, wc_slice(NULL, 0));
+    if (!msg)
+        return; /* stays DIRECT, which is only slower */
+    msg->handle = m->handle;
+    msg->audience = a->number;
+    if (wc_publish(a->subs->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << m->handle.thread) != WC_OK)
+        return;
+    m->state = WC_MEMBER_ENLISTED;
+    unref_fence(m->fence);
+    m->fence = NULL;
+    wc_list_remove(&m->in_queue);
+    wc_list_remove(&m->in_audience);
+    wc_list_push(&a->enlisted, &m->in_audience);
+    a->npending--;
+    a->nenlisted++;
+    a->count[(size_t)m->handle.thread * WC_PHX_COUNT + m->serializer]++;
+    a->threads |= 1ull << m->handle.thread;
+}
+
+static void enlist_passed(struct wc_subs *s, wc_lsn position)
+{
+    while (!wc_list_is_empty(&s->direct)) {
+        struct wc_member *m = WC_CONTAINER(s->direct.next, struct wc_member, in_queue);
+        if (m->fence->position > position)
+            return;
+        enlist(m);
+        if (m->state != WC_MEMBER_ENLISTED)
+            return; /* out of memory: another time */
+    }
+}
+
+static void fence_known(struct wc_member *m, struct wc_fence *f)
+{
+    announce(m);
+    release_kept(m, f);
+    m->state = WC_MEMBER_DIRECT;
+    m->fence = f;
+    f->refs++;
+    wc_list_remove(&m->in_queue);
+    wc_list_push(&m->audience->subs->direct, &m->in_queue);
+}
+
+static void offer_again(struct wc_subs *s)
+{
+    if (!s->holding)
+        return;
+    s->holding = false;
+    s->hooks.resume(s->self);
+}
+
+static void on_fence(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_subs *s = arg;
+    s->fencing = false;
+    struct wc_fence *f =
+        res->ok ? parse_fence(wc_pg_value(res, 0, 0), wc_pg_slice(res, 0, 1)) : NULL;
+    if (!f && (res->ok || res->sqlstate[0]))
+        WC_LOG(WC_LOG_ERROR, "subs", "fence_failed", "tenant=%s sqlstate=%s error=\"%s\"",
+               s->opt.tenant, res->sqlstate, res->message);
+    if (!f || s->stream != WC_SUBS_STREAM_UP || s->fence_epoch != s->epoch) {
+        wc_list_move_all(&s->fence_now, &s->fence_next); /* when stream and catalog are back */
+        if (f)
+            take_fences(s);
+        unref_fence(f);
+        return;
+    }
+    while (!wc_list_is_empty(&s->fence_now))
+        fence_known(WC_CONTAINER(s->fence_now.next, struct wc_member, in_queue), f);
+    unref_fence(f);
+    wc_publisher_flush(s->publisher);
+    take_fences(s);
+    offer_again(s);
+}
+
+static void take_fences(struct wc_subs *s)
+{
+    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || wc_list_is_empty(&s->fence_next))
+        return;
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (!pg) {
+        wc_catalog_want(s->catalog);
+        return;
+    }
+    if (wc_pg_query(pg, wc_sql_fence, 0, NULL, on_fence, s) != WC_OK)
+        return; /* the connection is gone; on_catalog_up comes back here */
+    s->fencing = true;
+    s->fence_epoch = s->epoch;
+    wc_list_move_all(&s->fence_next, &s->fence_now);
+}
+
+/* ---- standing ---- */
+
+static void member_stands(struct wc_member *m)
+{
+    struct wc_subs *s = m->audience->subs;
+    m->state = WC_MEMBER_FENCING;
+    if (s->stream == WC_SUBS_STREAM_WAITING) { /* what the slot holds is theirs: no fence */
+        announce(m);
+        enlist(m);
+        if (m->state == WC_MEMBER_ENLISTED)
+            return;
+    }
+    wc_list_push(&s->fence_next, &m->in_queue);
+}
+
+void wc_subs_stands(struct wc_audience *a)
+{
+    struct wc_subs *s = a->subs;
+    WC_LIST_EACH_SAFE (it, &a->pending)
+        member_stands(WC_CONTAINER(it, struct wc_member, in_audience));
+    take_fences(s);
+    wc_publisher_flush(s->publisher);
+    s->hooks.standing(s->self);
+}
+
+/* ---- members ---- */
+
+static void free_member(struct wc_member *m)
+{
+    struct wc_audience *a = m->audience;
+    struct wc_subs *s = a->subs;
+    release_kept(m, NULL);
+    unref_fence(m->fence);
+    wc_map_remove(&s->members, &m->node);
+    wc_list_remove(&m->in_queue);
+    wc_list_remove(&m->in_audience);
+    if (m->state == WC_MEMBER_ENLISTED) {
+        size_t at = (size_t)m->handle.thread * WC_PHX_COUNT;
+        a->count[at + m->serializer]--;
+        if (!a->count[at + WC_PHX_V1] && !a->count[at + WC_PHX_V2])
+            a->threads &= ~(1ull << m->handle.thread);
+        a->nenlisted--;
+    } else {
+        a->npending--;
+    }
+    free(m);
+}
+
+void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
+{
+    struct wc_subs *s = a->subs;
+    while (!wc_list_is_empty(&a->pending)) {
+        struct wc_member *m = WC_CONTAINER(a->pending.next, struct wc_member, in_audience);
+        tell_or_log(m, false, text);
+        free_member(m);
+    }
+    (void)wc_audience_drop_if_unused(a); /* it is: nobody is left */
+    wc_publisher_flush(s->publisher);
+}
+
+void wc_subs_free_audience(struct wc_audience *a)
+{
+    wc_list_remove(&a->in_todo);
+    wc_list_remove(&a->touched);
+    wc_map_remove(&a->subs->audiences, &a->node);
+    wc_claims_unref(a->claims);
+    wc_arena_release(&a->arena);
+    free(a->count);
+    free(a);
+}
+
+/* A handle without the padding a struct may have. */
+static struct wc_member_key key_of(struct wc_handle h)
+{
+    return (struct wc_member_key){(uint64_t)h.thread << 32 | h.slot, h.generation};
+}
+
+static struct wc_member *find_member(const struct wc_subs *s, struct wc_handle h)
+{
+    struct wc_member_key key = key_of(h);
+    struct wc_map_node *n = wc_map_get(&s->members, wc_slice(&key, sizeof key));
+    return n ? WC_CONTAINER(n, struct wc_member, node) : NULL;
+}
+
+/* Topic, claims and bindings, each behind its length. */
+static struct wc_slice audience_key(const struct wc_subscribe *req, struct wc_buf *out)
+{
+    wc_buf_printf(out, "%zu:", req->topic.len);
+    wc_buf_slice(out, req->topic);
+    wc_buf_printf(out, "%zu:", req->claims->json.len);
+    wc_buf_slice(out, req->claims->json);
+    for (uint32_t i = 0; i < req->nbindings; i++) {
+        wc_buf_printf(out, "%u:%zu:", req->binding[i].id, req->binding[i].json.len);
+        wc_buf_slice(out, req->binding[i].json);
+    }
+    return wc_buf_view(out);
+}
+
+static bool copy_slice(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out)
+{
+    char *copy = wc_arena_strdup(arena, s);
+    *out = wc_slice(copy, copy ? s.len : 0);
+    return copy != NULL;
+}
+
+static bool fill_audience(struct wc_audience *a, const struct wc_subscribe *req,
+                          struct wc_slice key)
+{
+    a->binding = wc_arena_calloc(&a->arena, req->nbindings + 1u, sizeof *a->binding);
+    bool ok = a->binding && copy_slice(&a->arena, key, &a->node.key) &&
+              copy_slice(&a->arena, req->topic, &a->topic);
+    for (uint32_t i = 0; i < req->nbindings && ok; i++) {
+        struct wc_binding *b = &a->binding[i];
+        b->id = req->binding[i].id;
+        b->audience = a;
+        ok = copy_slice(&a->arena, req->binding[i].json, &b->json);
+    }
+    a->nbindings = req->nbindings;
+    return ok;
+}
+
+static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subscribe *req,
+                                         struct wc_slice key)
+{
+    struct wc_audience *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->subs = s;
+    a->number = s->next_audience++;
+    wc_list_init(&a->in_todo);
+    wc_list_init(&a->touched);
+    wc_list_init(&a->enlisted);
+    wc_list_init(&a->pending);
+    wc_arena_init(&a->arena, AUDIENCE_CAP + key.len * 4);
+    a->count = calloc((size_t)64 * WC_PHX_COUNT, sizeof *a->count);
+    a->claims = wc_claims_ref(req->claims);
+    if (a->count && fill_audience(a, req, key) && wc_map_insert(&s->audiences, &a->node) == WC_OK) {
+        wc_list_push(&s->todo, &a->in_todo);
+        return a;
+    }
+    wc_claims_unref(a->claims);
+    wc_arena_release(&a->arena);
+    free(a->count);
+    free(a);
+    return NULL;
+}
+
+static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscribe *req,
+                                     struct wc_audience *a)
+{
+    struct wc_member *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->handle = req->handle;
+    m->serializer = req->serializer;
+    m->audience = a;
+    m->state = WC_MEMBER_CHECKING;
+    m->key = key_of(m->handle);
+    m->node.key = wc_slice(&m->key, sizeof m->key);
+    wc_list_init(&m->in_audience);
+    wc_list_init(&m->in_queue);
+    wc_list_init(&m->kept);
+    if (wc_map_insert(&s->members, &m->node) != WC_OK) {
+        free(m);
+        return NULL;
+    }
+    wc_list_push(&a->pending, &m->in_audience);
+    a->npending++;
+    return m;
+}
+
+/* A refusal of one channel that has no member yet. */
+static void refuse_request(struct wc_subs *s, const struct wc_subscribe *req, const char *text)
+{
+    struct wc_msg *msg = wc_msg_new(WC_MSG_VERDICT, wc_slice_str(text));
+    if (!msg)
+        return;
+    msg->handle = req->handle;
+    if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << req->handle.thread) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=verdict", s->opt.tenant);
+    wc_publisher_flush(s->publisher);
+}
+
+static const char *objection(const struct wc_subs *s, const struct wc_subscribe *req)
+{
+    struct wc_slice role = req->claims->role;
+    if (role.len == 0 || role.len > WC_ROLE_MAX || memchr(role.p, 0, role.len))
+        return "Unable to subscribe to changes: the token's role cannot be a role of Postgres";
+    if (req->nbindings > s->opt.max_bindings)
+        return "Unable to subscribe to changes: too many postgres_changes bindings";
+    return NULL;
+}
+
+void wc_subs_add(struct wc_subs *s, struct wc_subscribe *req)
+{
+    WC_ASSERT(!find_member(s, req->handle));
+    const char *no = objection(s, req);
+    struct wc_audience *a = NULL;
+    if (!no) {
+        struct wc_buf key;
+        wc_buf_init(&key, AUDIENCE_CAP * 16);
+        struct wc_slice k = audience_key(req, &key);
+        struct wc_map_node *n = key.status == WC_OK ? wc_map_get(&s->audiences, k) : NULL;
+        a = n ? WC_CONTAINER(n, struct wc_audience, node) : NULL;
+        if (!a && key.status == WC_OK)
+            a = make_audience(s, req, k);
+        wc_buf_release(&key);
+    }
+    struct wc_member *m = a ? make_member(s, req, a) : NULL;
+    if (!m)
+        refuse_request(s, req, no ? no : "Unable to subscribe to changes: out of memory");
+    wc_subscribe_free(req);
+    if (m && a->state == WC_AUDIENCE_STANDING) {
+        member_stands(m);
+        take_fences(s);
+        wc_publisher_flush(s->publisher);
+    } else if (m) {
+        wc_subs_check(s);
+    } else if (a) {
+        (void)wc_audience_drop_if_unused(a); /* made for nobody, or used by others */
+    }
+}
+
+void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
+{
+    struct wc_member *m = find_member(s, h);
+    if (!m)
+        return;
+    struct wc_audience *a = m->audience;
+    free_member(m);
+    (void)wc_audience_drop_if_unused(a); /* or others still use it */
+}
+
+/* ---- the stream ---- */
+
+void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
+{
+    s->xid = xid;
+    s->commit_time = commit_time;
+    enlist_passed(s, commit_lsn);
+}
+
+void wc_subs_progress(struct wc_subs *s, wc_lsn position)
+{
+    enlist_passed(s, position);
+}
+
+/* A new slot begins here: whoever had "Subscribed" may have missed changes and gets it again; what
+ * was kept or fenced belongs to a log that is gone. */
+static void begin_epoch(struct wc_subs *s)
+{
+    s->epoch++;
+    enlist_passed(s, UINT64_MAX);
+    for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
+         n = wc_map_each(&s->members, n)) {
+        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
+        if (m->state == WC_MEMBER_ENLISTED || m->state == WC_MEMBER_DIRECT)
+            announce(m);
+        else
+            release_kept(m, NULL);
+    }
+}
+
+void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoch)
+{
+    s->stream = stream;
+    s->holding = false;
+    if (stream == WC_SUBS_STREAM_DOWN)
+        return;
+    if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)
+        begin_epoch(s);
+    s->had_stream |= stream == WC_SUBS_STREAM_UP;
+    if (stream == WC_SUBS_STREAM_WAITING) {
+        struct wc_list waiting;
+        wc_list_init(&waiting);
+        wc_list_move_all(&s->fence_next, &waiting);
+        while (!wc_list_is_empty(&waiting)) {
+            struct wc_member *m = WC_CONTAINER(waiting.next, struct wc_member, in_queue);
+            wc_list_remove(&m->in_queue);
+            member_stands(m);
+            s->hooks.standing(s->self);
+        }
+    }
+    take_fences(s);
+    wc_publisher_flush(s->publisher);
+}
+
+/* ---- life cycle ---- */
+
+static void on_catalog_up(void *arg)
+{
+    struct wc_subs *s = arg;
+    wc_subs_check(s);
+    take_fences(s);
+    offer_again(s);
+}
+
+static void on_access_answer(void *arg)
+{
+    offer_again(arg);
+}
+
+/* Keeps the answers in use fresh, so that the stream need not wait for them, and tries again what
+ * failed for a reason that may have passed. */
+static void on_refresh(uv_timer_t *t)
+{
+    struct wc_subs *s = t->data;
+    wc_subs_check(s);
+    take_fences(s);
+    offer_again(s);
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (pg && wc_access_refresh(s->access, pg) == WC_NOMEM)
+        WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
+}
+
+static char *array_of(const char *list)
+{
+    struct wc_buf b;
+    wc_buf_init(&b, ARRAY_CAP);
+    for (const char *p = list + strspn(list, " ,"); *p; p += strspn(p, " ,")) {
+        size_t len = strcspn(p, ","), name = len;
+        while (name && p[name - 1] == ' ')
+            name--;
+        wc_pg_array_add(&b, wc_slice(p, name));
+        p += len;
+    }
+    wc_pg_array_end(&b);
+    char *array = b.status == WC_OK ? wc_slice_dup(wc_buf_view(&b)) : NULL;
+    wc_buf_release(&b);
+    return array;
+}
+
+static void on_refresh_closed(uv_handle_t *h)
+{
+    free(h);
+}
+
+struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *options,
+                            struct wc_publisher *publisher, const struct wc_subs_hooks *hooks,
+                            void *self)
+{
+    struct wc_subs *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->loop = loop;
+    s->opt = *options;
+    s->publisher = publisher;
+    s->hooks = *hooks;
+    s->self = self;
+    s->next_audience = options->first_audience;
+    wc_map_init(&s->members);
+    wc_map_init(&s->audiences);
+    wc_list_init(&s->todo);
+    wc_list_init(&s->fence_next);
+    wc_list_init(&s->fence_now);
+    wc_list_init(&s->direct);
+    wc_list_init(&s->touched);
+    s->publications = array_of(options->publications);
+    s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
+    s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
+    s->match = wc_match_new();
+    s->refresh = malloc(sizeof *s->refresh);
+    if (s->refresh) {
+        (void)uv_timer_init(loop, s->refresh); /* cannot fail */
+        s->refresh->data = s;
+        uint32_t period = options->freshness_ms / 4 + 1;
+        (void)uv_timer_start(s->refresh, on_refresh, period, period); /* valid handle */
+    }
+    if (s->publications && s->catalog && s->access && s->match && s->refresh)
+        return s;
+    wc_subs_free(s);
+    return NULL;
+}
+
+void wc_subs_free(struct wc_subs *s)
+{
+    if (!s)
+        return;
+    wc_catalog_free(s->catalog); /* first: no answer comes after this */
+    if (s->refresh)
+        uv_close((uv_handle_t *)s->refresh, on_refresh_closed);
+    struct wc_map_node *n;
+    while ((n = wc_map_each(&s->members, NULL))) {
+        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
+        struct wc_audience *a = m->audience;
+        a->in_flight = false;
+        free_member(m);
+        (void)wc_audience_drop_if_unused(a); /* until its last member is gone */
+    }
+    while ((n = wc_map_each(&s->audiences, NULL))) {
+        struct wc_audience *a = WC_CONTAINER(n, struct wc_audience, node);
+        a->in_flight = false;
+        bool dropped = wc_audience_drop_if_unused(a);
+        WC_ASSERT(dropped);
+    }
+    wc_map_release(&s->members);
+    wc_map_release(&s->audiences);
+    wc_match_free(s->match);
+    wc_access_cache_free(s->access);
+    free(s->publications);
+    free(s);
+}

@@ -1,0 +1,76 @@
+/*
+ * A tenant's subscriptions to changes: who asked for what, from which point in the log each channel
+ * gets changes, and the path of one change from the decoder to the rings.
+ *
+ * Channels that always receive the same frames (equal topic, bindings, claims) form an audience;
+ * the database checks an audience's bindings once. A member passes through
+ *
+ *   CHECKING ─→ FENCING ─→ DIRECT ─→ ENLISTED
+ *
+ *   CHECKING  the audience's bindings are being resolved by the catalog
+ *   FENCING   the bindings are in the index; a snapshot S is being taken. Changes that match are
+ *             kept aside for it, at most MAX_KEPT over all members, then the stream is held
+ *   DIRECT    S is known: "Subscribed" went out, and a change is delivered iff the transaction is
+ *             not visible in S
+ *   ENLISTED  the log has passed the position taken with S, so whatever comes is not visible in S:
+ *             the member gets what its audience gets
+ *
+ * So a SELECT made after "Subscribed" plus the stream has no gap, and nothing committed before the
+ * authorisation arrives. While a permanent slot waits for its clients to come back no fence is
+ * needed: everything the slot holds is theirs. Without a stream nobody is told "Subscribed"; after
+ * a stream that begins a new epoch everybody is told again.
+ *
+ * Ownership: takes each wc_subscribe. Threads: the bridge thread's.
+ * Source: design sections 3 and 4; database reference 4.2.
+ */
+#ifndef WC_BRIDGE_SUBS_SUBS_H
+#define WC_BRIDGE_SUBS_SUBS_H
+
+#include "bridge/pg/pg.h"
+#include "decoder/pgoutput.h"
+#include "fanout/publish.h"
+#include "fanout/source.h"
+
+struct wc_subs_options {
+    struct wc_pg_options pg;  /* of the tenant database; strings borrowed for the life */
+    const char *tenant;       /* borrowed for the life */
+    const char *publications; /* comma separated; borrowed for the life */
+    uint64_t first_audience;  /* audience numbers count up from here */
+    uint32_t freshness_ms;
+    uint32_t max_bindings; /* of one channel */
+    size_t max_record_bytes;
+};
+
+struct wc_subs_hooks {
+    void (*resume)(void *self);   /* what was answered AGAIN may be offered again */
+    void (*standing)(void *self); /* a channel's bindings have been resolved and stand */
+};
+
+enum wc_subs_stream {
+    WC_SUBS_STREAM_DOWN,
+    WC_SUBS_STREAM_WAITING, /* permanent slot, not yet read */
+    WC_SUBS_STREAM_UP,
+};
+
+struct wc_subs;
+
+/* Returns owned; NULL when out of memory. Borrows the publisher. */
+struct wc_subs *wc_subs_new(struct uv_loop_s *, const struct wc_subs_options *,
+                            struct wc_publisher *, const struct wc_subs_hooks *, void *self);
+void wc_subs_free(struct wc_subs *);
+
+void wc_subs_add(struct wc_subs *, struct wc_subscribe *); /* takes */
+void wc_subs_drop(struct wc_subs *, struct wc_handle);     /* unknown handles are fine */
+
+void wc_subs_stream(struct wc_subs *, enum wc_subs_stream, bool new_epoch);
+
+/* The stream, in order. */
+bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
+void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
+void wc_subs_relation(struct wc_subs *, const struct wc_rel *);
+/* OK, NOMEM, or AGAIN: hold the stream at this change until hooks.resume. */
+WC_MUST_USE
+enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *);
+void wc_subs_progress(struct wc_subs *, wc_lsn); /* no transaction is open before this position */
+
+#endif

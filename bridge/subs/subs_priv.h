@@ -1,0 +1,138 @@
+/* Shared by subs.c (members, fences), check.c (bindings against the catalog) and deliver.c (the
+ * path of a change). Everything is owned by the bridge thread. */
+#ifndef WC_BRIDGE_SUBS_SUBS_PRIV_H
+#define WC_BRIDGE_SUBS_SUBS_PRIV_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "bridge/match/match.h"
+#include "bridge/rls/access.h"
+#include "bridge/subs/catalog.h"
+#include "bridge/subs/spec.h"
+#include "bridge/subs/subs.h"
+
+enum wc_member_state {
+    WC_MEMBER_CHECKING,
+    WC_MEMBER_FENCING,
+    WC_MEMBER_DIRECT,
+    WC_MEMBER_ENLISTED,
+};
+
+/* A snapshot of the database, shared by the members it was taken for. */
+struct wc_fence {
+    uint32_t refs;
+    uint64_t xmin, xmax;
+    wc_lsn position; /* once the log is here, everything is invisible in the snapshot */
+    size_t nxip;
+    uint64_t xip[]; /* ascending */
+};
+
+/* A change kept for a member whose fence is not known yet. */
+struct wc_kept {
+    struct wc_list link;
+    struct wc_msg *msg;
+    wc_xid xid;
+};
+
+struct wc_member_key {
+    uint64_t place, generation;
+};
+
+struct wc_member {
+    struct wc_map_node node; /* in wc_subs.members, key: handle */
+    struct wc_member_key key;
+    struct wc_handle handle;
+    enum wc_serializer serializer;
+    enum wc_member_state state;
+    struct wc_audience *audience;
+    struct wc_list in_audience; /* audience->pending, or ->enlisted */
+    struct wc_list in_queue;    /* subs->fence_next, ->fence_now or ->direct */
+    struct wc_fence *fence;     /* DIRECT */
+    struct wc_list kept;        /* FENCING */
+};
+
+/* A table a binding stands for; a wildcard without filter needs none. */
+struct wc_target {
+    struct wc_match_binding match;
+    const char *cast; /* name of the filter column's base type, quoted as needed */
+};
+
+struct wc_binding {
+    uint32_t id;
+    struct wc_slice json;
+    struct wc_spec spec;
+    struct wc_audience *audience;
+    size_t ntargets;
+    struct wc_target *target;
+    struct wc_slice withheld; /* a table whose row security withholds rows, for the notice */
+    uint64_t touched;         /* number of the change it matched last */
+};
+
+enum wc_audience_state { WC_AUDIENCE_NEW, WC_AUDIENCE_CHECKING, WC_AUDIENCE_STANDING };
+
+struct wc_audience {
+    struct wc_map_node node; /* in wc_subs.audiences, key: topic, claims, bindings */
+    struct wc_subs *subs;
+    uint64_t number;
+    enum wc_audience_state state;
+    struct wc_arena arena; /* key, specs, targets */
+    struct wc_slice topic; /* full */
+    struct wc_claims *claims;
+    uint32_t nbindings;
+    struct wc_binding *binding;
+    uint32_t checking;      /* index of the binding being checked */
+    size_t casting;         /* and of its target */
+    bool in_flight;         /* a query of ours is under way: do not free */
+    bool indexed;           /* bindings are in the index */
+    struct wc_list in_todo; /* subs->todo while NEW */
+    struct wc_list enlisted, pending;
+    size_t npending, nenlisted;
+    uint32_t *count; /* enlisted members by thread × serializer */
+    uint64_t threads;
+    /* of the change being looked at */
+    struct wc_list touched;
+    uint64_t touched_by;
+    struct wc_access *access;
+};
+
+struct wc_subs {
+    struct uv_loop_s *loop;
+    struct wc_subs_options opt;
+    struct wc_publisher *publisher;
+    struct wc_subs_hooks hooks;
+    void *self;
+    char *publications; /* array literal for queries */
+    struct wc_catalog *catalog;
+    struct wc_access_cache *access;
+    struct wc_match *match;
+    struct wc_map members, audiences;
+    struct wc_list todo;                  /* audiences to be checked */
+    struct wc_list fence_next, fence_now; /* members; `now` belongs to the query under way */
+    struct wc_list direct;                /* members, by rising fence position */
+    size_t nkept;
+    uint64_t epoch, fence_epoch; /* of the stream; when the query under way was sent */
+    bool fencing, holding, had_stream;
+    enum wc_subs_stream stream;
+    uint64_t next_audience;
+    struct uv_timer_s *refresh;
+    /* the open transaction and the change being looked at */
+    wc_xid xid;
+    int64_t commit_time;
+    uint64_t change; /* counts changes looked at */
+    struct wc_list touched;
+};
+
+/* check.c: begins or goes on with what is in subs->todo. */
+void wc_subs_check(struct wc_subs *);
+/* check.c: true once the audience was freed because nobody wants it any more. */
+bool wc_audience_drop_if_unused(struct wc_audience *);
+
+/* subs.c: the audience's bindings stand: fences for its members. */
+void wc_subs_stands(struct wc_audience *);
+/* subs.c: refuses all members of the audience with this text. */
+void wc_subs_refuse(struct wc_audience *, struct wc_slice text);
+void wc_subs_free_audience(struct wc_audience *);
+enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
+bool wc_fence_sees(const struct wc_fence *, wc_xid);
+
+#endif
