@@ -117,10 +117,22 @@ static void on_refusal_body(struct wc_wsclient *c, const char *in, size_t len)
         note(c, wc_slice(in, len));
 }
 
+static struct wc_slice failure_text(const char *in, size_t len)
+{
+    static const char TLS[] = "connect SSL err"; /* with no more than a number behind it */
+
+    if (!in || len == 0)
+        return wc_slice_str("connection failed");
+    if (len >= sizeof TLS - 1 && memcmp(in, TLS, sizeof TLS - 1) == 0)
+        return wc_slice_str("the TLS handshake failed: is the certificate valid for this name, and "
+                            "its authority trusted on this machine?");
+    return wc_slice(in, len);
+}
+
 static void on_connection_error(struct wc_wsclient *c, const char *in, size_t len)
 {
     if (c->why[0] == '\0')
-        note(c, in && len ? wc_slice(in, len) : wc_slice_str("connection failed"));
+        note(c, failure_text(in, len));
     c->wsi = NULL;
     end(c);
 }
