@@ -1,0 +1,190 @@
+#include "bridge/app.h"
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "bridge/ops/health.h"
+#include "bridge/tenant/bridge.h"
+#include "bridge/tenant/directory.h"
+#include "fanout/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
+};
+
+struct app {
+    struct wc_config *config;
+    struct wc_tenant *tenant;
+    struct wc_tenant_directory directory;
+    struct wc_keyset *metrics_keys;
+    struct wc_ops ops;
+    struct wc_http_route routes[WC_OPS_ROUTES];
+    struct wc_server *server;
+    struct wc_bridge *bridge;
+};
+
+static void set_log_level(const struct wc_config *c)
+{
+    enum wc_log_level level = WC_LOG_INFO;
+    if (c->log_level == WC_LOG_LEVEL_DEBUG)
+        level = WC_LOG_DEBUG;
+    else if (c->log_level == WC_LOG_LEVEL_WARN)
+        level = WC_LOG_WARN;
+    else if (c->log_level == WC_LOG_LEVEL_ERROR)
+        level = WC_LOG_ERROR;
+    wc_log_set_level(level);
+}
+
+static unsigned socket_threads(const struct wc_config *c)
+{
+    if (c->socket_threads)
+        return c->socket_threads;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+}
+
+static bool make_tenant(struct app *app, struct wc_err *err)
+{
+    const struct wc_config *c = app->config;
+    const struct wc_tenant_options o = {.external_id = c->tenant_name,
+                                        .jwt_secret = wc_slice_str(c->jwt_secret),
+                                        .pg = {.host = c->db_host,
+                                               .port = (uint16_t)c->db_port,
+                                               .dbname = c->db_name,
+                                               .user = c->db_user,
+                                               .password = c->db_password,
+                                               .sslmode = wc_config_word_text(c->db_sslmode),
+                                               .connect_timeout_ms = c->db_connect_timeout_ms},
+                                        .slot_name = c->slot_name,
+                                        .publications = c->publications,
+                                        .freshness_ms = c->policy_freshness_ms,
+                                        .resume_grace_ms = c->resume_grace_ms,
+                                        .status_interval_ms = c->status_interval_ms,
+                                        .max_bindings = c->max_bindings_per_channel,
+                                        .max_record_bytes = MAX_RECORD_BYTES};
+    app->tenant = wc_tenant_new(&o, 1);
+    app->directory = (struct wc_tenant_directory){
+        .only = app->tenant, .strict = c->tenant_host == WC_TENANT_HOST_STRICT};
+    if (c->metrics_jwt_secret[0])
+        app->metrics_keys = wc_keyset_new(wc_slice_str(c->metrics_jwt_secret));
+    if (app->tenant && (app->metrics_keys || !c->metrics_jwt_secret[0]))
+        return true;
+    (void)wc_err_set(err, WC_NOMEM, "out of memory");
+    return false;
+}
+
+static bool make_server(struct app *app, struct wc_err *err)
+{
+    const struct wc_config *c = app->config;
+    app->ops = (struct wc_ops){.version = WC_VERSION,
+                               .started = wc_clock_mono(),
+                               .tenant = app->tenant,
+                               .metrics_keys = app->metrics_keys};
+    wc_ops_routes(&app->ops, app->routes);
+    const struct wc_server_options o = {.bind_address = c->bind_address,
+                                        .port = (uint16_t)c->port,
+                                        .threads = socket_threads(c),
+                                        .nbridges = 1,
+                                        .ring_entries = c->ring_entries,
+                                        .max_connections = c->max_connections,
+                                        .max_frame_bytes = c->max_frame_bytes,
+                                        .max_queued_bytes = c->max_queued_bytes,
+                                        .pace_bytes_per_second = c->pace_bytes_per_second,
+                                        .idle_timeout_ms = c->idle_timeout_ms,
+                                        .send_buffer_bytes = c->send_buffer_bytes,
+                                        .directory = wc_tenant_directory(&app->directory),
+                                        .source = wc_bridge_source(),
+                                        .routes = app->routes,
+                                        .nroutes = WC_OPS_ROUTES};
+    app->server = wc_server_new(&o, err);
+    return app->server != NULL;
+}
+
+static bool start(struct app *app, struct wc_err *err)
+{
+    app->bridge = wc_bridge_new(wc_server_mesh(app->server), 0);
+    if (!app->bridge) {
+        (void)wc_err_set(err, WC_NOMEM, "out of memory");
+        return false;
+    }
+    wc_bridge_add(app->bridge, app->tenant);
+    return wc_bridge_start(app->bridge, err) == WC_OK && wc_server_start(app->server, err) == WC_OK;
+}
+
+/* Threads inherit this mask, so every signal waits for the main thread's sigwait. */
+static sigset_t block_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* none of these can fail with valid arguments */
+    return set;
+}
+
+static void reload(struct app *app, int argc, char **argv)
+{
+    struct wc_buf notes;
+    wc_buf_init(&notes, 64 << 10);
+    const struct wc_config_input in = {
+        .use = WC_CONFIG_SERVE, .argc = argc, .argv = argv, .env = environ};
+    struct wc_config *fresh = NULL;
+    enum wc_status st = wc_config_reload(app->config, &in, &notes, &fresh);
+    wc_buf_byte(&notes, '\0');
+    WC_LOG(st == WC_OK ? WC_LOG_INFO : WC_LOG_ERROR, "app", "reload", "status=\"%s\" notes=\"%s\"",
+           wc_status_text(st), notes.p ? (const char *)notes.p : "");
+    wc_buf_release(&notes);
+    if (st != WC_OK)
+        return;
+    wc_config_free(app->config);
+    app->config = fresh;
+    set_log_level(fresh);
+}
+
+static void run_until_told(struct app *app, const sigset_t *signals, int argc, char **argv)
+{
+    int sig = 0;
+    while (sigwait(signals, &sig) == 0 && sig == SIGHUP)
+        reload(app, argc, argv);
+    WC_LOG(WC_LOG_INFO, "app", "stopping", "signal=%d", sig);
+    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the next one ends us at once */
+}
+
+static void take_down(struct app *app)
+{
+    if (app->server)
+        wc_server_stop(app->server, app->config->shutdown_timeout_ms);
+    if (app->bridge)
+        wc_bridge_stop(app->bridge);
+    wc_bridge_free(app->bridge);
+    wc_server_free(app->server);
+    wc_tenant_free(app->tenant);
+    wc_keyset_free(app->metrics_keys);
+    wc_config_free(app->config);
+}
+
+int wc_app_serve(struct wc_config *config, int argc, char **argv)
+{
+    struct app app = {.config = config};
+    struct wc_err err = {.code = WC_OK};
+    set_log_level(config);
+    sigset_t signals = block_signals();
+    bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
+              start(&app, &err);
+    if (ok) {
+        WC_LOG(WC_LOG_INFO, "app", "listening",
+               "address=%s port=%u socket_threads=%u version=%s tenant=%s", config->bind_address,
+               config->port, socket_threads(config), WC_VERSION, config->tenant_name);
+        run_until_told(&app, &signals, argc, argv);
+    } else {
+        WC_LOG(WC_LOG_ERROR, "app", "start_failed", "error=\"%s\" hint=\"%s\"", err.text, err.hint);
+    }
+    take_down(&app);
+    return ok ? 0 : 1;
+}

@@ -1,0 +1,91 @@
+#include "bridge/ops/health.h"
+
+#include "base/jsonw.h"
+#include "base/metrics.h"
+
+static void handle_healthcheck(void *self, const struct wc_http_request *req,
+                               struct wc_http_response *res)
+{
+    (void)self;
+    (void)req;
+    wc_buf_str(&res->body, "ok");
+}
+
+static void add_lsn(struct wc_buf *out, const char *key, wc_lsn lsn)
+{
+    char text[WC_LSN_TEXT];
+    wc_buf_printf(out, "\"%s\":\"%s\",", key, wc_lsn_format(lsn, text));
+}
+
+static void add_tenant(struct wc_buf *out, const char *name, const struct wc_repl_status *s)
+{
+    wc_buf_str(out, "{\"id\":");
+    wc_jsonw_cstr(out, name);
+    wc_buf_printf(out, ",\"state\":\"%s\",\"slot\":", wc_repl_state_text(s->state));
+    wc_jsonw_cstr(out, s->slot);
+    wc_buf_printf(out, ",\"temporary\":%s,", s->temporary ? "true" : "false");
+    add_lsn(out, "received_lsn", s->received);
+    add_lsn(out, "confirmed_lsn", s->confirmed);
+    wc_buf_printf(out, "\"lag_bytes\":%llu,\"error\":",
+                  (unsigned long long)(s->server > s->confirmed ? s->server - s->confirmed : 0));
+    if (s->error[0])
+        wc_jsonw_cstr(out, s->error);
+    else
+        wc_buf_str(out, "null");
+    wc_buf_byte(out, '}');
+}
+
+static void handle_health(void *self, const struct wc_http_request *req,
+                          struct wc_http_response *res)
+{
+    (void)req;
+    const struct wc_ops *ops = self;
+    struct wc_repl_status s;
+    wc_tenant_status(ops->tenant, &s);
+    bool healthy = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
+    res->status = healthy ? 200 : 503;
+    res->content_type = "application/json; charset=utf-8";
+    wc_buf_printf(&res->body,
+                  "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%lld,\"connections\":%lld,"
+                  "\"channels\":%lld,\"tenants\":[",
+                  healthy ? "ok" : "unavailable", ops->version,
+                  (long long)((wc_clock_mono() - ops->started) / 1000000),
+                  (long long)wc_metric_sum(WC_M_CONNECTIONS),
+                  (long long)wc_metric_sum(WC_M_CHANNELS));
+    add_tenant(&res->body, wc_tenant_name(ops->tenant), &s);
+    wc_buf_str(&res->body, "]}\n");
+}
+
+static bool may_read_metrics(const struct wc_ops *ops, struct wc_slice authorization)
+{
+    static const char scheme[] = "Bearer ";
+    size_t n = sizeof scheme - 1;
+    if (!ops->metrics_keys)
+        return true;
+    if (authorization.len <= n || memcmp(authorization.p, scheme, n) != 0)
+        return false;
+    struct wc_slice token = wc_slice(authorization.p + n, authorization.len - n);
+    struct wc_claims *claims = NULL;
+    enum wc_jwt_result r =
+        wc_jwt_verify(ops->metrics_keys, token, wc_clock_wall() / 1000000, &claims, NULL);
+    wc_claims_unref(claims);
+    return r == WC_JWT_OK;
+}
+
+static void handle_metrics(void *self, const struct wc_http_request *req,
+                           struct wc_http_response *res)
+{
+    if (!may_read_metrics(self, req->authorization)) {
+        res->status = 403;
+        return;
+    }
+    res->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    wc_metrics_render(&res->body);
+}
+
+void wc_ops_routes(struct wc_ops *ops, struct wc_http_route out[WC_OPS_ROUTES])
+{
+    out[0] = (struct wc_http_route){"GET", "/healthcheck", handle_healthcheck, ops};
+    out[1] = (struct wc_http_route){"GET", "/health", handle_health, ops};
+    out[2] = (struct wc_http_route){"GET", "/metrics", handle_metrics, ops};
+}

@@ -1,0 +1,32 @@
+/*
+ * The routes an operator's tools ask:
+ *
+ *   GET /healthcheck  200 `ok`: the process answers
+ *   GET /health       JSON: version, uptime_s, connections, and for each tenant state, slot,
+ *                     received_lsn, confirmed_lsn, lag_bytes (end of WAL as the server last told us
+ *                     minus confirmed), error. 503 when a stream should be up and is not
+ *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with `Authorization: Bearer`
+ *                     and a token it signed, else 403
+ *
+ * Threads: handlers run on socket threads.
+ */
+#ifndef WC_BRIDGE_OPS_HEALTH_H
+#define WC_BRIDGE_OPS_HEALTH_H
+
+#include "auth/jwt.h"
+#include "base/clock.h"
+#include "bridge/tenant/tenant.h"
+
+struct wc_ops {
+    const char *version;
+    wc_us started; /* monotonic */
+    struct wc_tenant *tenant;
+    const struct wc_keyset *metrics_keys; /* NULL: /metrics is open */
+};
+
+enum { WC_OPS_ROUTES = 3 };
+
+/* Borrows `ops`. */
+void wc_ops_routes(struct wc_ops *, struct wc_http_route out[WC_OPS_ROUTES]);
+
+#endif

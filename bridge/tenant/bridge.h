@@ -1,0 +1,26 @@
+/*
+ * A bridge thread: one libuv loop, the tenants that live on it, and the inbox through which socket
+ * threads reach them. Implements fanout's change source.
+ *
+ * The inbox is bounded: a subscribe is refused with AGAIN when INBOX_MAX requests wait; an
+ * unsubscribe always gets in, since there is at most one for each accepted subscribe.
+ * Threads: new, start, stop, free: main. The change source: any.
+ */
+#ifndef WC_BRIDGE_TENANT_BRIDGE_H
+#define WC_BRIDGE_TENANT_BRIDGE_H
+
+#include "bridge/tenant/tenant.h"
+#include "fanout/mesh.h"
+
+/* `index` is this bridge's producer index in the mesh. Returns owned; NULL when out of memory. */
+struct wc_bridge *wc_bridge_new(struct wc_mesh *, unsigned index);
+void wc_bridge_add(struct wc_bridge *, struct wc_tenant *); /* before start; borrows */
+WC_MUST_USE
+enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
+void wc_bridge_stop(struct wc_bridge *); /* closes the tenants and joins the thread */
+void wc_bridge_free(struct wc_bridge *);
+
+/* Routes each request to the bridge of its tenant. */
+struct wc_change_source wc_bridge_source(void);
+
+#endif

@@ -1,0 +1,350 @@
+#include "bridge/tenant/tenant.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <uv.h>
+
+enum {
+    TICK_MS = 100,
+    MAX_RELATIONS = 65536, /* relations one stream may describe; about 200 MiB at 100 columns */
+    AUDIENCE_BITS = 40,    /* audience numbers of one tenant */
+};
+
+struct wc_tenant {
+    struct wc_tenant_view view;
+    struct wc_tenant_options opt; /* strings owned */
+    struct wc_keyset *keys;
+    struct wc_bridge *bridge;
+
+    /* the bridge thread's, between open and close */
+    uv_loop_t *loop;
+    struct wc_publisher *publisher;
+    struct wc_subs *subs;
+    struct wc_repl *repl;
+    uv_timer_t *tick, *grace;
+    bool stalled; /* an event was refused because the rings are full */
+    wc_lsn progress;
+    struct wc_publisher_mark mark; /* permanent slot: reached means mark_lsn may be confirmed */
+    wc_lsn mark_lsn;
+    bool marked;
+
+    pthread_mutex_t lock; /* guards status */
+    struct wc_repl_status status;
+};
+
+/* ---- confirmation ---- */
+
+static bool is_permanent(const struct wc_tenant *t)
+{
+    return t->opt.slot_name[0] != '\0';
+}
+
+static void confirm_popped(struct wc_tenant *t)
+{
+    if (t->marked && wc_publisher_reached(t->publisher, &t->mark)) {
+        wc_repl_confirm(t->repl, t->mark_lsn);
+        t->marked = false;
+    }
+    if (!t->marked && t->progress > t->mark_lsn) {
+        wc_publisher_mark(t->publisher, &t->mark);
+        t->mark_lsn = t->progress;
+        t->marked = true;
+    }
+}
+
+static void confirm(struct wc_tenant *t)
+{
+    if (is_permanent(t))
+        confirm_popped(t);
+    else if (!wc_publisher_is_backlogged(t->publisher))
+        wc_repl_confirm(t->repl, t->progress);
+}
+
+/* ---- the stream's events ---- */
+
+static bool on_wants(void *self, const struct wc_rel *rel)
+{
+    struct wc_tenant *t = self;
+    return wc_subs_wants(t->subs, rel);
+}
+
+static enum wc_status on_event(void *self, const struct wc_event *ev,
+                               const struct wc_change_key *key)
+{
+    struct wc_tenant *t = self;
+    (void)key; /* resume and gap signals will carry it */
+    switch (ev->kind) {
+    case WC_EVENT_BEGIN:
+        wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
+        return WC_OK;
+    case WC_EVENT_RELATION: wc_subs_relation(t->subs, ev->relation); return WC_OK;
+    case WC_EVENT_CHANGE:
+        if (wc_publisher_is_backlogged(t->publisher)) {
+            t->stalled = true;
+            return WC_AGAIN;
+        }
+        return wc_subs_change(t->subs, &ev->change);
+    case WC_EVENT_COMMIT:
+    case WC_EVENT_ORIGIN:
+    case WC_EVENT_TYPE:
+    case WC_EVENT_TRUNCATE:
+    case WC_EVENT_MESSAGE: return WC_OK;
+    }
+    return WC_OK;
+}
+
+static void on_progress(void *self, wc_lsn position)
+{
+    struct wc_tenant *t = self;
+    t->progress = position;
+    wc_subs_progress(t->subs, position);
+}
+
+static void on_batch_end(void *self)
+{
+    struct wc_tenant *t = self;
+    wc_publisher_flush(t->publisher);
+    confirm(t);
+}
+
+static void publish_status(struct wc_tenant *t)
+{
+    struct wc_repl_status status;
+    wc_repl_status(t->repl, &status);
+    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
+    t->status = status;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static void on_state(void *self, enum wc_repl_state state, bool new_epoch)
+{
+    struct wc_tenant *t = self;
+    enum wc_subs_stream stream = WC_SUBS_STREAM_DOWN;
+    if (state == WC_REPL_STREAMING)
+        stream = WC_SUBS_STREAM_UP;
+    else if (state == WC_REPL_WAITING)
+        stream = WC_SUBS_STREAM_WAITING;
+    if (stream != WC_SUBS_STREAM_UP) {
+        t->marked = t->stalled = false;
+        t->progress = t->mark_lsn = 0;
+    }
+    wc_subs_stream(t->subs, stream, new_epoch);
+    publish_status(t);
+}
+
+/* ---- subscriptions' hooks ---- */
+
+static void on_resume(void *self)
+{
+    struct wc_tenant *t = self;
+    wc_repl_resume(t->repl);
+}
+
+static void on_grace_over(uv_timer_t *timer)
+{
+    struct wc_tenant *t = timer->data;
+    wc_repl_go(t->repl);
+}
+
+static void on_standing(void *self)
+{
+    struct wc_tenant *t = self;
+    if (wc_repl_state(t->repl) != WC_REPL_WAITING || uv_is_active((uv_handle_t *)t->grace))
+        return;
+    WC_LOG(WC_LOG_INFO, "tenant", "resuming", "tenant=%s in_ms=%u", t->opt.external_id,
+           t->opt.resume_grace_ms);
+    (void)uv_timer_start(t->grace, on_grace_over, t->opt.resume_grace_ms, 0); /* valid handle */
+}
+
+void wc_tenant_resume(struct wc_tenant *t)
+{
+    if (!t->stalled)
+        return;
+    t->stalled = false;
+    wc_repl_resume(t->repl);
+}
+
+/* ---- life cycle ---- */
+
+static void free_view(struct wc_tenant_view *v)
+{
+    (void)v; /* part of the tenant, which outlives the socket threads */
+}
+
+static void free_options(struct wc_tenant *t)
+{
+    const char *const strings[] = {t->opt.external_id, t->opt.slot_name, t->opt.publications,
+                                   t->opt.pg.host,     t->opt.pg.dbname, t->opt.pg.user,
+                                   t->opt.pg.password, t->opt.pg.sslmode};
+    if (t->opt.pg.password)
+        explicit_bzero((char *)(uintptr_t)t->opt.pg.password, strlen(t->opt.pg.password));
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        free((void *)(uintptr_t)strings[i]); /* ours, from strdup; const in the struct */
+}
+
+static bool copy_options(struct wc_tenant *t, const struct wc_tenant_options *o)
+{
+    t->opt = *o;
+    t->opt.jwt_secret = wc_slice(NULL, 0);
+    t->opt.external_id = strdup(o->external_id);
+    t->opt.slot_name = strdup(o->slot_name);
+    t->opt.publications = strdup(o->publications);
+    t->opt.pg.host = strdup(o->pg.host);
+    t->opt.pg.dbname = strdup(o->pg.dbname);
+    t->opt.pg.user = strdup(o->pg.user);
+    t->opt.pg.password = strdup(o->pg.password);
+    t->opt.pg.sslmode = strdup(o->pg.sslmode);
+    return t->opt.external_id && t->opt.slot_name && t->opt.publications && t->opt.pg.host &&
+           t->opt.pg.dbname && t->opt.pg.user && t->opt.pg.password && t->opt.pg.sslmode;
+}
+
+struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_t number)
+{
+    struct wc_tenant *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    bool copied = copy_options(t, options);
+    t->keys = wc_keyset_new(options->jwt_secret);
+    if (!copied || !t->keys) {
+        free_options(t);
+        wc_keyset_free(t->keys);
+        free(t);
+        return NULL;
+    }
+    t->view = (struct wc_tenant_view){.refs = 1,
+                                      .id = number,
+                                      .external_id = t->opt.external_id,
+                                      .keys = t->keys,
+                                      .free = free_view,
+                                      .owner = t};
+    (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail with default attributes */
+    return t;
+}
+
+void wc_tenant_free(struct wc_tenant *t)
+{
+    if (!t)
+        return;
+    WC_ASSERT(!t->repl);
+    wc_keyset_free(t->keys);
+    free_options(t);
+    (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
+    free(t);
+}
+
+struct wc_tenant_view *wc_tenant_view(struct wc_tenant *t)
+{
+    return &t->view;
+}
+
+const char *wc_tenant_name(const struct wc_tenant *t)
+{
+    return t->opt.external_id;
+}
+
+struct wc_subs *wc_tenant_subs(struct wc_tenant *t)
+{
+    return t->subs;
+}
+
+void wc_tenant_set_bridge(struct wc_tenant *t, struct wc_bridge *b)
+{
+    t->bridge = b;
+}
+
+struct wc_bridge *wc_tenant_bridge(const struct wc_tenant *t)
+{
+    return t->bridge;
+}
+
+void wc_tenant_status(struct wc_tenant *t, struct wc_repl_status *out)
+{
+    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
+    *out = t->status;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct wc_tenant *t = timer->data;
+    if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
+        confirm(t);
+    publish_status(t);
+}
+
+static uv_timer_t *make_timer(struct wc_tenant *t)
+{
+    uv_timer_t *timer = malloc(sizeof *timer);
+    if (!timer)
+        return NULL;
+    (void)uv_timer_init(t->loop, timer); /* cannot fail */
+    timer->data = t;
+    return timer;
+}
+
+static void on_timer_closed(uv_handle_t *h)
+{
+    free(h);
+}
+
+static bool open_stream(struct wc_tenant *t)
+{
+    static const struct wc_repl_handler handler = {.wants = on_wants,
+                                                   .on_event = on_event,
+                                                   .on_progress = on_progress,
+                                                   .on_batch_end = on_batch_end,
+                                                   .on_state = on_state};
+    const struct wc_repl_options o = {.pg = t->opt.pg,
+                                      .tenant = t->opt.external_id,
+                                      .slot_name = t->opt.slot_name,
+                                      .publications = t->opt.publications,
+                                      .status_interval_ms = t->opt.status_interval_ms,
+                                      .max_rels = MAX_RELATIONS};
+    t->repl = wc_repl_new(t->loop, &o, &handler, t);
+    return t->repl != NULL;
+}
+
+static bool open_subs(struct wc_tenant *t)
+{
+    static const struct wc_subs_hooks hooks = {.resume = on_resume, .standing = on_standing};
+    const struct wc_subs_options o = {.pg = t->opt.pg,
+                                      .tenant = t->opt.external_id,
+                                      .publications = t->opt.publications,
+                                      .first_audience = t->view.id << AUDIENCE_BITS,
+                                      .freshness_ms = t->opt.freshness_ms,
+                                      .max_bindings = t->opt.max_bindings,
+                                      .max_record_bytes = t->opt.max_record_bytes};
+    t->subs = wc_subs_new(t->loop, &o, t->publisher, &hooks, t);
+    return t->subs != NULL;
+}
+
+enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher)
+{
+    t->loop = loop;
+    t->publisher = publisher;
+    t->tick = make_timer(t);
+    t->grace = make_timer(t);
+    if (!t->tick || !t->grace || !open_subs(t) || !open_stream(t)) {
+        wc_tenant_close(t);
+        return WC_NOMEM;
+    }
+    (void)uv_timer_start(t->tick, on_tick, TICK_MS, TICK_MS); /* valid handle and callback */
+    publish_status(t);
+    return WC_OK;
+}
+
+void wc_tenant_close(struct wc_tenant *t)
+{
+    wc_repl_free(t->repl);
+    t->repl = NULL;
+    wc_subs_free(t->subs);
+    t->subs = NULL;
+    if (t->tick)
+        uv_close((uv_handle_t *)t->tick, on_timer_closed);
+    if (t->grace)
+        uv_close((uv_handle_t *)t->grace, on_timer_closed);
+    t->tick = t->grace = NULL;
+}

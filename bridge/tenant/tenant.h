@@ -1,0 +1,57 @@
+/*
+ * One tenant: its database's stream and its subscriptions, tied together on a bridge thread.
+ *
+ *   new ─(main)→ attached to a bridge ─(bridge thread)→ open ... close ─(main)→ free
+ *
+ * Confirmation: with a temporary slot a position is confirmed once everything before it was handed
+ * to the rings; with a permanent one only when the socket threads have popped it.
+ * A permanent slot that existed before this process waits until `resume_grace_ms` after the first
+ * channel's bindings stand.
+ *
+ * Ownership: copies its options. Threads: as named at each function.
+ */
+#ifndef WC_BRIDGE_TENANT_TENANT_H
+#define WC_BRIDGE_TENANT_TENANT_H
+
+#include "bridge/pg/pg.h"
+#include "bridge/repl/repl.h"
+#include "bridge/subs/subs.h"
+#include "fanout/source.h"
+
+struct wc_tenant_options {
+    const char *external_id;
+    struct wc_slice jwt_secret;
+    struct wc_pg_options pg;
+    const char *slot_name; /* empty: a temporary slot */
+    const char *publications;
+    uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
+    uint32_t max_bindings;
+    size_t max_record_bytes;
+};
+
+struct wc_bridge;
+struct wc_tenant;
+
+/* `number` names the tenant in this process and is never used again. Main thread. Returns owned;
+ * NULL when out of memory. */
+struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *, uint64_t number);
+void wc_tenant_free(struct wc_tenant *); /* main thread, closed or never opened */
+
+/* What socket threads hold of it. Any thread. */
+struct wc_tenant_view *wc_tenant_view(struct wc_tenant *);
+const char *wc_tenant_name(const struct wc_tenant *);
+
+/* The bridge thread's: */
+WC_MUST_USE
+enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_publisher *);
+void wc_tenant_close(struct wc_tenant *);
+void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
+struct wc_subs *wc_tenant_subs(struct wc_tenant *);
+
+/* A copy at most 100 ms old. Any thread. */
+void wc_tenant_status(struct wc_tenant *, struct wc_repl_status *out);
+
+void wc_tenant_set_bridge(struct wc_tenant *, struct wc_bridge *); /* main, before open */
+struct wc_bridge *wc_tenant_bridge(const struct wc_tenant *);      /* any thread */
+
+#endif
