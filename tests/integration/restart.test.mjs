@@ -72,13 +72,13 @@ test('with SLOT_NAME /health says waiting, with 200, until a client has come bac
   const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_it', RESUME_GRACE_MS: '200' }, wait: 'up' })
   const { status, body } = await until(async () => {
     const health = await world.server.health()
-    return health.body.tenant.state === 'waiting' && health
+    return health.tenant.state === 'waiting' && health
   }, 'the state waiting')
   assert.equal(status, 200, JSON.stringify(body))
   const client = await Client.open(world.server)
   t.after(() => client.close())
   await client.subscribe('w', [BINDING])
-  await until(async () => (await world.server.health()).body.tenant.state === 'streaming', 'the state streaming')
+  await until(async () => (await world.server.health()).tenant.state === 'streaming', 'the state streaming')
 })
 
 test('after a crash with SLOT_NAME every row arrives at least once, in order', async (t) => {

@@ -70,9 +70,11 @@ export class Server {
     return fetch(`http://127.0.0.1:${this.port}${path}`, options)
   }
 
+  /** `tenant` is the first of the body's tenants; there is only one so far. */
   async health() {
     const response = await this.get('/health')
-    return { status: response.status, body: await response.json() }
+    const body = await response.json()
+    return { status: response.status, body, tenant: body.tenants[0] }
   }
 
   /** The value of one series of /metrics; labels are part of the name. Throws when it is absent. */
