@@ -16,3 +16,21 @@ void wc_pg_array_end(struct wc_buf *array)
     wc_buf_str(array, array->len ? "}" : "{}");
     wc_buf_byte(array, '\0');
 }
+
+bool wc_pg_next_name(const char **list, struct wc_slice *name)
+{
+    const char *p = *list + strspn(*list, " ,");
+    size_t len = strcspn(p, ",");
+    *list = p + len;
+    while (len && p[len - 1] == ' ')
+        len--;
+    *name = wc_slice(p, len);
+    return len > 0;
+}
+
+void wc_pg_array_of_names(struct wc_buf *array, const char *list)
+{
+    for (struct wc_slice name; wc_pg_next_name(&list, &name);)
+        wc_pg_array_add(array, name);
+    wc_pg_array_end(array);
+}

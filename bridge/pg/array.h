@@ -10,4 +10,9 @@
 void wc_pg_array_add(struct wc_buf *, struct wc_slice element);
 void wc_pg_array_end(struct wc_buf *); /* closes it and puts a NUL behind it */
 
+/* The next name of a comma separated list, blanks around it removed; false at its end. Borrows. */
+bool wc_pg_next_name(const char **list, struct wc_slice *name);
+/* A whole list as an array, ended. */
+void wc_pg_array_of_names(struct wc_buf *, const char *list);
+
 #endif

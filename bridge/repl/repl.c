@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "bridge/pg/array.h"
 #include "bridge/pg/backoff.h"
 #include "bridge/pg/reason.h"
 #include "decoder/copyboth.h"
@@ -336,24 +337,12 @@ static void append_quoted(char *out, size_t cap, size_t *len, char quote, const 
     out[(*len)++] = quote;
 }
 
-/* The next name of a comma separated list, blanks around it removed. */
-static bool next_name(const char **list, struct wc_slice *out)
-{
-    const char *p = *list + strspn(*list, " ,");
-    size_t len = strcspn(p, ",");
-    *list = p + len;
-    while (len && p[len - 1] == ' ')
-        len--;
-    *out = wc_slice(p, len);
-    return len > 0;
-}
-
 /* "a,b" as the option value '"a","b"': identifiers inside one literal. */
 static void quote_publications(const char *list, char *out, size_t cap)
 {
     char idents[2048];
     size_t n = 0;
-    for (struct wc_slice name; n + 200 < sizeof idents && next_name(&list, &name);) {
+    for (struct wc_slice name; n + 200 < sizeof idents && wc_pg_next_name(&list, &name);) {
         if (n)
             idents[n++] = ',';
         append_quoted(idents, sizeof idents, &n, '"', (const char *)name.p, name.len);
@@ -527,7 +516,7 @@ static void on_slots(void *arg, const struct wc_pg_result *res)
 static bool missing_publication(const char *list, const struct wc_pg_result *res,
                                 struct wc_slice *missing)
 {
-    for (struct wc_slice name; next_name(&list, &name);) {
+    for (struct wc_slice name; wc_pg_next_name(&list, &name);) {
         bool found = false;
         for (int i = 0; i < res->nrows && !found; i++)
             found = wc_slice_eq(wc_pg_slice(res, i, 1), name);

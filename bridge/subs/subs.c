@@ -543,14 +543,7 @@ static char *array_of(const char *list)
 {
     struct wc_buf b;
     wc_buf_init(&b, ARRAY_CAP);
-    for (const char *p = list + strspn(list, " ,"); *p; p += strspn(p, " ,")) {
-        size_t len = strcspn(p, ","), name = len;
-        while (name && p[name - 1] == ' ')
-            name--;
-        wc_pg_array_add(&b, wc_slice(p, name));
-        p += len;
-    }
-    wc_pg_array_end(&b);
+    wc_pg_array_of_names(&b, list);
     char *array = b.status == WC_OK ? wc_slice_dup(wc_buf_view(&b)) : NULL;
     wc_buf_release(&b);
     return array;

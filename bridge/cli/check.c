@@ -1,0 +1,119 @@
+#include "bridge/cli/check.h"
+
+#include "bridge/config/config.h"
+#include "bridge/pg/array.h"
+#include "bridge/pg/pg.h"
+#include "bridge/pg/reason.h"
+#include "sql/sql.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { TEXT_CAP = 64 << 10 };
+
+struct check {
+    const struct wc_config *config;
+    struct wc_pg *pg;
+    struct wc_buf publications;
+    int status;
+};
+
+static void done(struct check *c, int status)
+{
+    c->status = status;
+    wc_pg_close(c->pg); /* the loop ends with its last handle */
+    c->pg = NULL;
+}
+
+static void on_findings(void *arg, const struct wc_pg_result *res)
+{
+    struct check *c = arg;
+    if (!res->ok) {
+        (void)fprintf(stderr, "walcast check: the query failed: %s (%s)\n", res->message,
+                      res->sqlstate);
+        done(c, 1);
+        return;
+    }
+    int status = 0;
+    for (int i = 0; i < res->nrows; i++) {
+        const char *level = wc_pg_value(res, i, 0), *remedy = wc_pg_value(res, i, 2);
+        (void)printf("%-5s %s%s%s\n", level, wc_pg_value(res, i, 1), remedy[0] ? ": " : "", remedy);
+        if (strcmp(level, "fail") == 0)
+            status = 1;
+    }
+    done(c, status);
+}
+
+static void on_ready(void *arg)
+{
+    struct check *c = arg;
+    const struct wc_config *cfg = c->config;
+    (void)printf("ok    connected to %s:%u/%s as %s\n", cfg->db_host, cfg->db_port, cfg->db_name,
+                 cfg->db_user);
+    const char *const params[] = {(const char *)c->publications.p, cfg->slot_name};
+    if (wc_pg_query(c->pg, wc_sql_check, 2, params, on_findings, c) != WC_OK)
+        done(c, 1);
+}
+
+static void on_lost(void *arg, const char *sqlstate, const char *message)
+{
+    struct check *c = arg;
+    struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
+    (void)printf("fail  no connection to %s:%u/%s as %s: %s: %s\n", c->config->db_host,
+                 c->config->db_port, c->config->db_name, c->config->db_user, message, why.hint);
+    done(c, 1);
+}
+
+static int run(const struct wc_config *config)
+{
+    static const struct wc_pg_events events = {.on_ready = on_ready, .on_lost = on_lost};
+    struct check c = {.config = config, .status = 1};
+    const struct wc_pg_options o = {.host = config->db_host,
+                                    .port = (uint16_t)config->db_port,
+                                    .dbname = config->db_name,
+                                    .user = config->db_user,
+                                    .password = config->db_password,
+                                    .sslmode = wc_config_word_text(config->db_sslmode),
+                                    .application_name = "walcast_check",
+                                    .options = "-c default_transaction_read_only=on "
+                                               "-c statement_timeout=30000",
+                                    .connect_timeout_ms = config->db_connect_timeout_ms};
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) != 0)
+        return 1;
+    wc_buf_init(&c.publications, TEXT_CAP);
+    wc_pg_array_of_names(&c.publications, config->publications);
+    c.pg = wc_pg_open(&loop, &o, &events, &c);
+    if (c.pg)
+        (void)uv_run(&loop, UV_RUN_DEFAULT); /* until the connection is closed */
+    (void)uv_loop_close(&loop);              /* nothing is left open */
+    wc_buf_release(&c.publications);
+    return c.status;
+}
+
+int wc_cli_check(int argc, char **argv)
+{
+    struct wc_buf text;
+    wc_buf_init(&text, TEXT_CAP);
+    if (wc_config_wants_help(argc, argv)) {
+        (void)puts("usage: walcast check [OPTIONS]\n\nReports whether a database is ready to be "
+                   "streamed. Options, also read from the environment:\n");
+        wc_config_help(&text);
+        (void)fwrite(text.p, 1, text.len, stdout); /* a closed terminal has nobody to tell */
+        wc_buf_release(&text);
+        return 0;
+    }
+    const struct wc_config_input in = {
+        .use = WC_CONFIG_TOOL, .argc = argc, .argv = argv, .env = environ};
+    struct wc_config *config = NULL;
+    int status = 2;
+    if (wc_config_load(&in, &text, &config) == WC_OK)
+        status = run(config);
+    else
+        (void)fprintf(stderr, "%.*s", WC_SLICE_ARG(wc_buf_view(&text)));
+    wc_config_free(config);
+    wc_buf_release(&text);
+    return status;
+}
