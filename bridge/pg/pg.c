@@ -141,13 +141,15 @@ static void drop_queries(struct wc_pg *pg, const struct wc_pg_result *answer)
     }
 }
 
-/* The SQLSTATE in a verbose message ("FATAL:  28P01: password authentication failed ..."). */
+/* The SQLSTATE in a verbose message ("FATAL:  28P01: password authentication failed ..."). Every
+ * code has a digit; the severity before it, in whatever language, has none. */
 static void find_sqlstate(const char *message, char out[6])
 {
     out[0] = '\0';
     for (const char *p = strstr(message, ": "); p; p = strstr(p + 1, ": ")) {
         const char *code = p + 1 + strspn(p + 1, " ");
-        if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && code[5] == ':') {
+        if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && code[5] == ':' &&
+            strcspn(code, "0123456789") < 5) {
             memcpy(out, code, 5);
             out[5] = '\0';
             return;
