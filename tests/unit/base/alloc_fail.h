@@ -1,7 +1,8 @@
 /*
  * Allocation torture: makes the n-th allocation of the code under test fail. Link wc_test_alloc,
  * which redirects malloc, calloc and realloc of every object of the test binary (not of shared
- * libraries). Threads: one.
+ * libraries). Not in builds with link-time optimisation, where the linker does not see every call.
+ * Threads: one.
  *
  *     for (long n = 0; wc_test_fail_alloc(n), attempt() == WC_NOMEM; n++) ...
  */
