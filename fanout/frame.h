@@ -20,7 +20,7 @@
 /* Serializer versions of the Phoenix protocol (protocol reference, section 2). */
 enum wc_serializer { WC_PHX_V1, WC_PHX_V2, WC_PHX_COUNT };
 
-enum wc_frame_opcode { WC_FRAME_TEXT = 1, WC_FRAME_BINARY = 2 };
+enum wc_frame_opcode { WC_FRAME_TEXT = 1, WC_FRAME_BINARY = 2, WC_FRAME_CLOSE = 8 };
 
 struct wc_frame {
     _Atomic uint32_t refs;

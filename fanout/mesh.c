@@ -4,12 +4,15 @@
 #include "fanout/ring.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* A consumer takes so many messages of one ring before it looks at the next. */
-enum { FAIR_BURST = 32 };
+enum {
+    FAIR_BURST = 32,     /* messages a consumer takes of one ring before it looks at the next */
+    CLAIM_YIELDS = 1000, /* time for a preempted producer to come to its second access */
+};
 
 struct producer {
     wc_mesh_space_fn on_space; /* const after wc_mesh_on_space */
@@ -187,24 +190,43 @@ void wc_mesh_popped(struct wc_mesh *m, unsigned consumer)
     }
 }
 
+static bool all_empty(const struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    for (unsigned p = 0; p < m->nproducers; p++)
+        if (!(skip & UINT64_C(1) << p) && !wc_ring_is_empty(ring_of(m, p, consumer)))
+            return false;
+    return true;
+}
+
 bool wc_mesh_sleep(struct wc_mesh *m, unsigned consumer, uint64_t skip)
 {
     struct consumer *c = &m->consumer[consumer];
     /* W1 store, then the loads of every head in wc_ring_is_empty: see wc_mesh_flush. */
     atomic_store_explicit(&c->asleep, 1, memory_order_seq_cst);
-    for (unsigned p = 0; p < m->nproducers; p++) {
-        if (skip & UINT64_C(1) << p || wc_ring_is_empty(ring_of(m, p, consumer)))
-            continue;
-        wc_mesh_awake(m, consumer);
-        return false;
-    }
-    return true;
+    if (all_empty(m, consumer, skip))
+        return true;
+    wc_mesh_awake(m, consumer);
+    return false;
 }
 
 void wc_mesh_awake(struct wc_mesh *m, unsigned consumer)
 {
     /* Relaxed: a producer that still sees 1 writes an eventfd too many, nothing else. */
     atomic_store_explicit(&m->consumer[consumer].asleep, 0, memory_order_relaxed);
+}
+
+bool wc_mesh_missed_wake(struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    struct consumer *c = &m->consumer[consumer];
+    if (all_empty(m, consumer, skip))
+        return false;
+    for (int i = 0; i < CLAIM_YIELDS; i++) {
+        /* Relaxed: only the value counts, the producer's claim publishes nothing. */
+        if (!atomic_load_explicit(&c->asleep, memory_order_relaxed))
+            return false;
+        (void)sched_yield(); /* cannot fail on Linux */
+    }
+    return true;
 }
 
 int wc_mesh_eventfd(const struct wc_mesh *m, unsigned consumer)

@@ -47,6 +47,9 @@ void wc_mesh_popped(struct wc_mesh *, unsigned consumer);
  * take them up again. */
 bool wc_mesh_sleep(struct wc_mesh *, unsigned consumer, uint64_t skip);
 void wc_mesh_awake(struct wc_mesh *, unsigned consumer); /* after blocking */
+/* After blocking, before wc_mesh_awake: true when messages wait and nobody has woken the consumer,
+ * which must never be. A producer caught between its two accesses is given a moment. */
+bool wc_mesh_missed_wake(struct wc_mesh *, unsigned consumer, uint64_t skip);
 /* Becomes readable to wake the consumer, who reads it to reset it. */
 int wc_mesh_eventfd(const struct wc_mesh *, unsigned consumer);
 

@@ -18,13 +18,13 @@ struct wc_server_options {
     unsigned threads;  /* socket threads, 1 to 64 */
     unsigned nbridges; /* producers of the mesh before them */
     uint32_t ring_entries;
-    uint32_t max_connections;  /* over all threads */
-    size_t max_frame_bytes;    /* of one client message; 1009 above it */
-    size_t max_queued_bytes;   /* per connection, waiting to be sent; slow_consumer above it */
+    uint32_t max_connections;       /* over all threads */
+    size_t max_frame_bytes;         /* of one client message; 1009 above it */
+    size_t max_queued_bytes;        /* per connection, waiting to be sent; slow_consumer above it */
     uint32_t pace_bytes_per_second; /* a client that drains at least this fast may hold back the
                                        stream instead of being closed (session.h, "Pacing") */
-    uint32_t idle_timeout_ms;  /* without anything from the client: close 1000 */
-    uint32_t send_buffer_bytes; /* SO_SNDBUF; 0 leaves the system's */
+    uint32_t idle_timeout_ms;       /* without anything from the client: close 1000 */
+    uint32_t send_buffer_bytes;     /* SO_SNDBUF; 0 leaves the system's */
     struct wc_directory directory;
     struct wc_change_source source;
     const struct wc_http_route *routes;
@@ -36,7 +36,8 @@ struct wc_server;
 /* Returns owned, NULL with *err filled. Borrows nothing but `routes` and the interfaces' selves. */
 struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err *err);
 struct wc_mesh *wc_server_mesh(struct wc_server *);
-WC_MUST_USE enum wc_status wc_server_start(struct wc_server *, struct wc_err *err);
+WC_MUST_USE
+enum wc_status wc_server_start(struct wc_server *, struct wc_err *err);
 /* Closes every connection with 1012, waits for them up to the deadline, joins the threads. */
 void wc_server_stop(struct wc_server *, uint32_t deadline_ms);
 void wc_server_free(struct wc_server *);

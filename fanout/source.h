@@ -46,8 +46,9 @@ struct wc_subscribe {
     struct wc_slice topic;         /* full, "realtime:room" */
     uint32_t nbindings;
     struct wc_binding_request {
-        uint32_t id;          /* as in the join reply */
-        struct wc_slice json; /* the client's binding object: event, schema, table, filter, select */
+        uint32_t id; /* as in the join reply */
+        struct wc_slice
+            json; /* the client's binding object: event, schema, table, filter, select */
     } binding[];
 };
 

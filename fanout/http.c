@@ -1,0 +1,203 @@
+#include "fanout/http.h"
+
+#include "fanout/connect.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+
+enum { HEADERS_MAX = 1024 };
+
+static const char text_plain[] = "text/plain; charset=utf-8";
+
+/* ---- reading ---- */
+
+static char *scratch(struct wc_arena *arena, int len)
+{
+    return len >= 0 ? wc_arena_alloc(arena, (size_t)len + 1) : NULL;
+}
+
+struct wc_slice wc_http_header(struct lws *wsi, int token, struct wc_arena *arena)
+{
+    enum lws_token_indexes t = (enum lws_token_indexes)token;
+    int len = lws_hdr_total_length(wsi, t);
+    char *text = len > 0 ? scratch(arena, len) : NULL;
+    if (!text || lws_hdr_copy(wsi, text, len + 1, t) < 0)
+        return wc_slice(NULL, 0);
+    return wc_slice(text, (size_t)len);
+}
+
+struct wc_slice wc_http_custom_header(struct lws *wsi, const char *name, struct wc_arena *arena)
+{
+    int name_len = (int)strlen(name);
+    int len = lws_hdr_custom_length(wsi, name, name_len);
+    char *text = scratch(arena, len);
+    if (!text || lws_hdr_custom_copy(wsi, text, len + 1, name, name_len) < 0)
+        return wc_slice(NULL, 0);
+    return wc_slice(text, (size_t)len);
+}
+
+struct wc_slice wc_http_parameter(struct lws *wsi, const char *name, struct wc_arena *arena)
+{
+    size_t name_len = strlen(name);
+    int room = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS);
+    char *text = room > 0 ? scratch(arena, room) : NULL;
+    for (int i = 0; text; i++) {
+        int len = lws_hdr_copy_fragment(wsi, text, room + 1, WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (len < 0)
+            break;
+        if ((size_t)len >= name_len && memcmp(text, name, name_len) == 0)
+            return wc_slice(text + name_len, (size_t)len - name_len);
+    }
+    return wc_slice(NULL, 0);
+}
+
+struct wc_slice wc_http_path(struct lws *wsi, const char **method, struct wc_arena *arena)
+{
+    static const struct {
+        enum lws_token_indexes token;
+        const char *name;
+    } methods[] = {
+        {WSI_TOKEN_GET_URI, "GET"},         {WSI_TOKEN_POST_URI, "POST"},
+        {WSI_TOKEN_PUT_URI, "PUT"},         {WSI_TOKEN_PATCH_URI, "PATCH"},
+        {WSI_TOKEN_DELETE_URI, "DELETE"},   {WSI_TOKEN_HEAD_URI, "HEAD"},
+        {WSI_TOKEN_OPTIONS_URI, "OPTIONS"},
+    };
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        if (lws_hdr_total_length(wsi, methods[i].token) <= 0)
+            continue;
+        *method = methods[i].name;
+        return wc_http_header(wsi, (int)methods[i].token, arena);
+    }
+    *method = "";
+    return wc_slice(NULL, 0);
+}
+
+/* ---- writing ---- */
+
+static bool put_headers(struct lws *wsi, unsigned status, const char *content_type, size_t body_len,
+                        uint8_t **at, uint8_t *end)
+{
+    if (lws_add_http_header_status(wsi, status, at, end))
+        return false;
+    if (content_type && lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE,
+                                                     (const unsigned char *)content_type,
+                                                     (int)strlen(content_type), at, end))
+        return false;
+    return !lws_add_http_header_content_length(wsi, body_len, at, end) &&
+           !lws_finalize_http_header(wsi, at, end);
+}
+
+bool wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
+                     struct wc_slice body)
+{
+    uint8_t buf[LWS_PRE + HEADERS_MAX];
+    uint8_t *start = buf + LWS_PRE, *at = start;
+    if (!put_headers(wsi, status, content_type, body.len, &at, buf + sizeof buf))
+        return false;
+    int len = (int)(at - start);
+    if (lws_write(wsi, start, (size_t)len, LWS_WRITE_HTTP_HEADERS) != len)
+        return false;
+    if (!body.len)
+        return true;
+    /* libwebsockets' own frame types are written in place, HTTP/1.1 bodies are not: const is kept.
+     */
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } p = {.in = body.p};
+    return lws_write(wsi, p.out, body.len, LWS_WRITE_HTTP_FINAL) == (int)body.len;
+}
+
+static int finish(struct lws *wsi, bool sent)
+{
+    return !sent || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int respond_text(struct lws *wsi, unsigned status, const char *text)
+{
+    return finish(wsi, wc_http_respond(wsi, status, text_plain, wc_slice_str(text)));
+}
+
+/* ---- requests ---- */
+
+void wc_http_answer(const struct wc_http *http, const struct wc_http_request *req,
+                    struct wc_http_response *res)
+{
+    for (size_t i = 0; i < http->nroutes; i++) {
+        const struct wc_http_route *r = &http->routes[i];
+        if (wc_slice_is(req->method, r->method) && wc_slice_is(req->path, r->path)) {
+            r->handle(r->self, req, res);
+            return;
+        }
+    }
+    res->status = 404;
+    res->content_type = "text/html; charset=utf-8"; /* as the incumbent has it */
+    wc_buf_str(&res->body, "Not Found");
+}
+
+static int answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
+{
+    const char *method;
+    struct wc_http_request req = {.path = wc_http_path(wsi, &method, http->arena), .body = body};
+    struct wc_http_response res = {.status = 200, .content_type = text_plain};
+    req.method = wc_slice_str(method);
+    req.query = wc_http_header(wsi, WSI_TOKEN_HTTP_URI_ARGS, http->arena);
+    req.authorization = wc_http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, http->arena);
+    req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, http->arena));
+    wc_buf_init(&res.body, INT32_MAX);
+    wc_http_answer(http, &req, &res);
+    int result = res.body.status == WC_OK
+                     ? finish(wsi, wc_http_respond(wsi, res.status, res.content_type,
+                                                   wc_buf_view(&res.body)))
+                     : respond_text(wsi, 500, "Internal Server Error");
+    wc_buf_release(&res.body);
+    wc_arena_reset(http->arena);
+    return result;
+}
+
+int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
+{
+    struct wc_slice length = wc_http_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, http->arena);
+    const char *method;
+    (void)wc_http_path(wsi, &method, http->arena); /* only the method is of interest here */
+    bool has_body =
+        strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+    if (has_body && !length.p) {
+        (void)respond_text(wsi, 411, "Length Required"); /* the end cannot be found: close */
+        return -1;
+    }
+    long long n = length.p ? strtoll((const char *)length.p, NULL, 10) : 0;
+    if (n < 0 || n > WC_HTTP_BODY_MAX)
+        return respond_text(wsi, 413, "Request Entity Too Large");
+    if (!has_body && n == 0)
+        return answer(http, wsi, wc_slice(NULL, 0));
+    struct wc_http_exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return -1;
+    x->magic = WC_HTTP_MAGIC;
+    wc_buf_init(&x->body, WC_HTTP_BODY_MAX);
+    lws_set_opaque_user_data(wsi, x);
+    return 0;
+}
+
+int wc_http_on_body(struct wc_http_exchange *x, struct wc_slice part)
+{
+    wc_buf_slice(&x->body, part);
+    return x->body.status == WC_OK ? 0 : -1;
+}
+
+int wc_http_on_body_end(const struct wc_http *http, struct lws *wsi, struct wc_http_exchange *x)
+{
+    int result = answer(http, wsi, wc_buf_view(&x->body));
+    lws_set_opaque_user_data(wsi, NULL);
+    wc_http_exchange_free(x);
+    return result;
+}
+
+void wc_http_exchange_free(struct wc_http_exchange *x)
+{
+    if (!x)
+        return;
+    wc_buf_release(&x->body);
+    free(x);
+}

@@ -1,0 +1,53 @@
+/*
+ * Plain HTTP on a socket thread: the server's routes by exact method and path, 404 for everything
+ * else (the incumbent knows no 405). Bodies are collected before the handler runs.
+ * One of the homes of libwebsockets; its types appear by forward declaration only.
+ * Threads: the socket thread's. Errors: a request that cannot be answered ends its connection.
+ * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411.
+ * Source: protocol reference, sections 1.1 and 10.
+ */
+#ifndef WC_FANOUT_HTTP_H
+#define WC_FANOUT_HTTP_H
+
+#include "base/arena.h"
+#include "fanout/source.h"
+
+struct lws;
+
+enum { WC_HTTP_MAGIC = 0x48545450, WC_HTTP_BODY_MAX = 8000000 };
+
+/* A request whose body is on its way. */
+struct wc_http_exchange {
+    uint32_t magic; /* first: ws.c gets it back through a void pointer */
+    struct wc_buf body;
+};
+
+struct wc_http {
+    const struct wc_http_route *routes; /* borrowed */
+    size_t nroutes;
+    struct wc_arena *arena; /* scratch for header texts; reset after each request */
+};
+
+/* Runs the route's handler, or fills in the 404. Pure but for the handler. */
+void wc_http_answer(const struct wc_http *, const struct wc_http_request *,
+                    struct wc_http_response *);
+
+/* Events of a connection; the results are for libwebsockets (0 goes on, -1 closes). */
+int wc_http_on_request(const struct wc_http *, struct lws *);
+int wc_http_on_body(struct wc_http_exchange *, struct wc_slice part);
+int wc_http_on_body_end(const struct wc_http *, struct lws *, struct wc_http_exchange *);
+void wc_http_exchange_free(struct wc_http_exchange *); /* NULL is fine */
+
+/* Writes a whole response. content_type NULL leaves the header out. False: the connection broke. */
+WC_MUST_USE
+bool wc_http_respond(struct lws *, unsigned status, const char *content_type, struct wc_slice body);
+
+/* The value of a header, in the arena and NUL-terminated; p NULL when absent or out of memory. */
+struct wc_slice wc_http_header(struct lws *, int token, struct wc_arena *);
+struct wc_slice wc_http_custom_header(struct lws *, const char *name_with_colon, struct wc_arena *);
+/* A parameter of the query ("vsn="), percent-decoded; the first one counts. */
+struct wc_slice wc_http_parameter(struct lws *, const char *name_with_equals, struct wc_arena *);
+/* Method ("GET") and path. */
+struct wc_slice wc_http_path(struct lws *, const char **method, struct wc_arena *);
+
+#endif

@@ -1,0 +1,325 @@
+#include "fanout/join.h"
+
+#include "base/jsonw.h"
+#include "fanout/binding.h"
+#include "fanout/hub.h"
+#include "fanout/token.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+enum {
+    CHANNELS_MAX = 99999,  /* protocol reference, section 3.4 */
+    REASON_CAP = 16 << 10, /* the longest holds a topic, escaped later */
+    REPLY_CAP = 64 << 20,  /* bindings as sent: bounded by the client's message */
+};
+
+static const struct wc_json_limits legacy_limits = {.depth = 2, .nodes = 8};
+
+struct join {
+    struct wc_session *s;
+    const struct wc_phx_message *m;
+    struct wc_arena *arena;
+    struct wc_slice sub; /* topic without its prefix */
+    struct wc_buf reason;
+    struct wc_claims *claims; /* a reference */
+    struct wc_json legacy;    /* the binding a legacy join stands for */
+    const struct wc_json *doc;
+    uint32_t nbindings;
+    uint32_t node[WC_BINDINGS_MAX], id[WC_BINDINGS_MAX];
+};
+
+static bool refuse(struct join *j, const char *reason)
+{
+    wc_buf_str(&j->reason, reason);
+    return false;
+}
+
+static bool refuse_for_memory(struct join *j)
+{
+    return refuse(j, "Unknown Error on Channel");
+}
+
+/* ---- token (sections 3.3 and 3.4, row 7) ---- */
+
+static struct wc_slice string_member(struct join *j, const char *key)
+{
+    const struct wc_json *doc = &j->m->doc;
+    struct wc_slice s;
+    uint32_t node = wc_json_get(doc, j->m->payload, key);
+    return wc_json_string(doc, node, j->arena, &s) ? s : wc_slice(NULL, 0);
+}
+
+static bool is_api_key(struct wc_slice s)
+{
+    return s.len >= 3 && memcmp(s.p, "sb_", 3) == 0;
+}
+
+/* The token that the join brings; p NULL: the connection's own serves. */
+static struct wc_slice choose_token(struct join *j)
+{
+    struct wc_slice access = string_member(j, "access_token");
+    struct wc_slice user = string_member(j, "user_token");
+    if (is_api_key(access.p ? access : user))
+        return wc_slice(NULL, 0);
+    return user.p ? user : access;
+}
+
+static bool refuse_expired(struct join *j, int64_t seconds)
+{
+    wc_buf_str(&j->reason, wc_token_refusal(WC_JWT_EXPIRED)->join_reason);
+    wc_token_expired_text(&j->reason, seconds);
+    return false;
+}
+
+static bool take_token(struct join *j)
+{
+    struct wc_slice token = choose_token(j);
+    int64_t now = wc_clock_wall() / 1000000;
+    if (!token.p) {
+        if (j->s->claims->exp <= now)
+            return refuse_expired(j, now - j->s->claims->exp);
+        j->claims = wc_claims_ref(j->s->claims);
+        return true;
+    }
+    struct wc_jwt_detail detail = {0};
+    enum wc_jwt_result r = wc_jwt_verify(j->s->tenant->keys, token, now, &j->claims, &detail);
+    if (r == WC_JWT_OK)
+        return true;
+    return r == WC_JWT_EXPIRED ? refuse_expired(j, detail.expired_s)
+                               : refuse(j, wc_token_refusal(r)->join_reason);
+}
+
+/* ---- configuration (sections 3.2 and 7.2) ---- */
+
+/* JSON true, or the word in any letter case; everything else is the default, false. */
+static bool is_flexible_true(struct join *j, uint32_t node)
+{
+    struct wc_slice s;
+    if (wc_json_type(j->doc, node) == WC_JSON_TRUE)
+        return true;
+    return wc_json_string(j->doc, node, j->arena, &s) && s.len == 4 &&
+           strncasecmp((const char *)s.p, "true", 4) == 0;
+}
+
+static bool take_binding(struct join *j, uint32_t node)
+{
+    uint32_t hash;
+    if (wc_json_type(j->doc, node) != WC_JSON_OBJECT)
+        return refuse(j, "UnknownErrorOnChannel: postgres_changes holds something that is not an "
+                         "object");
+    if (j->nbindings == WC_BINDINGS_MAX)
+        return refuse(j, "UnknownErrorOnChannel: too many postgres_changes in one join");
+    if (!wc_binding_hash(j->doc, node, j->arena, &hash))
+        return refuse_for_memory(j);
+    j->node[j->nbindings] = node;
+    j->id[j->nbindings] = wc_binding_unique(hash, j->id, j->nbindings);
+    j->nbindings++;
+    return true;
+}
+
+static bool take_bindings(struct join *j, uint32_t array)
+{
+    if (wc_json_type(j->doc, array) != WC_JSON_ARRAY)
+        return true;
+    for (uint32_t n = wc_json_first(j->doc, array); n != WC_JSON_NONE; n = wc_json_next(j->doc, n))
+        if (wc_json_type(j->doc, n) != WC_JSON_NULL && !take_binding(j, n))
+            return false;
+    return true;
+}
+
+/* A join without `config` subscribes to what its topic names: schema[:table[:filter]]. */
+static bool take_legacy(struct join *j)
+{
+    static const char *const key[] = {"{\"schema\":", ",\"table\":", ",\"filter\":"};
+    struct wc_buf text;
+    struct wc_slice rest = j->sub;
+    wc_buf_init(&text, REASON_CAP);
+    for (unsigned part = 0; part < 3; part++) {
+        const uint8_t *colon = part < 2 ? memchr(rest.p, ':', rest.len) : NULL;
+        size_t len = colon ? (size_t)(colon - rest.p) : rest.len;
+        wc_buf_str(&text, key[part]);
+        wc_jsonw_string(&text, wc_slice(rest.p, len));
+        if (!colon)
+            break;
+        rest = wc_slice(colon + 1, rest.len - len - 1);
+    }
+    wc_buf_byte(&text, '}');
+    char *kept = text.status == WC_OK ? wc_arena_strdup(j->arena, wc_buf_view(&text)) : NULL;
+    wc_buf_release(&text);
+    j->doc = &j->legacy;
+    if (!kept || wc_json_parse(&j->legacy, wc_slice_str(kept), j->arena, legacy_limits, NULL))
+        return refuse_for_memory(j);
+    return take_binding(j, 0);
+}
+
+static bool take_config(struct join *j)
+{
+    if (wc_json_type(j->doc, j->m->payload) != WC_JSON_OBJECT)
+        return refuse(j, "UnknownErrorOnChannel: the join payload is not an object");
+    uint32_t config = wc_json_get(j->doc, j->m->payload, "config");
+    if (config == WC_JSON_NONE)
+        return take_legacy(j);
+    enum wc_json_type type = wc_json_type(j->doc, config);
+    if (type == WC_JSON_NULL)
+        return true;
+    if (type != WC_JSON_OBJECT)
+        return refuse(j, "UnknownErrorOnChannel: config is not an object");
+    if (is_flexible_true(j, wc_json_get(j->doc, config, "private"))) {
+        wc_buf_str(&j->reason, "Unauthorized: You do not have permissions to read from this "
+                               "Channel topic: ");
+        wc_buf_slice(&j->reason, j->sub);
+        return false;
+    }
+    return take_bindings(j, wc_json_get(j->doc, config, "postgres_changes"));
+}
+
+/* ---- answers ---- */
+
+static struct wc_phx_envelope envelope(const struct join *j)
+{
+    return (struct wc_phx_envelope){
+        .topic = j->m->topic, .ref = j->m->ref, .join_ref = j->m->join_ref};
+}
+
+static void send_refusal(struct join *j)
+{
+    struct wc_phx_envelope e = envelope(j);
+    struct wc_buf response;
+    wc_buf_init(&response, REPLY_CAP);
+    wc_buf_str(&response, "{\"reason\":");
+    wc_jsonw_string(&response, wc_buf_view(&j->reason));
+    wc_buf_byte(&response, '}');
+    bool ok = j->reason.status == WC_OK && response.status == WC_OK;
+    WC_LOG(WC_LOG_INFO, "channel", "join_refused", "tenant=%s reason=\"%.*s\"",
+           j->s->tenant->external_id, WC_SLICE_ARG(wc_buf_view(&j->reason)));
+    wc_session_send(j->s,
+                    ok ? wc_phx_reply(j->s->serializer, &e, false, wc_buf_view(&response)) : NULL);
+    wc_buf_release(&response);
+}
+
+/* The object as sent, with its id as the last member, where it wins over one that came along. */
+static void put_binding(struct wc_buf *out, struct wc_slice object, bool is_empty, uint32_t id)
+{
+    wc_buf_append(out, object.p, object.len - 1); /* without the closing brace */
+    wc_buf_printf(out, "%s\"id\":%u}", is_empty ? "" : ",", id);
+}
+
+static void send_ok(struct join *j)
+{
+    struct wc_phx_envelope e = envelope(j);
+    struct wc_buf response;
+    wc_buf_init(&response, REPLY_CAP);
+    wc_buf_str(&response, "{\"postgres_changes\":[");
+    for (uint32_t i = 0; i < j->nbindings; i++) {
+        if (i)
+            wc_buf_byte(&response, ',');
+        put_binding(&response, wc_json_raw(j->doc, j->node[i]),
+                    wc_json_count(j->doc, j->node[i]) == 0, j->id[i]);
+    }
+    wc_buf_str(&response, "]}");
+    wc_session_send(j->s, response.status == WC_OK
+                              ? wc_phx_reply(j->s->serializer, &e, true, wc_buf_view(&response))
+                              : NULL);
+    wc_buf_release(&response);
+}
+
+/* ---- subscription ---- */
+
+static struct wc_slice copy_bytes(uint8_t **at, struct wc_slice from)
+{
+    struct wc_slice to = wc_slice(*at, from.len);
+    if (from.len)
+        memcpy(*at, from.p, from.len);
+    *at += from.len;
+    return to;
+}
+
+static struct wc_subscribe *build_request(struct join *j, struct wc_handle handle)
+{
+    size_t fixed = sizeof(struct wc_subscribe) + j->nbindings * sizeof(struct wc_binding_request);
+    size_t text = j->m->topic.len;
+    for (uint32_t i = 0; i < j->nbindings; i++)
+        text += wc_json_raw(j->doc, j->node[i]).len;
+    struct wc_subscribe *r = calloc(1, fixed + text);
+    if (!r)
+        return NULL;
+    uint8_t *at = (uint8_t *)r + fixed;
+    r->handle = handle;
+    r->serializer = j->s->serializer;
+    r->tenant = wc_tenant_view_ref(j->s->tenant);
+    r->claims = wc_claims_ref(j->claims);
+    r->topic = copy_bytes(&at, j->m->topic);
+    r->nbindings = j->nbindings;
+    for (uint32_t i = 0; i < j->nbindings; i++) {
+        r->binding[i].id = j->id[i];
+        r->binding[i].json = copy_bytes(&at, wc_json_raw(j->doc, j->node[i]));
+    }
+    return r;
+}
+
+/* After the reply is queued, so that no change precedes it. */
+static void subscribe(struct join *j, struct wc_channel *c)
+{
+    const struct wc_change_source *source = &j->s->hub->opt.source;
+    struct wc_subscribe *r = build_request(j, wc_channel_handle(&j->s->hub->channels, c));
+    enum wc_status st = r ? source->subscribe(source->self, r) : WC_NOMEM;
+    c->is_subscribed = st == WC_OK;
+    if (c->is_subscribed)
+        return;
+    wc_subscribe_free(r);
+    struct wc_buf text;
+    wc_buf_init(&text, 256);
+    wc_buf_printf(&text, "Unable to subscribe to changes: %s", wc_status_text(st));
+    wc_channel_push_system(c, "postgres_changes", false, wc_buf_view(&text));
+    wc_buf_release(&text);
+}
+
+static struct wc_channel *open_channel(struct join *j)
+{
+    struct wc_hub *hub = j->s->hub;
+    struct wc_channel *c =
+        wc_channel_new(&hub->channels, &(struct wc_channel_join){.session = j->s,
+                                                                 .serial = j->s->serial,
+                                                                 .topic = j->m->topic,
+                                                                 .join_ref = j->m->join_ref,
+                                                                 .ref = j->m->ref,
+                                                                 .claims = j->claims});
+    if (!c) {
+        (void)refuse_for_memory(j); /* always false */
+        return NULL;
+    }
+    wc_list_push(&j->s->channels, &c->by_session);
+    j->s->nchannels++;
+    wc_metric_add(WC_M_CHANNELS, 1);
+    return c;
+}
+
+static bool check(struct join *j)
+{
+    if (j->sub.len == 0)
+        return refuse(j, "TopicNameRequired: You must provide a topic name");
+    if (j->s->nchannels >= CHANNELS_MAX)
+        return refuse(j, "too many channels joined");
+    return take_token(j) && take_config(j);
+}
+
+void wc_join(struct wc_session *s, const struct wc_phx_message *m)
+{
+    struct join j = {.s = s,
+                     .m = m,
+                     .arena = &s->hub->arena,
+                     .sub = wc_channel_subtopic(m->topic),
+                     .doc = &m->doc};
+    wc_buf_init(&j.reason, REASON_CAP);
+    struct wc_channel *c = check(&j) ? open_channel(&j) : NULL;
+    if (!c) {
+        send_refusal(&j);
+    } else {
+        send_ok(&j);
+        if (j.nbindings && s->state == WC_SESSION_OPEN)
+            subscribe(&j, c);
+    }
+    wc_claims_unref(j.claims);
+    wc_buf_release(&j.reason);
+}

@@ -1,0 +1,128 @@
+#include "fanout/server.h"
+
+#include "fanout/listen.h"
+#include "fanout/loop.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct wc_server {
+    struct wc_server_options opt;
+    struct wc_mesh *mesh;
+    struct wc_loop **loop; /* per thread; NULL where it could not be made */
+    _Atomic uint32_t connections;
+};
+
+static enum wc_status check_options(const struct wc_server_options *o, struct wc_err *err)
+{
+    if (o->threads < 1 || o->threads + o->nbridges > 64)
+        return wc_err_set(err, WC_INVALID,
+                          "socket threads and bridge threads together must be 1 to 64");
+    if (o->ring_entries < 2 || (o->ring_entries & (o->ring_entries - 1)) != 0)
+        return wc_err_set(err, WC_INVALID, "ring entries must be a power of two, at least 2");
+    if (o->pace_bytes_per_second == 0)
+        return wc_err_set(err, WC_INVALID, "the pace must be at least 1 byte per second");
+    return WC_OK;
+}
+
+static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, struct wc_err *err)
+{
+    const struct wc_server_options *o = &s->opt;
+    struct wc_loop_options opt = {
+        .ws = {.directory = o->directory,
+               .hub = {.thread = thread,
+                       .source = o->source,
+                       .max_queued_bytes = o->max_queued_bytes,
+                       .pace_bytes_per_second = o->pace_bytes_per_second,
+                       .idle_timeout = (wc_us)o->idle_timeout_ms * 1000},
+               .routes = o->routes,
+               .nroutes = o->nroutes,
+               .max_frame_bytes = o->max_frame_bytes,
+               .connections = &s->connections},
+        .mesh = s->mesh,
+        .listen_fd = fd,
+        .max_connections = o->max_connections,
+        .send_buffer_bytes = o->send_buffer_bytes,
+    };
+    return wc_loop_new(&opt, err);
+}
+
+static enum wc_status open_loops(struct wc_server *s, struct wc_err *err)
+{
+    unsigned n = s->opt.threads;
+    int fds[64];
+    enum wc_status st = wc_listen(s->opt.bind_address, s->opt.port, fds, n, err);
+    if (st != WC_OK)
+        return st;
+    for (unsigned i = 0; i < n; i++) {
+        s->loop[i] = new_loop(s, i, fds[i], err);
+        if (s->loop[i])
+            continue;
+        while (++i < n)
+            (void)close(fds[i]); /* nothing was received on it */
+        return err ? err->code : WC_NOMEM;
+    }
+    return WC_OK;
+}
+
+static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
+{
+    enum wc_status st = check_options(&s->opt, err);
+    if (st != WC_OK)
+        return st;
+    s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
+    s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
+    if (!s->mesh || !s->loop)
+        return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
+    return open_loops(s, err);
+}
+
+struct wc_server *wc_server_new(const struct wc_server_options *opt, struct wc_err *err)
+{
+    struct wc_server *s = calloc(1, sizeof *s);
+    if (!s) {
+        (void)wc_err_set(err, WC_NOMEM, "out of memory");
+        return NULL;
+    }
+    s->opt = *opt;
+    if (open_parts(s, err) == WC_OK)
+        return s;
+    wc_server_free(s);
+    return NULL;
+}
+
+struct wc_mesh *wc_server_mesh(struct wc_server *s)
+{
+    return s->mesh;
+}
+
+enum wc_status wc_server_start(struct wc_server *s, struct wc_err *err)
+{
+    for (unsigned i = 0; i < s->opt.threads; i++) {
+        enum wc_status st = wc_loop_start(s->loop[i], err);
+        if (st == WC_OK)
+            continue;
+        wc_server_stop(s, 0);
+        return st;
+    }
+    return WC_OK;
+}
+
+void wc_server_stop(struct wc_server *s, uint32_t deadline_ms)
+{
+    for (unsigned i = 0; i < s->opt.threads; i++)
+        wc_loop_stop(s->loop[i], deadline_ms);
+    for (unsigned i = 0; i < s->opt.threads; i++)
+        wc_loop_join(s->loop[i]);
+}
+
+void wc_server_free(struct wc_server *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; s->loop && i < s->opt.threads; i++)
+        wc_loop_free(s->loop[i]);
+    free(s->loop);
+    wc_mesh_free(s->mesh);
+    free(s);
+}

@@ -1,0 +1,100 @@
+/*
+ * One WebSocket connection on its socket thread: who it is, its channels, and what waits to be
+ * written to it. It knows nothing of sockets; ws.c drives it and writes its queue.
+ *
+ *   OPEN ──close──▸ CLOSING ──transport gone──▸ CLOSED
+ *     └─────────────transport gone──────────────▴
+ *
+ * In CLOSING the channels have ended, input is ignored, and the queue holds at most the rest of a
+ * frame that was partly written and a close frame; `deadline` says when to stop being polite.
+ *
+ * Pacing. A client that reads, but slower than a backlog streams, must not be closed just because
+ * Postgres is faster; one that does not read must not hold up the others. So a session has credit,
+ * measured in time. While its queue is above half of max_queued_bytes and it has credit, it *holds
+ * back* the thread: messages of the bridges stay in their rings, and the pressure reaches Postgres.
+ * Holding back spends credit as time passes. Credit is earned by draining: each byte the kernel
+ * accepts buys 1/pace_bytes_per_second seconds, up to 200 ms, which is also what a session starts
+ * with. Without credit it holds nobody back any longer, and when its queue then passes
+ * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
+ * pass the limit of a session with credit whose queue is not above half, or a row larger than the
+ * rest of the queue could never be sent.
+ *
+ * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
+ * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
+ */
+#ifndef WC_FANOUT_SESSION_H
+#define WC_FANOUT_SESSION_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "fanout/close_reason.h"
+#include "fanout/connect.h"
+#include "fanout/outq.h"
+
+struct lws;
+struct wc_hub;
+
+enum { WC_SESSION_MAGIC = 0x53455353 };
+
+enum wc_session_state { WC_SESSION_OPEN, WC_SESSION_CLOSING, WC_SESSION_CLOSED };
+
+struct wc_session {
+    uint32_t magic; /* first: ws.c gets it back through a void pointer */
+    enum wc_session_state state;
+    enum wc_close_reason reason; /* once not OPEN */
+    enum wc_serializer serializer;
+    uint64_t serial; /* never used again on this thread */
+    struct wc_hub *hub;
+    struct wc_tenant_view *tenant;
+    struct wc_claims *claims; /* of the key it connected with */
+
+    struct wc_list by_activity; /* hub->sessions, least recently heard of first */
+    wc_us heard_at;             /* when the last bytes came from the client */
+    wc_us deadline;             /* CLOSING: when the transport is cut */
+
+    struct wc_list channels;
+    uint32_t nchannels;
+
+    struct wc_outq out;
+    size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
+    struct wc_list dirty; /* hub->dirty: has something to write and no reason to wait */
+
+    struct wc_list holding; /* hub->holding */
+    wc_us credit;
+    wc_us credit_at; /* until when it is spent, while holding */
+
+    /* ws.c's */
+    struct lws *wsi;
+    struct wc_buf rx; /* fragments of the message being received */
+};
+
+/* Shares nothing: takes the references of the result. NULL when out of memory (and they are
+ * dropped). Not known to the hub's lists before open. */
+struct wc_session *wc_session_new(struct wc_hub *, struct wc_connect_result *);
+void wc_session_open(struct wc_session *);
+
+/* One complete message of the client (route.c). */
+void wc_session_receive(struct wc_session *, struct wc_slice message, bool is_binary);
+void wc_session_heard(struct wc_session *); /* anything came from the client */
+
+/* Queues a frame for this session alone; takes the reference. NULL closes it as NO_MEMORY. */
+void wc_session_send(struct wc_session *, struct wc_frame *);
+/* Queues a shared one; adds a reference. */
+void wc_session_send_held(struct wc_session *, struct wc_held *);
+
+/* n bytes of the queue were given to the transport, which accepted all but what it reports later.
+ */
+void wc_session_written(struct wc_session *, size_t n);
+void wc_session_accepted(struct wc_session *, size_t n);
+/* The transport may have room again: back on the dirty list if anything waits. */
+void wc_session_writeable(struct wc_session *);
+
+void wc_session_close(struct wc_session *, enum wc_close_reason);
+/* The transport is gone; `reason` counts if nothing else ended the session before. */
+void wc_session_lost(struct wc_session *, enum wc_close_reason reason);
+void wc_session_free(struct wc_session *); /* NULL is fine */
+
+/* Spends credit up to hub->now. Returns how long it may go on holding back, 0 when it does not. */
+wc_us wc_session_hold_time(struct wc_session *);
+
+#endif
