@@ -28,12 +28,16 @@ static const char *op_name(enum wc_op op)
 
 static void render_time(struct wc_buf *out, int64_t commit_time)
 {
-    int64_t us = commit_time + WC_PG_EPOCH_US;
-    time_t secs = (time_t)(us / 1000000);
+    int64_t us = commit_time % 1000000;
+    time_t secs = (time_t)(commit_time / 1000000 + WC_PG_EPOCH_US / 1000000);
     struct tm tm;
+    if (us < 0) { /* before 2000 division rounds up */
+        us += 1000000;
+        secs--;
+    }
     char date[40], ms[8];
     size_t n = gmtime_r(&secs, &tm) ? strftime(date, sizeof date, "\"%Y-%m-%dT%H:%M:%S.", &tm) : 0;
-    (void)snprintf(ms, sizeof ms, "%03dZ\"", (int)(us / 1000 % 1000)); /* five characters */
+    (void)snprintf(ms, sizeof ms, "%03dZ\"", (int)(us / 1000)); /* five characters */
     wc_buf_append(out, date, n);
     wc_buf_str(out, ms);
 }
@@ -51,6 +55,8 @@ static void render_column(struct render *r, uint16_t i, const struct wc_col *v)
         wc_buf_str(r->out, "null");
     else if (wc_value_render(r->out, map->cls, v->val) != WC_OK)
         r->status = WC_PROTO;
+    if (r->out->status != WC_OK)
+        return;
     if (r->reduced && r->out->len - value > LARGEST_KEPT)
         r->out->len = start;
     else

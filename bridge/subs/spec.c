@@ -274,23 +274,37 @@ static enum wc_status parse_filter(struct wc_slice text, struct wc_arena *arena,
 
 /* ---- the binding ---- */
 
-/* A member that is a string without NUL (Postgres holds none). Absent: len 0, p NULL. */
-static bool get_string(const struct wc_json *doc, const char *key, struct wc_arena *arena,
-                       struct wc_slice *out)
+/* INVALID: no string, or one with a NUL in it. */
+static enum wc_status copy_string(const struct wc_json *doc, uint32_t node, struct wc_arena *arena,
+                                  struct wc_slice *out)
+{
+    struct wc_slice s;
+    if (wc_json_type(doc, node) != WC_JSON_STRING)
+        return WC_INVALID;
+    if (!wc_json_string(doc, node, arena, &s))
+        return WC_NOMEM;
+    if (s.len && memchr(s.p, 0, s.len))
+        return WC_INVALID;
+    char *copy = wc_arena_strdup(arena, s);
+    if (!copy)
+        return WC_NOMEM;
+    *out = wc_slice(copy, s.len);
+    return WC_OK;
+}
+
+/* A member that must be a string without NUL (Postgres holds none), else INVALID. Absent: OK, p
+ * NULL.
+ */
+static enum wc_status get_string(const struct wc_json *doc, const char *key, struct wc_arena *arena,
+                                 struct wc_slice *out)
 {
     uint32_t node = wc_json_get(doc, 0, key);
     *out = wc_slice(NULL, 0);
-    if (node == WC_JSON_NONE)
-        return true;
-    struct wc_slice s;
-    if (!wc_json_string(doc, node, arena, &s) || (s.len && memchr(s.p, 0, s.len)))
-        return false;
-    char *copy = wc_arena_strdup(arena, s);
-    *out = wc_slice(copy, copy ? s.len : 0);
-    return copy != NULL;
+    return node == WC_JSON_NONE ? WC_OK : copy_string(doc, node, arena, out);
 }
 
-static void parse_event(const struct wc_json *doc, struct wc_arena *arena, struct wc_spec *out)
+static enum wc_status parse_event(const struct wc_json *doc, struct wc_arena *arena,
+                                  struct wc_spec *out)
 {
     static const struct {
         const char *name;
@@ -299,14 +313,16 @@ static void parse_event(const struct wc_json *doc, struct wc_arena *arena, struc
     out->event = "*";
     out->events = WC_OP_INSERT | WC_OP_UPDATE | WC_OP_DELETE;
     struct wc_slice event;
-    if (!get_string(doc, "event", arena, &event) || !event.p)
-        return;
+    enum wc_status st = get_string(doc, "event", arena, &event);
+    if (st != WC_OK || !event.p)
+        return st == WC_NOMEM ? st : WC_OK; /* what is no event name stands for all */
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
         if (strcasecmp((const char *)event.p, ops[i].name) == 0) {
             out->event = ops[i].name;
             out->events = (uint32_t)ops[i].op;
         }
     }
+    return WC_OK;
 }
 
 static enum wc_status refuse_params(const struct wc_json *doc, struct wc_buf *message)
@@ -317,56 +333,93 @@ static enum wc_status refuse_params(const struct wc_json *doc, struct wc_buf *me
     return WC_INVALID;
 }
 
+static enum wc_status parse_place(const struct wc_json *doc, struct wc_arena *arena,
+                                  struct wc_spec *out, struct wc_slice *filter,
+                                  struct wc_buf *message)
+{
+    enum wc_status st = get_string(doc, "schema", arena, &out->schema);
+    if (st == WC_OK)
+        st = get_string(doc, "table", arena, &out->table);
+    if (st == WC_OK)
+        st = get_string(doc, "filter", arena, filter);
+    if (st == WC_NOMEM)
+        return st;
+    bool enough = filter->p ? out->schema.p && out->table.p : out->schema.p || out->table.p;
+    if (st != WC_OK || !enough)
+        return refuse_params(doc, message);
+    if (!out->schema.p)
+        out->schema = wc_slice_str("public");
+    if (!out->table.p)
+        out->table = wc_slice_str("*");
+    return WC_OK;
+}
+
+static enum wc_status refuse_select(struct wc_buf *message)
+{
+    wc_buf_str(message, "Error parsing `select` params: expected a list of column name strings, "
+                        "e.g. select: [\"col1\", \"col2\"]");
+    return WC_INVALID;
+}
+
+/* Elements that are no strings do not count, and neither does a select that is neither list nor
+ * string. */
 static enum wc_status parse_select(const struct wc_json *doc, struct wc_arena *arena,
                                    struct wc_spec *out, struct wc_buf *message)
 {
     uint32_t node = wc_json_get(doc, 0, "select");
     enum wc_json_type type = wc_json_type(doc, node);
-    if (type == WC_JSON_ABSENT || type == WC_JSON_NULL)
+    if (type == WC_JSON_STRING)
+        return refuse_select(message);
+    if (type != WC_JSON_ARRAY)
         return WC_OK;
-    if (type != WC_JSON_ARRAY) {
-        wc_buf_str(message, "Error parsing `select` params: expected a list of column name "
-                            "strings, e.g. select: [\"col1\", \"col2\"]");
-        return WC_INVALID;
-    }
     struct wc_slice *names = wc_arena_calloc(arena, wc_json_count(doc, node) + 1, sizeof *names);
     if (!names)
         return WC_NOMEM;
-    for (uint32_t n = wc_json_first(doc, node); n != WC_JSON_NONE; n = wc_json_next(doc, n))
-        if (wc_json_string(doc, n, arena, &names[out->nselect]))
-            out->nselect++;
-    out->select = names;
-    if (out->nselect && (wc_slice_is(out->schema, "*") || wc_slice_is(out->table, "*"))) {
-        wc_buf_str(message, "Column selection is not supported for wildcard subscriptions. Provide "
-                            "an explicit schema and table name.");
-        return WC_INVALID;
+    for (uint32_t n = wc_json_first(doc, node); n != WC_JSON_NONE; n = wc_json_next(doc, n)) {
+        if (wc_json_type(doc, n) != WC_JSON_STRING)
+            continue;
+        enum wc_status st = copy_string(doc, n, arena, &names[out->nselect]);
+        if (st != WC_OK)
+            return st == WC_NOMEM ? st : refuse_select(message);
+        out->nselect++;
     }
+    out->select = names;
     return WC_OK;
+}
+
+static enum wc_status check_select(const struct wc_spec *s, struct wc_buf *message)
+{
+    if (s->nselect == 0 || (!wc_slice_is(s->schema, "*") && !wc_slice_is(s->table, "*")))
+        return WC_OK;
+    wc_buf_str(message, "Column selection is not supported for wildcard subscriptions. Provide an "
+                        "explicit schema and table name.");
+    return WC_INVALID;
 }
 
 enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *arena, struct wc_spec *out,
                              struct wc_buf *message)
 {
     struct wc_json doc;
+    struct wc_spec spec = {0};
+    struct wc_slice filter;
     enum wc_status st =
         wc_json_parse(&doc, json, arena, (struct wc_json_limits){MAX_DEPTH, MAX_NODES}, NULL);
+    if (st == WC_NOMEM)
+        return st;
     if (st != WC_OK) {
         wc_buf_str(message, "the binding is too large");
-        return st == WC_NOMEM ? st : WC_INVALID;
+        return WC_INVALID;
     }
-    *out = (struct wc_spec){0};
-    parse_event(&doc, arena, out);
-    struct wc_slice filter;
-    bool strings = get_string(&doc, "schema", arena, &out->schema) &&
-                   get_string(&doc, "table", arena, &out->table) &&
-                   get_string(&doc, "filter", arena, &filter);
-    if (!strings || (!out->schema.p && !out->table.p) ||
-        (filter.p && (!out->schema.p || !out->table.p)))
-        return refuse_params(&doc, message);
-    if (!out->schema.p)
-        out->schema = wc_slice_str("public");
-    if (!out->table.p)
-        out->table = wc_slice_str("*");
-    st = filter.p ? parse_filter(filter, arena, out, message) : WC_OK;
-    return st == WC_OK ? parse_select(&doc, arena, out, message) : st;
+    st = parse_event(&doc, arena, &spec);
+    if (st == WC_OK)
+        st = parse_select(&doc, arena, &spec, message);
+    if (st == WC_OK)
+        st = parse_place(&doc, arena, &spec, &filter, message);
+    if (st == WC_OK && filter.p)
+        st = parse_filter(filter, arena, &spec, message);
+    if (st == WC_OK)
+        st = check_select(&spec, message);
+    if (st == WC_OK)
+        *out = spec;
+    return st;
 }

@@ -5,7 +5,7 @@
  * Filter grammar: segment [ "," segment ]...   segment = column "=" [ "not." ] operator "." value
  * A comma splits only outside parentheses and quotes; a quote opens only after "." "(" or ",".
  * Ownership: slices live in the arena. Threads: pure.
- * Errors: INVALID with the message written; NOMEM.
+ * Errors: INVALID with the message written; NOMEM. Limits: 32 segments, 2,000 JSON values.
  * Source: database reference section 4.1, protocol reference sections 6.5 to 6.7.
  */
 #ifndef WC_BRIDGE_SUBS_SPEC_H
@@ -32,7 +32,7 @@ struct wc_spec {
     size_t nfilters;
     const struct wc_filter *filter;
     size_t nselect;
-    const struct wc_slice *select;
+    const struct wc_slice *select; /* NUL-terminated too */
 };
 
 /* json: the binding object, valid JSON. */

@@ -19,9 +19,16 @@
 enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
     ARRAY_CAP = 64 << 10,
+    RETAKE_MS = 10, /* a snapshot that was too early: the next one */
 };
 
 static void take_fences(struct wc_subs *s);
+static void on_refresh(uv_timer_t *t);
+
+static uint32_t refresh_ms(const struct wc_subs *s)
+{
+    return s->opt.freshness_ms / 4 + 1;
+}
 
 /* ---- telling members ---- */
 
@@ -172,7 +179,6 @@ static void fence_known(struct wc_member *m, struct wc_fence *f)
     m->state = WC_MEMBER_DIRECT;
     m->fence = f;
     f->refs++;
-    wc_list_remove(&m->in_queue);
     wc_list_push(&m->audience->subs->direct, &m->in_queue);
 }
 
@@ -182,6 +188,39 @@ static void offer_again(struct wc_subs *s)
         return;
     s->holding = false;
     s->hooks.resume(s->self);
+}
+
+/* How many of the transactions gone by the snapshot sees without exception. */
+static uint64_t count_seen(const struct wc_subs *s, const struct wc_fence *f)
+{
+    uint64_t i = s->passed.count > WC_PASSED ? s->passed.count - WC_PASSED : 0;
+    while (i < s->passed.count && wc_fence_sees(f, s->passed.xid[i % WC_PASSED]))
+        i++;
+    return i;
+}
+
+/* Everybody the snapshot is late enough for; the others soon try another. */
+static void fence_members(struct wc_subs *s, struct wc_fence *f)
+{
+    uint64_t seen = count_seen(s, f);
+    struct wc_list now;
+    wc_list_init(&now);
+    wc_list_move_all(&s->fence_now, &now);
+    bool early = false;
+    while (!wc_list_is_empty(&now)) {
+        struct wc_member *m = WC_CONTAINER(now.next, struct wc_member, in_queue);
+        wc_list_remove(&m->in_queue);
+        if (m->passed <= seen) {
+            fence_known(m, f);
+        } else {
+            wc_list_push(&s->fence_next, &m->in_queue);
+            early = true;
+        }
+    }
+    if (early)
+        (void)uv_timer_start(s->refresh, on_refresh, RETAKE_MS, refresh_ms(s)); /* valid handle */
+    else
+        take_fences(s);
 }
 
 static void on_fence(void *arg, const struct wc_pg_result *res)
@@ -200,11 +239,9 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
         unref_fence(f);
         return;
     }
-    while (!wc_list_is_empty(&s->fence_now))
-        fence_known(WC_CONTAINER(s->fence_now.next, struct wc_member, in_queue), f);
+    fence_members(s, f);
     unref_fence(f);
     wc_publisher_flush(s->publisher);
-    take_fences(s);
     offer_again(s);
 }
 
@@ -230,6 +267,7 @@ static void member_stands(struct wc_member *m)
 {
     struct wc_subs *s = m->audience->subs;
     m->state = WC_MEMBER_FENCING;
+    m->passed = s->passed.count;
     if (s->stream == WC_SUBS_STREAM_WAITING) { /* what the slot holds is theirs: no fence */
         announce(m);
         enlist(m);
@@ -463,6 +501,7 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
 {
     s->xid = xid;
     s->commit_time = commit_time;
+    s->passed.xid[s->passed.count++ % WC_PASSED] = xid;
     enlist_passed(s, commit_lsn);
 }
 
@@ -476,6 +515,7 @@ void wc_subs_progress(struct wc_subs *s, wc_lsn position)
 static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
+    s->passed.count = 0; /* numbers of another server's transactions mean nothing here */
     enlist_passed(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
          n = wc_map_each(&s->members, n)) {
@@ -484,6 +524,7 @@ static void begin_epoch(struct wc_subs *s)
             announce(m);
         else
             release_kept(m, NULL);
+        m->passed = 0;
     }
 }
 
@@ -582,8 +623,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     if (s->refresh) {
         (void)uv_timer_init(loop, s->refresh); /* cannot fail */
         s->refresh->data = s;
-        uint32_t period = options->freshness_ms / 4 + 1;
-        (void)uv_timer_start(s->refresh, on_refresh, period, period); /* valid handle */
+        (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
     if (s->publications && s->catalog && s->access && s->match && s->refresh)
         return s;

@@ -27,6 +27,20 @@ struct wc_fence {
     uint64_t xip[]; /* ascending */
 };
 
+enum { WC_PASSED = 4096 }; /* a power of two */
+
+/*
+ * The transactions that went by last. A commit can be in the log, and so in the stream, before
+ * other sessions see it (between flush and visibility, or for long behind a synchronous standby).
+ * If one of those went by before a member's bindings were in the index, and a snapshot taken after
+ * that still does not see it, the member would get it neither from the stream nor from a SELECT:
+ * then the snapshot is too early and another one is taken.
+ */
+struct wc_passed {
+    wc_xid xid[WC_PASSED];
+    uint64_t count; /* ever; the ring holds the last WC_PASSED */
+};
+
 /* A change kept for a member whose fence is not known yet. */
 struct wc_kept {
     struct wc_list link;
@@ -47,6 +61,7 @@ struct wc_member {
     struct wc_audience *audience;
     struct wc_list in_audience; /* audience->pending, or ->enlisted */
     struct wc_list in_queue;    /* subs->fence_next, ->fence_now or ->direct */
+    uint64_t passed;            /* transactions gone by when it began to be fenced */
     struct wc_fence *fence;     /* DIRECT */
     struct wc_list kept;        /* FENCING */
 };
@@ -115,6 +130,7 @@ struct wc_subs {
     enum wc_subs_stream stream;
     uint64_t next_audience;
     struct uv_timer_s *refresh;
+    struct wc_passed passed;
     /* the open transaction and the change being looked at */
     wc_xid xid;
     int64_t commit_time;
