@@ -3,16 +3,15 @@
 import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import net from 'node:net'
-import { after, afterEach, before, test } from 'node:test'
+import { after, afterEach, test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
 import { mint, secondsFromNow, tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
-import { startWorld } from './lib/world.mjs'
+import { sharedWorld } from './lib/world.mjs'
 
-let world, bystander
-before(async () => {
-  world = await startWorld({ after }, { sql: 'create table t (id int primary key)', publish: ['t'] })
-  bystander = await Client.open(world.server)
+let bystander
+const world = sharedWorld({ sql: 'create table t (id int primary key)', publish: ['t'] }, async ({ server }) => {
+  bystander = await Client.open(server)
   await bystander.join('bystander')
 })
 after(() => bystander?.close())

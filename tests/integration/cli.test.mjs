@@ -2,15 +2,14 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import crypto from 'node:crypto'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { BINARY } from './lib/env.mjs'
 import { childEnv } from './lib/server.mjs'
 import { SECRET, tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
-import { startWorld } from './lib/world.mjs'
+import { sharedWorld } from './lib/world.mjs'
 
-let world
-before(async () => { world = await startWorld({ after }, { sql: 'create table t (id int primary key, v text)', publish: ['t'] }) })
+const world = sharedWorld({ sql: 'create table t (id int primary key, v text)', publish: ['t'] })
 
 function run(args, env = {}) {
   const { status, signal, stdout, stderr } = spawnSync(BINARY, args, { encoding: 'utf8', env: childEnv(env), timeout: 30_000 })

@@ -1,10 +1,10 @@
 // walcast answers the scripted scenarios as the recorded server did (tests/golden/README.md).
 import assert from 'node:assert/strict'
 import fs from 'node:fs'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { play } from '../golden/driver.mjs'
 import { scenarios } from '../golden/scenarios.mjs'
-import { startWorld } from './lib/world.mjs'
+import { sharedWorld } from './lib/world.mjs'
 
 const HOST = 'realtime-dev.localhost'
 const data = (name) => fs.readFileSync(new URL(`../golden/${name}`, import.meta.url), 'utf8')
@@ -17,8 +17,7 @@ for (const line of data('reference.jsonl').trim().split('\n')) {
   if (event.d !== '>') received.push(event)
 }
 
-let world
-before(async () => { world = await startWorld({ after }, { sql: data('schema.sql'), env: { TENANT_HOST: 'strict' } }) })
+const world = sharedWorld({ sql: data('schema.sql'), env: { TENANT_HOST: 'strict' } })
 
 test('every recorded scenario is played and every played one is recorded', () => {
   assert.deepEqual(Object.keys(scenarios).sort(), Object.keys(reference).sort())

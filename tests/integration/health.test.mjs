@@ -54,7 +54,8 @@ test('an idle stream confirms what the rest of the server writes', async (t) => 
   t.after(() => client.close())
   await client.subscribe('idle', [{ event: '*', schema: 'public', table: 't' }])
   await world.sql('create table unpublished (x text)')
-  const [{ lsn }] = await world.sql(`insert into unpublished select repeat('x', 1000) from generate_series(1, 1000); select pg_current_wal_lsn()::text as lsn`).then((r) => r.length ? r : world.sql('select pg_current_wal_lsn()::text as lsn'))
+  await world.sql(`insert into unpublished select repeat('x', 1000) from generate_series(1, 1000)`)
+  const [{ lsn }] = await world.sql('select pg_current_wal_lsn()::text as lsn')
   await until(async () => {
     const [{ done }] = await world.sql(`select confirmed_flush_lsn >= $1::pg_lsn as done from pg_replication_slots where slot_name = 'walcast_idle'`, [lsn])
     return done

@@ -16,7 +16,7 @@ function findBinary() {
 export const BINARY = findBinary()
 
 /** ThreadSanitizer and AddressSanitizer cost a factor of about 10 and 3; deadlines follow. */
-export const SLOWNESS = /\/tsan\//.test(BINARY) ? 4 : /\/asan\//.test(BINARY) ? 2 : 1
+export const SLOWNESS = /tsan[^/]*\/walcast$/.test(BINARY) ? 4 : /asan[^/]*\/walcast$/.test(BINARY) ? 2 : 1
 
 export const SANITIZER_EXIT = 99
 export const SANITIZER_ENV = {

@@ -1,26 +1,49 @@
-// A cluster and a server together, for test files whose tests share them.
+// A cluster and a server together.
+import { after, before } from 'node:test'
 import { Cluster } from './cluster.mjs'
 import { Server } from './server.mjs'
 
 /**
- * `scope.after` is node:test's `after` or a test's context. `sql` runs before the server starts;
- * tables named in `publish` go into the publication with SELECT granted to the three roles. The
- * server is stopped before its database.
+ * `sql` runs before the server starts; tables named in `publish` go into the publication with SELECT
+ * granted to the three roles. `conf`, `bin`: see Cluster.start. `env`: more settings of the server;
+ * `wait`: see Server.start.
  */
-export async function startWorld(scope, { sql = '', publish = [], conf, bin, env = {}, ...options } = {}) {
-  const world = {}
-  scope.after(async () => {
-    try {
-      await world.server?.stop()
-    } finally {
-      await world.cluster?.remove()
-    }
-  })
+async function start(world, { sql = '', publish = [], conf, bin, env = {}, ...options }) {
   world.cluster = await Cluster.start({ conf, bin })
   world.sql = world.cluster.sql.bind(world.cluster)
   if (sql) await world.sql(sql)
   for (const table of publish) await publishTable(world, table)
   world.server = await Server.start({ ...world.cluster.serverEnv, ...env }, options)
+}
+
+/** The server first, so that it is seen to end well while its database is there. */
+async function stop(world) {
+  try {
+    await world.server?.stop()
+  } finally {
+    await world.cluster?.remove()
+  }
+}
+
+/** For one test: gone when it ends. */
+export async function startWorld(t, options = {}) {
+  const world = {}
+  t.after(() => stop(world))
+  await start(world, options)
+  return world
+}
+
+/**
+ * For all tests of a file; call it at the top level. The fields are there when the tests run.
+ * `prepare` follows the start (hooks of a file's top level do not wait for each other).
+ */
+export function sharedWorld(options = {}, prepare = async () => {}) {
+  const world = {}
+  before(async () => {
+    await start(world, options)
+    await prepare(world)
+  })
+  after(() => stop(world))
   return world
 }
 
