@@ -49,7 +49,7 @@ test('/health says 503 while the stream is down and 200 when it is back; /health
 })
 
 test('an idle stream confirms what the rest of the server writes', async (t) => {
-  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_idle', RESUME_GRACE_MS: '100' }, wait: 'up', conf: { wal_sender_timeout: '2s' } })
+  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_idle', RESUME_GRACE_MS: '100' }, conf: { wal_sender_timeout: '2s' } })
   const client = await Client.open(world.server)
   t.after(() => client.close())
   await client.subscribe('idle', [{ event: '*', schema: 'public', table: 't' }])
@@ -105,7 +105,7 @@ test('a role without REPLICATION is named, with a remedy', (t) => complaint(t, /
 test('a host nobody listens on is named, with a remedy', (t) => complaint(t, /connect|refused/i, { env: { DB_PORT: '1' } }))
 
 test('a slot in use by another walcast is named, and taken over when it is free', async (t) => {
-  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_busy', RESUME_GRACE_MS: '0' }, wait: 'up' })
+  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_busy', RESUME_GRACE_MS: '0' } })
   const client = await Client.open(world.server)
   t.after(() => client.close())
   await client.subscribe('busy', [{ event: '*', schema: 'public', table: 't' }])

@@ -68,8 +68,10 @@ test('with SLOT_NAME a client that reconnects gets what was written while walcas
   assert.deepEqual(seen.slice(seen.lastIndexOf(4)), range(4, 9))
 })
 
-test('with SLOT_NAME /health says waiting, with 200, until a client has come back', async (t) => {
-  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_it', RESUME_GRACE_MS: '200' }, wait: 'up' })
+test('with a SLOT_NAME that holds changes /health says waiting, with 200, until a client has come back', async (t) => {
+  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_it', RESUME_GRACE_MS: '200' } })
+  await world.server.stop()
+  await world.server.again({ wait: 'up' })
   const { status, body } = await until(async () => {
     const health = await world.server.health()
     return health.tenant.state === 'waiting' && health
@@ -97,7 +99,7 @@ test('after a crash with SLOT_NAME every row arrives at least once, in order', a
 })
 
 test('a terminated replication connection resumes its slot without a gap and without a duplicate', async (t) => {
-  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_it', RESUME_GRACE_MS: '200' }, wait: 'up' })
+  const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_it', RESUME_GRACE_MS: '200' } })
   const client = await Client.open(world.server)
   t.after(() => client.close())
   await client.subscribe('k', [BINDING])

@@ -30,7 +30,7 @@ if (os.arch() !== 'x64') {
   for (const major of MAJORS) {
     test(`Postgres ${major}: changes arrive, the slot resumes after a restart of the server`, async (t) => {
       const bin = path.join(modules, `postgres-${major}/native/bin`)
-      const world = await startWorld(t, { bin, sql: 'create table t (id int primary key, v text)', publish: ['t'], env: { SLOT_NAME: 'walcast_smoke', RESUME_GRACE_MS: '100' }, wait: 'up' })
+      const world = await startWorld(t, { bin, sql: 'create table t (id int primary key, v text)', publish: ['t'], env: { SLOT_NAME: 'walcast_smoke', RESUME_GRACE_MS: '100' } })
       assert.match((await world.sql('show server_version'))[0].server_version, new RegExp(`^${major}\\.`))
       const client = await Client.open(world.server)
       t.after(() => client.close())
