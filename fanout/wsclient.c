@@ -10,11 +10,13 @@
 #include "fanout/wsclient.h"
 
 #include <libwebsockets.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "fanout/wsurl.h"
 
@@ -23,6 +25,7 @@
 #define RX_CHUNK      65536 /* one read of the socket */
 #define OPEN_SECONDS  20
 #define CLOSE_SECONDS 5     /* for the peer's close frame */
+#define REFUSAL_MS    1000  /* for the body that explains a refusal */
 #define HEADER_BYTES  16384 /* request and response headers: the URL twice, and change */
 #define TEXT_CAP      512
 
@@ -95,19 +98,44 @@ static void end(struct wc_wsclient *c)
 
 /* ── what libwebsockets tells ─────────────────────────────────────────────────────────────── */
 
-/* Called for every answer to the upgrade request; nonzero refuses it. A refusal's body is not
- * waited for, but it mostly arrives together with the headers: then the read calls on_refusal_body.
- */
+static bool has_body(struct lws *wsi)
+{
+    char length[8] = "";
+
+    /* absent or too long for the buffer: not zero */
+    return lws_hdr_copy(wsi, length, sizeof length, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0 ||
+           strcmp(length, "0") != 0;
+}
+
+/* The beginning of a refusal's body, which says why. The library ends the connection as soon as it
+ * has told us of the answer, so this is the only moment to read it; mostly it is there already. */
+static void read_refusal(struct wc_wsclient *c, struct lws *wsi)
+{
+    struct pollfd fd = {.fd = lws_get_socket_fd(wsi), .events = POLLIN};
+    wc_us deadline = wc_clock_mono() + REFUSAL_MS * 1000;
+
+    while (c->why[0] == '\0') {
+        char *ignored = NULL; /* on_refusal_body gets it */
+        int len = 0;
+        wc_us left = deadline - wc_clock_mono();
+
+        if (lws_http_client_read(wsi, &ignored, &len) != 0 || c->why[0])
+            return;
+        if (left <= 0 || poll(&fd, 1, (int)(left / 1000) + 1) <= 0)
+            return;
+    }
+}
+
+/* Called for every answer to the upgrade request; nonzero refuses it. */
 static int on_http_answer(struct wc_wsclient *c, struct lws *wsi)
 {
     unsigned status = lws_http_client_http_response(wsi);
-    char *ignored = NULL;
-    int len = 0;
 
     if (status == 101)
         return 0;
     c->http_status = status;
-    (void)lws_http_client_read(wsi, &ignored, &len); /* the connection ends in any case */
+    if (has_body(wsi))
+        read_refusal(c, wsi);
     return -1;
 }
 
@@ -131,7 +159,7 @@ static struct wc_slice failure_text(const char *in, size_t len)
 
 static void on_connection_error(struct wc_wsclient *c, const char *in, size_t len)
 {
-    if (c->why[0] == '\0')
+    if (c->why[0] == '\0' && c->http_status == 0)
         note(c, failure_text(in, len));
     c->wsi = NULL;
     end(c);

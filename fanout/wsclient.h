@@ -4,12 +4,12 @@
  * connection ended. ws://, and wss:// with the system's certificate authorities.
  *
  * One libwebsockets context per client: a client is a handful of connections, not thousands. The
- * name look-up is libwebsockets' own and blocks the loop; proxies are not used.
- * Ownership: the callbacks' slices are valid during the call. When on_close is called nothing of
- * the client is left on the loop, and it is freed as soon as on_close returns: run the loop until
- * then. Threads: the loop's. Errors: see each function; everything after open reaches on_close.
- * Known: libwebsockets 4.1.6 hands close codes 1012 to 1014 over as 1002.
- * Limits: a message 64 MiB (close 1009 above it), unsent messages 16 MiB, opening 20 s.
+ * name look-up is libwebsockets' own and blocks the loop, a refusal does for at most a second;
+ * proxies are not used. Ownership: the callbacks' slices are valid during the call. When on_close
+ * is called nothing of the client is left on the loop, and it is freed as soon as on_close returns:
+ * run the loop until then. Threads: the loop's. Errors: see each function; everything after open
+ * reaches on_close. Known: libwebsockets 4.1.6 hands close codes 1012 to 1014 over as 1002. Limits:
+ * a message 64 MiB (close 1009 above it), unsent messages 16 MiB, opening 20 s.
  */
 #ifndef WC_FANOUT_WSCLIENT_H
 #define WC_FANOUT_WSCLIENT_H
@@ -23,7 +23,7 @@ struct wc_wsclient_events {
     void (*on_open)(void *arg);
     void (*on_message)(void *arg, struct wc_slice message, bool is_text);
     /* Once, last: HTTP status of a refused upgrade (else 0), close code (else 0), and a text: the
-     * peer's reason, the refusal's body as far as it had arrived, or what went wrong. The text is
+     * peer's reason, the beginning of the refusal's body, or what went wrong. The text is
      * the peer's: any bytes but NUL. */
     void (*on_close)(void *arg, unsigned http_status, unsigned code, const char *why);
 };

@@ -95,6 +95,8 @@ static const struct advice ADVICE[] = {
     {"MalformedJWT", false, NEW_TOKEN},
     {"JwtSignatureError", false, "the token was signed with another secret than the server's"},
     {"Token has expired", false, NEW_TOKEN},
+    {"Unable to subscribe to changes with given parameters. An exception happened", false,
+     "check column and value of --filter"},
     {"Unable to subscribe", false,
      "does the table exist, and is it in the server's publication? `walcast check` tells"},
     {"Error parsing `filter`", false, "a filter is column=operator.value, for instance id=eq.1"},
@@ -131,7 +133,7 @@ static const char *advice_for_http(unsigned code)
 
 static void report(const char *what, struct wc_slice text, const char *hint)
 {
-    status("%s: %.*s%s%s", what, WC_SLICE_ARG(text), *hint ? "; " : "", hint);
+    status("%s%s%.*s%s%s", what, text.len ? ": " : "", WC_SLICE_ARG(text), *hint ? "; " : "", hint);
 }
 
 /* ── life of the listener ─────────────────────────────────────────────────────────────────── */

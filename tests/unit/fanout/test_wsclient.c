@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <libwebsockets.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -233,10 +234,15 @@ static void assert_received(struct client *c, const char *want)
 
 /* ── cases ────────────────────────────────────────────────────────────────────────────────── */
 
+/* The body comes when the client has had the time to make its mind up about the headers. */
 static void refuse(struct peer *p, int fd)
 {
-    put_text(p, fd,
-             "HTTP/1.1 401 Unauthorized\r\nContent-Length: 18\r\n\r\n{\"error\":\"no key\"}");
+    struct pollfd hang_up = {.fd = fd, .events = POLLIN | POLLRDHUP};
+
+    put_text(p, fd, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 18\r\n\r\n");
+    if (poll(&hang_up, 1, 100) != 0)
+        p->problem = "the client does not wait for the body";
+    put_text(p, fd, "{\"error\":\"no key\"}");
     expect_end(p, fd);
 }
 
@@ -256,6 +262,24 @@ static void refused_upgrade_reports_status_and_body(void **state)
     assert_non_null(strstr(p.request, "\r\nHost: 127.0.0.1:"));
 }
 
+static void refuse_at_once(struct peer *p, int fd)
+{
+    put_text(p, fd, "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy");
+    expect_end(p, fd);
+}
+
+static void body_in_the_same_segment_is_reported_too(void **state)
+{
+    (void)state;
+    struct client c = {0};
+    struct peer p;
+
+    converse(&c, &p, refuse_at_once);
+    assert_int_equal(c.http_status, 429);
+    assert_string_equal(c.why, "busy");
+    assert_received(&c, "");
+}
+
 static void redirect(struct peer *p, int fd)
 {
     put_text(p, fd,
@@ -271,6 +295,7 @@ static void redirect_is_reported_not_followed(void **state)
 
     converse(&c, &p, redirect);
     assert_int_equal(c.http_status, 302);
+    assert_string_equal(c.why, "");
     assert_received(&c, "");
 }
 
@@ -441,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_upgrade_reports_status_and_body),
+        cmocka_unit_test(body_in_the_same_segment_is_reported_too),
         cmocka_unit_test(redirect_is_reported_not_followed),
         cmocka_unit_test(lost_connection_has_no_code),
         cmocka_unit_test(peers_close_code_and_reason_are_reported),
