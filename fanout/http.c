@@ -135,13 +135,32 @@ void wc_http_answer(const struct wc_http *http, const struct wc_http_request *re
     wc_buf_str(&res->body, "Not Found");
 }
 
+/* libwebsockets has taken the query apart and decoded each parameter. */
+static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
+{
+    int room = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS);
+    char *text = room > 0 ? scratch(arena, room) : NULL;
+    size_t at = 0;
+    for (int i = 0; text; i++) {
+        size_t start = i ? at + 1 : 0; /* behind the '&' */
+        int len = lws_hdr_copy_fragment(wsi, text + start, room + 1 - (int)start,
+                                        WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (len < 0)
+            break;
+        if (i)
+            text[at] = '&';
+        at = start + (size_t)len;
+    }
+    return wc_slice(text, at);
+}
+
 static int answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
 {
     const char *method;
     struct wc_http_request req = {.path = wc_http_path(wsi, &method, http->arena), .body = body};
     struct wc_http_response res = {.status = 200, .content_type = text_plain};
     req.method = wc_slice_str(method);
-    req.query = wc_http_header(wsi, WSI_TOKEN_HTTP_URI_ARGS, http->arena);
+    req.query = whole_query(wsi, http->arena);
     req.authorization = wc_http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, http->arena);
     req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, http->arena));
     wc_buf_init(&res.body, INT32_MAX);

@@ -9,9 +9,10 @@
 #include <strings.h>
 
 enum {
-    CHANNELS_MAX = 99999,  /* protocol reference, section 3.4 */
-    REASON_CAP = 16 << 10, /* the longest holds a topic, escaped later */
-    REPLY_CAP = 64 << 20,  /* bindings as sent: bounded by the client's message */
+    CHANNELS_MAX = 99999,     /* protocol reference, section 3.4 */
+    REASON_CAP = 16 << 10,    /* the longest holds a topic, escaped later */
+    REPLY_CAP = 64 << 20,     /* bindings as sent: bounded by the client's message */
+    REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
 };
 
 static const struct wc_json_limits legacy_limits = {.depth = 2, .nodes = 8};
@@ -182,6 +183,14 @@ static struct wc_phx_envelope envelope(const struct join *j)
         .topic = j->m->topic, .ref = j->m->ref, .join_ref = j->m->join_ref};
 }
 
+static void log_refusal(const struct join *j)
+{
+    unsigned long more = 0;
+    if (wc_log_limit(&j->s->hub->refused_log, REFUSED_LOG_US, &more))
+        WC_LOG(WC_LOG_INFO, "channel", "join_refused", "tenant=%s reason=\"%.*s\" suppressed=%lu",
+               j->s->tenant->external_id, WC_SLICE_ARG(wc_buf_view(&j->reason)), more);
+}
+
 static void send_refusal(struct join *j)
 {
     struct wc_phx_envelope e = envelope(j);
@@ -191,8 +200,7 @@ static void send_refusal(struct join *j)
     wc_jsonw_string(&response, wc_buf_view(&j->reason));
     wc_buf_byte(&response, '}');
     bool ok = j->reason.status == WC_OK && response.status == WC_OK;
-    WC_LOG(WC_LOG_INFO, "channel", "join_refused", "tenant=%s reason=\"%.*s\"",
-           j->s->tenant->external_id, WC_SLICE_ARG(wc_buf_view(&j->reason)));
+    log_refusal(j);
     wc_session_send(j->s,
                     ok ? wc_phx_reply(j->s->serializer, &e, false, wc_buf_view(&response)) : NULL);
     wc_buf_release(&response);

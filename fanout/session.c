@@ -95,9 +95,10 @@ static struct wc_frame *close_frame(const struct wc_close_info *info)
     return f;
 }
 
+/* Clients that come and go are nothing to report; one that we had to close is. */
 static void log_close(const struct wc_session *s, const struct wc_close_info *info)
 {
-    WC_LOG(info->is_fault ? WC_LOG_WARN : WC_LOG_DEBUG, "session", "closed",
+    WC_LOG(info->is_fault && info->code ? WC_LOG_WARN : WC_LOG_DEBUG, "session", "closed",
            "tenant=%s reason=%s session=%u.%llu queued_bytes=%zu channels=%u",
            s->tenant->external_id, info->label, s->hub->opt.thread, (unsigned long long)s->serial,
            s->out.bytes + s->in_transport, s->nchannels);

@@ -66,9 +66,10 @@ struct wc_change_source {
 
 /* HTTP. Handlers run on the socket thread that accepted the request and must not block. */
 struct wc_http_request {
-    struct wc_slice method, path, query; /* path decoded, query raw */
-    struct wc_slice authorization;       /* header value, empty when absent */
-    struct wc_slice host;                /* port removed */
+    struct wc_slice method, path;  /* path decoded */
+    struct wc_slice query;         /* parameters joined by '&', each percent-decoded */
+    struct wc_slice authorization; /* header value, empty when absent */
+    struct wc_slice host;          /* port removed */
     struct wc_slice body;
 };
 

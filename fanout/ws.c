@@ -14,7 +14,8 @@ enum {
     HEADER_BYTES = 16 << 10, /* of a request: room for a long token in the query and in a header */
     KEY_MAX = 128,           /* libwebsockets' limit for Sec-WebSocket-Key */
     REQUEST_TIMEOUT_S = 10,
-    CLOCK_EVERY = 16, /* writes between looks at the clock */
+    REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
+    CLOCK_EVERY = 16,         /* writes between looks at the clock */
 };
 
 static const char json_type[] = "application/json; charset=utf-8";
@@ -68,6 +69,14 @@ static struct wc_connect_result check_request(struct wc_ws *ws, struct lws *wsi)
     return wc_connect_check(&ws->opt.directory, &req, wc_clock_wall() / 1000000);
 }
 
+static void log_refusal(struct wc_ws *ws, const struct wc_connect_result *r)
+{
+    unsigned long more = 0;
+    if (wc_log_limit(&ws->refused_log, REFUSED_LOG_US, &more))
+        WC_LOG(WC_LOG_INFO, "ws", "connect_refused", "status=%u reason=\"%s\" suppressed=%lu",
+               r->status, r->text ? r->text : "unknown vsn", more);
+}
+
 static bool respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
 {
     struct wc_buf body;
@@ -115,8 +124,7 @@ static bool refuse_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method
         return wc_http_respond(wsi, 400, NULL, wc_slice(NULL, 0));
     struct wc_connect_result r = check_request(ws, wsi);
     if (r.status) {
-        WC_LOG(WC_LOG_INFO, "ws", "refused", "status=%u why=\"%s\"", r.status,
-               r.text ? r.text : "vsn");
+        log_refusal(ws, &r);
         return respond_refusal(wsi, &r);
     }
     if (problem) {
@@ -415,11 +423,13 @@ void wc_ws_tick(struct wc_ws *ws)
 
 /* ---- life ---- */
 
+/* At debug level whatever its own: what it complains of is mostly what clients send, one line each;
+ * failures that are ours show in results. */
 static void on_lws_log(int level, const char *line)
 {
     size_t len = strcspn(line, "\n");
-    WC_LOG(level == LLL_ERR ? WC_LOG_WARN : WC_LOG_DEBUG, "lws", "message", "text=\"%.*s\"",
-           (int)(len > 1000 ? 1000 : len), line);
+    (void)level;
+    WC_LOG(WC_LOG_DEBUG, "lws", "message", "text=\"%.*s\"", (int)(len > 1000 ? 1000 : len), line);
 }
 
 static enum wc_status open_context(struct wc_ws *ws)

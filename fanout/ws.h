@@ -40,6 +40,7 @@ struct wc_ws {
     struct wc_http http;
     struct lws_context *context;
     struct lws_vhost *vhost;
+    struct wc_log_limit refused_log;
 
     uint8_t *gathered;    /* the flush buffer */
     size_t gathered_len;  /* bytes in it */

@@ -1,0 +1,80 @@
+#include "tests/unit/fanout/fake_source.h"
+
+#include "base/assert.h"
+
+#include <stdlib.h>
+
+static void on_free(struct wc_tenant_view *view)
+{
+    (void)view;
+    WC_ASSERT(!"a reference was dropped twice"); /* the fake keeps one of its own */
+}
+
+void wc_fake_source_init(struct wc_fake_source *f)
+{
+    *f = (struct wc_fake_source){
+        .view = {.id = 1,
+                 .external_id = "dev",
+                 .keys = wc_keyset_new(wc_slice_str("a secret of at least 32 bytes, yes")),
+                 .free = on_free}};
+    atomic_init(&f->view.refs, 1);
+    WC_ASSERT(f->view.keys);
+}
+
+void wc_fake_source_release(struct wc_fake_source *f)
+{
+    wc_subscribe_free(f->last);
+    WC_ASSERT(atomic_load_explicit(&f->view.refs, memory_order_relaxed) == 1);
+    union {
+        const struct wc_keyset *shared;
+        struct wc_keyset *owned;
+    } keys = {.shared = f->view.keys};
+    wc_keyset_free(keys.owned);
+}
+
+static struct wc_tenant_view *find(void *self, struct wc_slice host)
+{
+    struct wc_fake_source *f = self;
+    return wc_slice_is(host, "nobody") ? NULL : wc_tenant_view_ref(&f->view);
+}
+
+static enum wc_status subscribe(void *self, struct wc_subscribe *s)
+{
+    struct wc_fake_source *f = self;
+    f->subscribed++;
+    if (f->answer != WC_OK)
+        return f->answer;
+    wc_subscribe_free(f->last);
+    f->last = s;
+    return WC_OK;
+}
+
+static void unsubscribe(void *self, struct wc_tenant_view *tenant, struct wc_handle handle)
+{
+    struct wc_fake_source *f = self;
+    WC_ASSERT(tenant == &f->view);
+    f->unsubscribed++;
+    f->unsubscribed_handle = handle;
+}
+
+struct wc_directory wc_fake_directory(struct wc_fake_source *f)
+{
+    return (struct wc_directory){.self = f, .find = find};
+}
+
+struct wc_change_source wc_fake_change_source(struct wc_fake_source *f)
+{
+    return (struct wc_change_source){.self = f, .subscribe = subscribe, .unsubscribe = unsubscribe};
+}
+
+char *wc_fake_token(const struct wc_fake_source *f, const char *claims)
+{
+    struct wc_buf out;
+    wc_buf_init(&out, 1 << 16);
+    enum wc_status st = wc_jwt_mint(f->view.keys, wc_slice_str(claims), &out);
+    WC_ASSERT(st == WC_OK);
+    char *token = wc_slice_dup(wc_buf_view(&out));
+    WC_ASSERT(token);
+    wc_buf_release(&out);
+    return token;
+}

@@ -1,0 +1,26 @@
+/*
+ * A directory with one tenant ("dev", any host but "nobody") and a change source that remembers
+ * what it was asked, for the tests of the layers above the sockets. Threads: one.
+ */
+#ifndef WC_TESTS_UNIT_FANOUT_FAKE_SOURCE_H
+#define WC_TESTS_UNIT_FANOUT_FAKE_SOURCE_H
+
+#include "fanout/source.h"
+
+struct wc_fake_source {
+    struct wc_tenant_view view;
+    enum wc_status answer; /* of the next subscribe */
+    struct wc_subscribe *last;
+    unsigned subscribed, unsubscribed;
+    struct wc_handle unsubscribed_handle;
+};
+
+void wc_fake_source_init(struct wc_fake_source *);
+void wc_fake_source_release(struct wc_fake_source *);
+struct wc_directory wc_fake_directory(struct wc_fake_source *);
+struct wc_change_source wc_fake_change_source(struct wc_fake_source *);
+
+/* A token signed with the tenant's key, NUL-terminated; owned. claims: JSON text. */
+char *wc_fake_token(const struct wc_fake_source *, const char *claims);
+
+#endif
