@@ -11,7 +11,7 @@ import { until } from '../integration/lib/wait.mjs'
 import { startWorld } from '../integration/lib/world.mjs'
 
 const MODULES = path.join(ROOT, 'tests/majors/node_modules')
-const MAJORS = [14, 16, 17, 18]
+const MAJORS = [13, 14, 16, 17, 18]
 const BINDING = [{ event: '*', schema: 'public', table: 't' }]
 
 /** A folder with the packages that the cluster's user can reach: a copy when it cannot reach ours. */
