@@ -170,7 +170,6 @@ static int answer(const struct wc_http *http, struct lws *wsi, struct wc_slice b
                                                    wc_buf_view(&res.body)))
                      : respond_text(wsi, 500, "Internal Server Error");
     wc_buf_release(&res.body);
-    wc_arena_reset(http->arena);
     return result;
 }
 
@@ -208,6 +207,7 @@ int wc_http_on_body(struct wc_http_exchange *x, struct wc_slice part)
 int wc_http_on_body_end(const struct wc_http *http, struct lws *wsi, struct wc_http_exchange *x)
 {
     int result = answer(http, wsi, wc_buf_view(&x->body));
+    wc_arena_reset(http->arena);
     lws_set_opaque_user_data(wsi, NULL);
     wc_http_exchange_free(x);
     return result;

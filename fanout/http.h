@@ -25,7 +25,7 @@ struct wc_http_exchange {
 struct wc_http {
     const struct wc_http_route *routes; /* borrowed */
     size_t nroutes;
-    struct wc_arena *arena; /* scratch for header texts; reset after each request */
+    struct wc_arena *arena; /* scratch for header texts; on_request's caller resets it */
 };
 
 /* Runs the route's handler, or fills in the 404. Pure but for the handler. */

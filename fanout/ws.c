@@ -162,11 +162,16 @@ static int on_http(struct wc_ws *ws, struct lws *wsi)
 {
     const char *method;
     struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
+    int result;
     if (!is_websocket_path(path))
-        return wc_http_on_request(&ws->http, wsi);
-    bool sent = refuse_upgrade(ws, wsi, method, "this is a WebSocket endpoint");
+        result = wc_http_on_request(&ws->http, wsi);
+    else
+        result = !refuse_upgrade(ws, wsi, method, "this is a WebSocket endpoint") ||
+                         lws_http_transaction_completed(wsi)
+                     ? -1
+                     : 0;
     wc_arena_reset(&ws->hub->arena);
-    return !sent || lws_http_transaction_completed(wsi) ? -1 : 0;
+    return result;
 }
 
 /* ---- receiving ---- */

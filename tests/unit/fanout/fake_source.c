@@ -7,7 +7,7 @@
 static void on_free(struct wc_tenant_view *view)
 {
     (void)view;
-    WC_ASSERT(!"a reference was dropped twice"); /* the fake keeps one of its own */
+    wc_assert_failed("a reference was dropped twice", __FILE__, __LINE__); /* one is the fake's */
 }
 
 void wc_fake_source_init(struct wc_fake_source *f)
