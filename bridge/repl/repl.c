@@ -190,6 +190,14 @@ static void progress(struct wc_repl *r, wc_lsn position)
     r->handler.on_progress(r->self, r->received);
 }
 
+/* Forwards only: what the server sends again must not take it back. */
+static void handed_over(struct wc_repl *r, struct wc_change_key key)
+{
+    if (key.commit_lsn > r->last.commit_lsn ||
+        (key.commit_lsn == r->last.commit_lsn && key.ordinal > r->last.ordinal))
+        r->last = key;
+}
+
 /* After an event was accepted: the bookkeeping that must not happen twice when one is held. */
 static void accepted(struct wc_repl *r, const struct wc_event *ev)
 {
@@ -197,11 +205,11 @@ static void accepted(struct wc_repl *r, const struct wc_event *ev)
     case WC_EVENT_BEGIN: r->in_txn = true; break;
     case WC_EVENT_COMMIT:
         r->in_txn = false;
-        r->last = (struct wc_change_key){.commit_lsn = r->now.commit_lsn, .ordinal = UINT64_MAX};
+        handed_over(r, (struct wc_change_key){r->now.commit_lsn, UINT64_MAX});
         progress(r, ev->commit.end_lsn);
         break;
     case WC_EVENT_CHANGE:
-        r->last = r->now;
+        handed_over(r, r->now);
         wc_metric_add(WC_M_CHANGES_IN, 1);
         break;
     case WC_EVENT_RELATION:
