@@ -3,7 +3,8 @@
 -- Columns, one row per pair and live column in attribute order (a relation or role that is gone
 -- gives one row with NULL column name):
 --   position (from 1), role may be used, row security withholds rows from it,
---   column name, type name, base type oid, part of the primary key, readable by the role
+--   column name, type name, base type oid, part of the primary key, readable by the role,
+--   the statement's snapshot
 with recursive pair as (
     select q.pos, q.rel, r.oid as role, r.rolsuper or r.rolbypassrls as bypass,
            coalesce(pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER'), false) as usable
@@ -24,7 +25,8 @@ select p.pos, p.usable and p.role is not null,
              and (l.relforcerowsecurity or not pg_catalog.pg_has_role(p.role, l.relowner, 'USAGE'))), true),
        a.attname, ty.typname, case when ty.typtype = 'd' then ty.typbasetype else ty.oid end,
        coalesce(a.attnum = any (k.indkey), false),
-       coalesce(pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT'), false)
+       coalesce(pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT'), false),
+       (select pg_catalog.txid_current_snapshot())
 from pair p
 left join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum > 0 and not a.attisdropped
 left join pg_catalog.pg_type ty on ty.oid = a.atttypid

@@ -4,6 +4,7 @@
 #include "base/jsonw.h"
 #include "base/log.h"
 #include "bridge/pg/array.h"
+#include "bridge/rls/snapshot.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
@@ -16,18 +17,26 @@ enum {
     FIRST_USER_OID = 16384,   /* FirstNormalObjectId: below it, types are built in */
 };
 
+/* A relation described anew by a transaction that no answer is known to have seen. */
+struct changed {
+    struct wc_map_node node; /* key: rel */
+    wc_oid rel;
+    wc_xid by;
+};
+
 struct wc_access_cache {
     wc_us freshness;
-    void (*on_answer)(void *arg);
+    wc_access_answer_fn on_answer;
     void *arg;
     struct wc_map entries; /* key: oid bytes, then role */
+    struct wc_map changed;
     size_t in_flight;
     struct wc_access **asking; /* in the order of the question */
     wc_us asked;
     struct wc_log_limit complaint;
 };
 
-struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *),
+struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_answer_fn on_answer,
                                             void *arg)
 {
     struct wc_access_cache *c = calloc(1, sizeof *c);
@@ -37,6 +46,7 @@ struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_ans
     c->on_answer = on_answer;
     c->arg = arg;
     wc_map_init(&c->entries);
+    wc_map_init(&c->changed);
     return c;
 }
 
@@ -56,6 +66,8 @@ void wc_access_cache_free(struct wc_access_cache *c)
     struct wc_map_node *n;
     while ((n = wc_map_each(&c->entries, NULL)))
         drop(c, WC_CONTAINER(n, struct wc_access, node));
+    wc_access_forget_changes(c);
+    wc_map_release(&c->changed);
     wc_map_release(&c->entries);
     free(c->asking);
     free(c);
@@ -119,16 +131,54 @@ struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel 
     return a->used < a->fresh_until && map_columns(a, rel) ? a : NULL;
 }
 
-void wc_access_invalidate(struct wc_access_cache *c, wc_oid oid)
+/* ---- changes of relations ---- */
+
+static struct changed *find_changed(const struct wc_access_cache *c, wc_oid rel)
+{
+    struct wc_map_node *n = wc_map_get(&c->changed, wc_slice(&rel, sizeof rel));
+    return n ? WC_CONTAINER(n, struct changed, node) : NULL;
+}
+
+static void drop_changed(struct wc_access_cache *c, struct changed *ch)
+{
+    wc_map_remove(&c->changed, &ch->node);
+    free(ch);
+}
+
+void wc_access_forget_changes(struct wc_access_cache *c)
+{
+    struct wc_map_node *n;
+    while ((n = wc_map_each(&c->changed, NULL)))
+        drop_changed(c, WC_CONTAINER(n, struct changed, node));
+}
+
+static enum wc_status note_change(struct wc_access_cache *c, wc_oid rel, wc_xid by)
+{
+    struct changed *ch = find_changed(c, rel);
+    if (!ch) {
+        ch = calloc(1, sizeof *ch);
+        if (!ch)
+            return WC_NOMEM;
+        ch->rel = rel;
+        ch->node.key = wc_slice(&ch->rel, sizeof ch->rel);
+        if (wc_map_insert(&c->changed, &ch->node) != WC_OK) {
+            free(ch);
+            return WC_NOMEM;
+        }
+    }
+    ch->by = by;
+    return WC_OK;
+}
+
+enum wc_status wc_access_invalidate(struct wc_access_cache *c, wc_oid oid, wc_xid by)
 {
     for (struct wc_map_node *n = wc_map_each(&c->entries, NULL); n;
          n = wc_map_each(&c->entries, n)) {
         struct wc_access *a = WC_CONTAINER(n, struct wc_access, node);
-        if (a->rel == oid) {
+        if (a->rel == oid)
             a->fresh_until = 0;
-            a->asked = INT64_MAX; /* an answer under way is older than this change */
-        }
     }
+    return note_change(c, oid, by);
 }
 
 /* ---- asking ---- */
@@ -197,35 +247,61 @@ static void read_entry(const struct wc_pg_result *res, int row, int end, struct 
     wc_buf_release(&columns);
 }
 
-static void read_answer(struct wc_access_cache *c, const struct wc_pg_result *res)
+/* True when a change of the relation is not visible to the answer yet. */
+static bool is_early(const struct wc_access_cache *c, wc_oid rel, const struct wc_snapshot *s)
 {
+    const struct changed *ch = find_changed(c, rel);
+    return ch && !(s && wc_snapshot_sees(s, ch->by));
+}
+
+/* Changes the answer has seen need not be remembered: later answers see them too. */
+static void forget_seen(struct wc_access_cache *c, const struct wc_snapshot *s)
+{
+    for (size_t i = 0; i < c->in_flight; i++) {
+        struct changed *ch = find_changed(c, c->asking[i]->rel);
+        if (ch && s && wc_snapshot_sees(s, ch->by))
+            drop_changed(c, ch);
+    }
+}
+
+/* Returns whether some of it had to be put aside as too early. */
+static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *res)
+{
+    bool early = false;
     int row = 0;
+    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 8)) : NULL;
     for (size_t i = 0; i < c->in_flight; i++) {
         struct wc_access *a = c->asking[i];
         int end = row;
         while (end < res->nrows && strtoul(wc_pg_value(res, end, 0), NULL, 10) == i + 1)
             end++;
-        if (end > row && a->asked == c->asked) {
+        if (is_early(c, a->rel, s)) {
+            early = true;
+        } else if (end > row) {
             read_entry(res, row, end, a);
             a->fresh_until = c->asked + c->freshness;
         }
         row = end;
     }
+    forget_seen(c, s);
+    wc_snapshot_unref(s);
+    return early;
 }
 
 static void on_result(void *arg, const struct wc_pg_result *res)
 {
     struct wc_access_cache *c = arg;
     unsigned long repeated = 0;
+    bool early = false;
     if (res->ok)
-        read_answer(c, res);
+        early = read_answer(c, res);
     else if (res->sqlstate[0] && wc_log_limit(&c->complaint, 60 * 1000000, &repeated))
         WC_LOG(WC_LOG_ERROR, "rls", "access_query_failed",
                "sqlstate=%s error=\"%s\" repeated=%lu hint=\"%s\"", res->sqlstate, res->message,
                repeated, "changes are held back until the catalog can be read");
     c->in_flight = 0;
     if (res->ok)
-        c->on_answer(c->arg);
+        c->on_answer(c->arg, early);
 }
 
 static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, struct wc_buf *roles)
@@ -244,7 +320,6 @@ static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, s
             (void)snprintf(digits, sizeof digits, "%u", a->rel);
             wc_pg_array_add(oids, wc_slice_str(digits));
             wc_pg_array_add(roles, a->role);
-            a->asked = now;
             c->asking[c->in_flight++] = a;
         }
     }

@@ -8,6 +8,10 @@
  * privilege takes effect within that time, and nothing is delivered while the catalog cannot be
  * asked (fail closed). Answers in use are renewed before they expire; unused ones are forgotten.
  *
+ * Visible first: the log is ahead of what sessions see, so an answer that follows a change of the
+ * relation counts only when its snapshot sees the transaction that made the change. Else a row
+ * inserted in the transaction that protects its table would be judged by the rules before it.
+ *
  * Ownership: entries belong to the cache and are valid until the loop's next turn.
  * Threads: one owner, the bridge thread. Errors: NOMEM.
  * Source: sql/q_access.sql; database reference sections 3.2, 3.8.
@@ -54,14 +58,17 @@ struct wc_access {
     /* the cache's own */
     struct wc_map_node node;
     struct wc_arena arena, map_arena;
-    wc_us asked, fresh_until, used;
+    wc_us fresh_until, used;
 };
 
 struct wc_access_cache;
 
-/* on_answer is called after each refresh that succeeded. Returns owned; NULL when out of memory. */
-struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, void (*on_answer)(void *arg),
-                                            void *arg);
+/* Called after each refresh that succeeded. early: an answer was put aside because its snapshot
+ * does not see a change yet; ask again a little later. */
+typedef void (*wc_access_answer_fn)(void *arg, bool early);
+
+/* Returns owned; NULL when out of memory. */
+struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_answer_fn, void *arg);
 /* Close the wc_pg of a question under way before, so that no answer comes after. */
 void wc_access_cache_free(struct wc_access_cache *);
 
@@ -69,8 +76,12 @@ void wc_access_cache_free(struct wc_access_cache *);
  * NULL: it will be part of the next refresh. */
 struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *,
                                  struct wc_slice role);
-/* The relation changed in the stream: what is known of it is out of date. */
-void wc_access_invalidate(struct wc_access_cache *, wc_oid);
+/* The stream described the relation anew in this transaction: what is known of it is out of date.
+ */
+WC_MUST_USE
+enum wc_status wc_access_invalidate(struct wc_access_cache *, wc_oid, wc_xid);
+/* Another server, or another past of it: its transactions say nothing about this one's. */
+void wc_access_forget_changes(struct wc_access_cache *);
 
 /* Asks for everything that is wanted or will soon expire; one question at a time. AGAIN: one is
  * under way; OK also when there was nothing to ask. */

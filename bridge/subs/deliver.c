@@ -20,9 +20,9 @@ bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
     return wc_match_wants(s->match, rel);
 }
 
-void wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
+enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
 {
-    wc_access_invalidate(s->access, rel->oid);
+    return wc_access_invalidate(s->access, rel->oid, s->xid);
 }
 
 static void on_match(void *arg, struct wc_match_binding *match)

@@ -19,7 +19,7 @@
 enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
     ARRAY_CAP = 64 << 10,
-    RETAKE_MS = 10, /* a snapshot that was too early: the next one */
+    RETAKE_MS = 5, /* until the next snapshot when one was too early */
 };
 
 static void take_fences(struct wc_subs *s);
@@ -28,6 +28,12 @@ static void on_refresh(uv_timer_t *t);
 static uint32_t refresh_ms(const struct wc_subs *s)
 {
     return s->opt.freshness_ms / 4 + 1;
+}
+
+/* An answer was too early to see what the stream has shown already: on_refresh asks again. */
+static void soon(struct wc_subs *s)
+{
+    (void)uv_timer_start(s->refresh, on_refresh, RETAKE_MS, refresh_ms(s)); /* valid handle */
 }
 
 /* ---- telling members ---- */
@@ -218,7 +224,7 @@ static void fence_members(struct wc_subs *s, struct wc_fence *f)
         }
     }
     if (early)
-        (void)uv_timer_start(s->refresh, on_refresh, RETAKE_MS, refresh_ms(s)); /* valid handle */
+        soon(s);
     else
         take_fences(s);
 }
@@ -516,6 +522,7 @@ static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
     s->passed.count = 0; /* numbers of another server's transactions mean nothing here */
+    wc_access_forget_changes(s->access);
     enlist_passed(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
          n = wc_map_each(&s->members, n)) {
@@ -562,9 +569,13 @@ static void on_catalog_up(void *arg)
     offer_again(s);
 }
 
-static void on_access_answer(void *arg)
+static void on_access_answer(void *arg, bool early)
 {
-    offer_again(arg);
+    struct wc_subs *s = arg;
+    if (early)
+        soon(s);
+    else
+        offer_again(s);
 }
 
 /* Keeps the answers in use fresh, so that the stream need not wait for them, and tries again what

@@ -67,7 +67,8 @@ void wc_subs_stream(struct wc_subs *, enum wc_subs_stream, bool new_epoch);
 /* The stream, in order. */
 bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
 void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
-void wc_subs_relation(struct wc_subs *, const struct wc_rel *);
+WC_MUST_USE
+enum wc_status wc_subs_relation(struct wc_subs *, const struct wc_rel *);
 /* OK, NOMEM, or AGAIN: hold the stream at this change until hooks.resume. */
 WC_MUST_USE
 enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *);

@@ -80,7 +80,7 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
         return WC_OK;
-    case WC_EVENT_RELATION: wc_subs_relation(t->subs, ev->relation); return WC_OK;
+    case WC_EVENT_RELATION: return wc_subs_relation(t->subs, ev->relation);
     case WC_EVENT_CHANGE:
         if (wc_publisher_is_backlogged(t->publisher)) {
             t->stalled = true;
