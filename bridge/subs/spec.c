@@ -401,7 +401,7 @@ enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *arena, struc
 {
     struct wc_json doc;
     struct wc_spec spec = {0};
-    struct wc_slice filter;
+    struct wc_slice filter = {0};
     enum wc_status st =
         wc_json_parse(&doc, json, arena, (struct wc_json_limits){MAX_DEPTH, MAX_NODES}, NULL);
     if (st == WC_NOMEM)
