@@ -141,7 +141,8 @@ static struct wc_slice copy_text(struct wc_channel *c, size_t *at, struct wc_sli
 
 static struct wc_channel *build(const struct wc_channel_join *j)
 {
-    size_t len = sizeof j->serial + j->topic.len + j->join_ref.len + j->ref.len;
+    size_t len =
+        sizeof j->serial + j->topic.len + j->join_ref.len + j->ref.len + j->config.presence_key.len;
     struct wc_channel *c = calloc(1, sizeof *c + len);
     if (!c)
         return NULL;
@@ -150,6 +151,8 @@ static struct wc_channel *build(const struct wc_channel_join *j)
     c->topic = copy_text(c, &at, j->topic);
     c->join_ref = copy_text(c, &at, j->join_ref);
     c->ref = copy_text(c, &at, j->ref);
+    c->config = j->config;
+    c->config.presence_key = copy_text(c, &at, j->config.presence_key);
     c->node.key = wc_slice(c->text, sizeof j->serial + j->topic.len);
     c->session = j->session;
     wc_list_init(&c->by_session);
@@ -174,9 +177,9 @@ struct wc_channel *wc_channel_new(struct wc_channels *t, const struct wc_channel
     return c;
 }
 
-void wc_channel_free(struct wc_channels *t, struct wc_audiences *audiences, struct wc_channel *c)
+void wc_channel_free(struct wc_channels *t, struct wc_channel *c)
 {
-    wc_audience_leave(audiences, c);
+    WC_DASSERT(!c->in[WC_GROUP_AUDIENCE].group && !c->in[WC_GROUP_ROOM].group);
     wc_list_remove(&c->by_session);
     wc_map_remove(&t->by_topic, &c->node);
     heap_remove(t, c);

@@ -15,10 +15,20 @@
 #include "auth/jwt.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "fanout/audience.h"
+#include "fanout/group.h"
 #include "fanout/msg.h"
 
+struct wc_room;
 struct wc_session;
+
+/* What a join's `config` asks for (protocol reference, section 3.2). */
+struct wc_channel_config {
+    bool is_private;
+    bool is_legacy;             /* no config at all: changes come in the shape of section 7.2 */
+    bool wants_self, wants_ack; /* broadcast */
+    bool wants_presence;
+    struct wc_slice presence_key; /* empty: to be made up */
+};
 
 struct wc_channel {
     struct wc_map_node node;   /* key: serial and topic */
@@ -28,12 +38,13 @@ struct wc_channel {
     uint32_t slot, generation;
     uint32_t heap_index;
     bool is_subscribed; /* the change source knows it */
-    struct wc_audience *audience;
-    uint32_t audience_index;
-    struct wc_slice topic;    /* full, "realtime:room" */
-    struct wc_slice join_ref; /* JSON text, as the join had it */
-    struct wc_slice ref;      /* of the join; stands in for a null join_ref in V2 */
-    uint8_t text[];           /* serial, topic, join_ref, ref */
+    struct wc_membership in[WC_GROUP_KINDS];
+    struct wc_room *room;            /* a reference; the hub enters and leaves it */
+    struct wc_channel_config config; /* its slice is in text */
+    struct wc_slice topic;           /* full, "realtime:room" */
+    struct wc_slice join_ref;        /* JSON text, as the join had it */
+    struct wc_slice ref;             /* of the join; stands in for a null join_ref in V2 */
+    uint8_t text[];                  /* serial, topic, join_ref, ref, presence key */
 };
 
 struct wc_channels {
@@ -56,14 +67,15 @@ struct wc_channel_join {
     struct wc_session *session;
     uint64_t serial; /* the session's */
     struct wc_slice topic, join_ref, ref;
+    struct wc_channel_config config;
     struct wc_claims *claims; /* shared */
 };
 
 /* NULL when out of memory. The topic, of at most WC_PHX_TOPIC_MAX bytes, must not be joined on this
  * session. */
 struct wc_channel *wc_channel_new(struct wc_channels *, const struct wc_channel_join *);
-/* Takes it out of everything, its audience too. */
-void wc_channel_free(struct wc_channels *, struct wc_audiences *, struct wc_channel *);
+/* Takes it out of the table; it must be in no group. */
+void wc_channel_free(struct wc_channels *, struct wc_channel *);
 
 struct wc_channel *wc_channel_find(const struct wc_channels *, uint64_t serial,
                                    struct wc_slice topic);

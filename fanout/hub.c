@@ -22,11 +22,17 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
     wc_channels_init(&hub->channels, opt->thread);
-    wc_audiences_init(&hub->audiences);
+    for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
+        wc_groups_init(&hub->groups[k], k);
     wc_slab_init(&hub->session_slab, sizeof(struct wc_session));
     wc_slab_init(&hub->held_slab, sizeof(struct wc_held));
     wc_arena_init(&hub->arena, ARENA_CAP);
-    return hub;
+    hub->publisher =
+        wc_publisher_new(opt->mesh, wc_mesh_producer_of_socket(opt->mesh, opt->thread));
+    if (hub->publisher)
+        return hub;
+    wc_hub_free(hub);
+    return NULL;
 }
 
 void wc_hub_free(struct wc_hub *hub)
@@ -35,7 +41,9 @@ void wc_hub_free(struct wc_hub *hub)
         return;
     WC_ASSERT(wc_list_is_empty(&hub->sessions) && wc_list_is_empty(&hub->closing));
     wc_channels_release(&hub->channels);
-    wc_audiences_release(&hub->audiences);
+    for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
+        wc_groups_release(&hub->groups[k]);
+    wc_publisher_free(hub->publisher);
     wc_slab_release(&hub->session_slab);
     wc_slab_release(&hub->held_slab);
     wc_arena_release(&hub->arena);
@@ -44,6 +52,43 @@ void wc_hub_free(struct wc_hub *hub)
 
 /* ---- channels ---- */
 
+static bool has_member(const struct wc_group *g, enum wc_serializer v)
+{
+    for (uint32_t i = 0; g && i < g->count; i++)
+        if (g->member[i]->session->serializer == v)
+            return true;
+    return false;
+}
+
+enum wc_status wc_hub_enter_room(struct wc_hub *hub, struct wc_channel *c, bool is_private)
+{
+    enum wc_serializer v = c->session->serializer;
+    struct wc_room *room = wc_room_enter(hub->opt.rooms, c->session->tenant->id, is_private,
+                                         wc_channel_subtopic(c->topic), hub->opt.thread, v);
+    if (!room)
+        return WC_NOMEM;
+    struct wc_groups *groups = &hub->groups[WC_GROUP_ROOM];
+    if (wc_group_join(groups, room->number, c) == WC_OK) {
+        c->room = room;
+        return WC_OK;
+    }
+    wc_room_leave(hub->opt.rooms, room, hub->opt.thread, v,
+                  !has_member(wc_group_find(groups, room->number), v));
+    return WC_NOMEM;
+}
+
+static void leave_room(struct wc_hub *hub, struct wc_channel *c)
+{
+    if (!c->room)
+        return;
+    enum wc_serializer v = c->session->serializer;
+    struct wc_groups *groups = &hub->groups[WC_GROUP_ROOM];
+    wc_group_leave(groups, c);
+    wc_room_leave(hub->opt.rooms, c->room, hub->opt.thread, v,
+                  !has_member(wc_group_find(groups, c->room->number), v));
+    c->room = NULL;
+}
+
 void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
 {
     if (c->is_subscribed)
@@ -51,7 +96,9 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
                                     wc_channel_handle(&hub->channels, c));
     c->session->nchannels--;
     wc_metric_add(WC_M_CHANNELS, -1);
-    wc_channel_free(&hub->channels, &hub->audiences, c);
+    leave_room(hub, c);
+    wc_group_leave(&hub->groups[WC_GROUP_AUDIENCE], c);
+    wc_channel_free(&hub->channels, c);
 }
 
 /* The join's join_ref, or its ref when it had none; what V2 puts on a channel's own messages. */
@@ -119,6 +166,7 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
 struct fanout {
     struct wc_hub *hub;
     const struct wc_msg *msg;
+    bool is_change;
     struct wc_held *held[WC_PHX_COUNT];
 };
 
@@ -129,7 +177,7 @@ static void send_to(struct fanout *f, struct wc_session *s)
     if (!frame)
         return;
     if (!*held)
-        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), true);
+        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), f->is_change);
     if (*held)
         wc_session_send_held(s, *held);
     else
@@ -145,7 +193,7 @@ static void finish(struct fanout *f)
 static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    struct fanout f = {.hub = hub, .msg = m};
+    struct fanout f = {.hub = hub, .msg = m, .is_change = true};
     if (!c) {
         wc_metric_add(WC_M_WITHHELD_STALE, 1);
         return;
@@ -154,25 +202,32 @@ static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
     finish(&f);
 }
 
-/* From the last member to the first: sending may close a session, which takes its channel out of
- * the audience, and the place of one that leaves is filled from the end. */
-static void deliver_audience(struct wc_hub *hub, const struct wc_msg *m)
+/* From the last member to the first: sending may close a session, which takes its channels out of
+ * the group, and the place of one that leaves is filled from the end. */
+static void deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
+                          const struct wc_channel *except, const struct wc_msg *m)
 {
-    struct fanout f = {.hub = hub, .msg = m};
-    struct wc_audience *a = wc_audience_find(&hub->audiences, m->audience);
-    for (uint32_t i = a ? a->count : 0; i-- > 0;) {
-        struct wc_session *s = a->member[i]->session;
-        send_to(&f, s);
-        if (s->state != WC_SESSION_OPEN && !wc_audience_find(&hub->audiences, m->audience))
+    struct fanout f = {.hub = hub, .msg = m, .is_change = kind == WC_GROUP_AUDIENCE};
+    struct wc_group *g = wc_group_find(&hub->groups[kind], number);
+    for (uint32_t i = g ? g->count : 0; i-- > 0;) {
+        struct wc_session *s = g->member[i]->session;
+        if (g->member[i] != except)
+            send_to(&f, s);
+        if (s->state != WC_SESSION_OPEN && !wc_group_find(&hub->groups[kind], number))
             break; /* it was the last member */
     }
     finish(&f);
 }
 
+static void deliver_room(struct wc_hub *hub, const struct wc_msg *m)
+{
+    deliver_group(hub, WC_GROUP_ROOM, m->room, wc_channel_by_handle(&hub->channels, m->handle), m);
+}
+
 static void enlist(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    if (c && wc_audience_join(&hub->audiences, m->audience, c) != WC_OK)
+    if (c && wc_group_join(&hub->groups[WC_GROUP_AUDIENCE], m->audience, c) != WC_OK)
         wc_session_close(c->session, WC_CLOSE_NO_MEMORY); /* or it would miss changes unnoticed */
 }
 
@@ -188,7 +243,8 @@ void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)
     WC_ON_THREAD(hub->owner);
     switch (m->kind) {
     case WC_MSG_DIRECT: deliver_direct(hub, m); break;
-    case WC_MSG_AUDIENCE: deliver_audience(hub, m); break;
+    case WC_MSG_AUDIENCE: deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m); break;
+    case WC_MSG_ROOM: deliver_room(hub, m); break;
     case WC_MSG_ENLIST: enlist(hub, m); break;
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;
     }

@@ -1,8 +1,8 @@
 /*
- * Everything one socket thread owns above its sockets: sessions, channels, audiences, and the
- * delivery of what comes through the rings. ws.c runs it: it calls in with connections, client
- * messages and ring messages, and writes the queues of the sessions on the dirty list.
- * Threads: one owner. Errors: NULL when out of memory.
+ * Everything one socket thread owns above its sockets: sessions, channels, the groups they are in,
+ * the delivery of what comes through the rings, and the publisher for what goes into them. ws.c
+ * runs it: it calls in with connections, client messages and ring messages, and writes the queues
+ * of the sessions on the dirty list. Threads: one owner. Errors: NULL when out of memory.
  */
 #ifndef WC_FANOUT_HUB_H
 #define WC_FANOUT_HUB_H
@@ -11,11 +11,15 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fanout/channel.h"
+#include "fanout/publish.h"
+#include "fanout/room.h"
 #include "fanout/session.h"
 
 struct wc_hub_options {
     unsigned thread;
     struct wc_change_source source;
+    struct wc_mesh *mesh;   /* borrowed, as are the rooms */
+    struct wc_rooms *rooms; /* of the whole node */
     size_t max_queued_bytes;
     uint32_t pace_bytes_per_second;
     wc_us idle_timeout;
@@ -31,7 +35,8 @@ struct wc_hub {
     struct wc_list dirty;
     struct wc_list holding;
     struct wc_channels channels;
-    struct wc_audiences audiences;
+    struct wc_groups groups[WC_GROUP_KINDS];
+    struct wc_publisher *publisher; /* as a producer of the mesh */
 
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
@@ -52,6 +57,10 @@ wc_us wc_hub_hold_time(struct wc_hub *);
 void wc_hub_expire(struct wc_hub *, int64_t wall_s);
 
 /* ---- channels, for route.c, join.c and session.c ---- */
+
+/* Into its room, so that what is sent there reaches it. NOMEM: it is in none. */
+WC_MUST_USE
+enum wc_status wc_hub_enter_room(struct wc_hub *, struct wc_channel *, bool is_private);
 
 /* Leaves everything, without telling the client. */
 void wc_hub_end_channel(struct wc_hub *, struct wc_channel *);

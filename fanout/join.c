@@ -24,7 +24,8 @@ struct join {
     struct wc_slice sub; /* topic without its prefix */
     struct wc_buf reason;
     struct wc_claims *claims; /* a reference */
-    struct wc_json legacy;    /* the binding a legacy join stands for */
+    struct wc_channel_config config;
+    struct wc_json legacy; /* the binding a legacy join stands for */
     const struct wc_json *doc;
     uint32_t nbindings;
     uint32_t node[WC_BINDINGS_MAX], id[WC_BINDINGS_MAX];
@@ -154,19 +155,43 @@ static bool take_legacy(struct join *j)
     return take_binding(j, 0);
 }
 
+/* Any scalar; a number stands for its decimal text, null and false for none. */
+static struct wc_slice scalar_text(struct join *j, uint32_t node)
+{
+    struct wc_slice s;
+    if (wc_json_string(j->doc, node, j->arena, &s))
+        return s;
+    enum wc_json_type type = wc_json_type(j->doc, node);
+    return type == WC_JSON_NUMBER || type == WC_JSON_TRUE ? wc_json_raw(j->doc, node)
+                                                          : wc_slice(NULL, 0);
+}
+
+static void take_options(struct join *j, uint32_t config)
+{
+    uint32_t broadcast = wc_json_get(j->doc, config, "broadcast");
+    uint32_t presence = wc_json_get(j->doc, config, "presence");
+    j->config.is_private = is_flexible_true(j, wc_json_get(j->doc, config, "private"));
+    j->config.wants_self = is_flexible_true(j, wc_json_get(j->doc, broadcast, "self"));
+    j->config.wants_ack = is_flexible_true(j, wc_json_get(j->doc, broadcast, "ack"));
+    j->config.wants_presence = is_flexible_true(j, wc_json_get(j->doc, presence, "enabled"));
+    j->config.presence_key = scalar_text(j, wc_json_get(j->doc, presence, "key"));
+}
+
 static bool take_config(struct join *j)
 {
     if (wc_json_type(j->doc, j->m->payload) != WC_JSON_OBJECT)
         return refuse(j, "UnknownErrorOnChannel: the join payload is not an object");
     uint32_t config = wc_json_get(j->doc, j->m->payload, "config");
-    if (config == WC_JSON_NONE)
+    j->config.is_legacy = config == WC_JSON_NONE;
+    if (j->config.is_legacy)
         return take_legacy(j);
     enum wc_json_type type = wc_json_type(j->doc, config);
     if (type == WC_JSON_NULL)
         return true;
     if (type != WC_JSON_OBJECT)
         return refuse(j, "UnknownErrorOnChannel: config is not an object");
-    if (is_flexible_true(j, wc_json_get(j->doc, config, "private"))) {
+    take_options(j, config);
+    if (j->config.is_private) {
         wc_buf_str(&j->reason, "Unauthorized: You do not have permissions to read from this "
                                "Channel topic: ");
         wc_buf_slice(&j->reason, j->sub);
@@ -292,6 +317,7 @@ static struct wc_channel *open_channel(struct join *j)
                                                                  .topic = j->m->topic,
                                                                  .join_ref = j->m->join_ref,
                                                                  .ref = j->m->ref,
+                                                                 .config = j->config,
                                                                  .claims = j->claims});
     if (!c) {
         (void)refuse_for_memory(j); /* always false */
@@ -300,7 +326,11 @@ static struct wc_channel *open_channel(struct join *j)
     wc_list_push(&j->s->channels, &c->by_session);
     j->s->nchannels++;
     wc_metric_add(WC_M_CHANNELS, 1);
-    return c;
+    if (wc_hub_enter_room(hub, c, c->config.is_private) == WC_OK)
+        return c;
+    wc_hub_end_channel(hub, c);
+    (void)refuse_for_memory(j); /* always false */
+    return NULL;
 }
 
 static bool check(struct join *j)

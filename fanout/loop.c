@@ -34,7 +34,7 @@ struct wc_loop {
     uv_prepare_t prepare;
     uv_idle_t busy; /* active: the loop does not block */
     uv_timer_t tick, hold;
-    uv_async_t stop;
+    uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
     uint64_t skip; /* producers that are not popped now */
     bool is_accepting;
@@ -155,8 +155,10 @@ static void on_prepare(uv_prepare_t *h)
     struct wc_hub *hub = l->ws.hub;
     wc_mesh_awake(l->opt.mesh, l->thread_index);
     hub->now = wc_clock_mono();
+    wc_publisher_flush(hub->publisher); /* what this turn's input has published */
     if (wc_list_is_empty(&hub->dirty))
         pop(l);
+    wc_publisher_flush(hub->publisher); /* and what delivering has */
     bool is_left = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
     wc_us hold = wc_hub_hold_time(hub);
@@ -221,6 +223,7 @@ static void finish(struct wc_loop *l)
     close_handle((uv_handle_t *)&l->tick);
     close_handle((uv_handle_t *)&l->hold);
     close_handle((uv_handle_t *)&l->stop);
+    close_handle((uv_handle_t *)&l->space);
 }
 
 static void on_stop(uv_async_t *h)
@@ -235,6 +238,18 @@ static void on_stop(uv_async_t *h)
     uint32_t ms = atomic_load_explicit(&l->stop_deadline_ms, memory_order_acquire);
     l->stop_at = l->ws.hub->now + (wc_us)ms * 1000;
     (void)uv_timer_start(&l->tick, on_tick, 0, 0);
+}
+
+static void on_space(uv_async_t *h)
+{
+    (void)h; /* it only ends the sleep: the next prepare flushes */
+}
+
+/* On a consumer's thread. */
+static void tell_space(void *arg)
+{
+    struct wc_loop *l = arg;
+    (void)uv_async_send(&l->space); /* fails only while its handle closes: nobody waits then */
 }
 
 static void *run(void *arg)
@@ -265,8 +280,13 @@ static int open_handles(struct wc_loop *l)
         st = uv_timer_init(&l->uv, &l->hold);
     if (st == 0)
         st = uv_async_init(&l->uv, &l->stop, on_stop);
+    if (st == 0)
+        st = uv_async_init(&l->uv, &l->space, on_space);
+    if (st == 0)
+        wc_mesh_on_space(l->opt.mesh, wc_mesh_producer_of_socket(l->opt.mesh, l->thread_index),
+                         tell_space, l);
     l->accept.data = l->wake.data = l->prepare.data = l->busy.data = l->tick.data = l->hold.data =
-        l->stop.data = l;
+        l->stop.data = l->space.data = l;
     if (st == 0)
         st = uv_poll_start(&l->wake, UV_READABLE, on_wake);
     if (st == 0)

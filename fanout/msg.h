@@ -4,6 +4,8 @@
  *
  *   direct    one channel, named by handle: a frame for it
  *   audience  every channel enlisted on the receiving thread under an audience number: a frame
+ *   room      every channel of a room on the receiving thread but the one named by handle (none of
+ *             generation 0): a frame
  *   enlist    put one channel into an audience
  *   verdict   one channel: how its request for changes ended; becomes its `system` message
  *
@@ -26,14 +28,15 @@ struct wc_handle {
     uint32_t generation;
 };
 
-enum wc_msg_kind { WC_MSG_DIRECT, WC_MSG_AUDIENCE, WC_MSG_ENLIST, WC_MSG_VERDICT };
+enum wc_msg_kind { WC_MSG_DIRECT, WC_MSG_AUDIENCE, WC_MSG_ROOM, WC_MSG_ENLIST, WC_MSG_VERDICT };
 
 struct wc_msg {
     _Atomic uint32_t refs;
     enum wc_msg_kind kind;
-    struct wc_handle handle;              /* direct, enlist, verdict */
+    struct wc_handle handle;              /* direct, enlist, verdict; room: left out */
     uint64_t audience;                    /* audience, enlist */
-    struct wc_frame *frame[WC_PHX_COUNT]; /* direct, audience: those somebody uses, else NULL */
+    uint64_t room;                        /* room */
+    struct wc_frame *frame[WC_PHX_COUNT]; /* those somebody uses, else NULL */
     bool ok;                              /* verdict: status of the system message */
     size_t text_len;                      /* verdict: its message */
     char text[];

@@ -9,6 +9,7 @@
 struct wc_server {
     struct wc_server_options opt;
     struct wc_mesh *mesh;
+    struct wc_rooms *rooms;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
 };
@@ -32,6 +33,8 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
         .ws = {.directory = o->directory,
                .hub = {.thread = thread,
                        .source = o->source,
+                       .mesh = s->mesh,
+                       .rooms = s->rooms,
                        .max_queued_bytes = o->max_queued_bytes,
                        .pace_bytes_per_second = o->pace_bytes_per_second,
                        .idle_timeout = (wc_us)o->idle_timeout_ms * 1000},
@@ -72,7 +75,8 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
         return st;
     s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
-    if (!s->mesh || !s->loop)
+    s->rooms = wc_rooms_new();
+    if (!s->mesh || !s->rooms || !s->loop)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -123,6 +127,7 @@ void wc_server_free(struct wc_server *s)
     for (unsigned i = 0; s->loop && i < s->opt.threads; i++)
         wc_loop_free(s->loop[i]);
     free(s->loop);
+    wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);
 }

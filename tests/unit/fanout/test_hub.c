@@ -14,6 +14,8 @@ enum { MAX_QUEUED = 10000, PACE = 1000000 }; /* the pace: a byte buys a microsec
 
 struct world {
     struct wc_fake_source source;
+    struct wc_mesh *mesh;
+    struct wc_rooms *rooms;
     struct wc_hub *hub;
     char *token;
 };
@@ -23,7 +25,11 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     wc_fake_source_init(&w->source);
     w->token = wc_fake_token(&w->source, "{\"role\":\"anon\",\"exp\":9000000000}");
+    w->mesh = wc_mesh_new(1, 2, 64);
+    w->rooms = wc_rooms_new();
     w->hub = wc_hub_new(&(struct wc_hub_options){.thread = 1,
+                                                 .mesh = w->mesh,
+                                                 .rooms = w->rooms,
                                                  .source = wc_fake_change_source(&w->source),
                                                  .max_queued_bytes = MAX_QUEUED,
                                                  .pace_bytes_per_second = PACE,
@@ -38,6 +44,8 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     wc_hub_free(w->hub);
+    wc_rooms_free(w->rooms);
+    wc_mesh_free(w->mesh);
     wc_fake_source_release(&w->source);
     free(w->token);
     free(w);
