@@ -260,6 +260,12 @@ static void a_delete_has_an_old_record_only(void **state)
          .old = {{"1", "a", null_cell}},
          .json = HEAD("DELETE") TIME ALL_COLUMNS OLD("\"id\":1,\"name\":\"a\",\"note\":null")
              NO_ERRORS},
+        /* what came in full is shown in full, whatever the flags */
+        {.op = WC_OP_DELETE,
+         .old_kind = WC_OLD_FULL,
+         .old = {{"1", "a", "n"}},
+         .json = HEAD("DELETE") TIME ALL_COLUMNS OLD("\"id\":1,\"name\":\"a\",\"note\":\"n\"")
+             NO_ERRORS},
     };
     EXPECT_ALL(table);
 }

@@ -1,6 +1,7 @@
 #include "bridge/subs/spec.h"
 
 #include "decoder/pgoutput.h"
+#include "tests/unit/base/alloc_fail.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -488,6 +489,39 @@ static void an_arena_that_is_too_small_is_out_of_memory(void **state)
     assert_in_range(cap, 1000, 1 << 20); /* it was refused many times */
 }
 
+/* One allocation fails and the next would succeed: the padding moves the failure to each of them.
+ */
+static void a_failed_allocation_loses_nothing_silently(void **state)
+{
+    (void)state;
+    enum { PADDINGS = 300, FAILURES = 3 };
+    static const char said[] =
+        "[event: INSERT, schema: s, table: t, filters: [{\"a\", \"eq\", \"1\", false}], select: "
+        "[\"b\"]]";
+    size_t refused = 0;
+    for (size_t i = 0; i < PADDINGS; i++) {
+        char *json = repeated("{\"event\":\"INSERT\",\"schema\":\"s\",\"table\":\"t\",\"filter\":"
+                              "\"a=eq.1\",\"select\":[\"b\"]",
+                              ",\"\":1", i, "}");
+        for (long n = 0; n < FAILURES; n++) {
+            struct attempt a = {0};
+            wc_arena_init(&a.arena, ARENA_CAP);
+            wc_buf_init(&a.text, MESSAGE_CAP);
+            wc_test_fail_alloc(n);
+            a.status = wc_spec_parse(wc_slice_str(json), &a.arena, &a.spec, &a.text);
+            assert_int_equal(a.status, wc_test_alloc_failed() ? WC_NOMEM : WC_OK);
+            wc_test_fail_alloc(-1);
+            refused += a.status == WC_NOMEM;
+            if (a.status == WC_OK)
+                wc_spec_describe(&a.spec, &a.text);
+            assert_true(a.status != WC_OK || wc_slice_is(wc_buf_view(&a.text), said));
+            done(&a);
+        }
+        free(json);
+    }
+    assert_in_range(refused, PADDINGS, PADDINGS * FAILURES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_binding_beyond_its_limits_is_refused),
         cmocka_unit_test(a_megabyte_of_value_is_kept_whole),
         cmocka_unit_test(an_arena_that_is_too_small_is_out_of_memory),
+        cmocka_unit_test(a_failed_allocation_loses_nothing_silently),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
