@@ -141,6 +141,17 @@ void wc_channel_push_system(struct wc_channel *c, const char *extension, bool ok
     wc_buf_release(&payload);
 }
 
+void wc_hub_shut_channel(struct wc_hub *hub, struct wc_channel *c, struct wc_slice text)
+{
+    /* Sending may close the session, and that ends its channels. */
+    struct wc_session *s = c->session;
+    wc_channel_push_system(c, "system", false, text);
+    if (s->state == WC_SESSION_OPEN)
+        wc_channel_push_close(c);
+    if (s->state == WC_SESSION_OPEN)
+        wc_hub_end_channel(hub, c);
+}
+
 void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
 {
     struct wc_channel *c;
@@ -148,15 +159,8 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
         struct wc_buf text;
         wc_buf_init(&text, 64);
         wc_token_expired_text(&text, wall_s - c->claims->exp);
-        struct wc_session *s = c->session;
-        wc_channel_push_system(c, "system", false, wc_buf_view(&text));
+        wc_hub_shut_channel(hub, c, wc_buf_view(&text));
         wc_buf_release(&text);
-        /* Sending may have closed the session, and that has ended its channels. */
-        if (s->state != WC_SESSION_OPEN)
-            continue;
-        wc_channel_push_close(c);
-        if (s->state == WC_SESSION_OPEN)
-            wc_hub_end_channel(hub, c);
     }
 }
 

@@ -64,6 +64,9 @@ enum wc_status wc_hub_enter_room(struct wc_hub *, struct wc_channel *, bool is_p
 
 /* Leaves everything, without telling the client. */
 void wc_hub_end_channel(struct wc_hub *, struct wc_channel *);
+/* The server ends a channel: an error `system` message with this text, then phx_close (section
+ * 3.7). The channel is gone afterwards; its session may be closing, too. */
+void wc_hub_shut_channel(struct wc_hub *, struct wc_channel *, struct wc_slice text);
 
 void wc_channel_push_close(struct wc_channel *);
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *); /* owned; NULL: no memory */
