@@ -14,6 +14,7 @@
 
 enum {
     MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
+    BRIDGES = 1,
 };
 
 struct app {
@@ -47,6 +48,16 @@ static unsigned socket_threads(const struct wc_config *c)
     return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
 }
 
+static struct wc_tenant_limits limits_of(const struct wc_config *c)
+{
+    return (struct wc_tenant_limits){.max_concurrent_users = c->tenant_max_concurrent_users,
+                                     .max_channels_per_client = c->tenant_max_channels_per_client,
+                                     .max_joins_per_second = c->tenant_max_joins_per_second,
+                                     .max_events_per_second = c->tenant_max_events_per_second,
+                                     .max_presence_events_per_second =
+                                         c->tenant_max_presence_events_per_second};
+}
+
 static bool make_tenant(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
@@ -65,7 +76,9 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                         .resume_grace_ms = c->resume_grace_ms,
                                         .status_interval_ms = c->status_interval_ms,
                                         .max_bindings = c->max_bindings_per_channel,
-                                        .max_record_bytes = MAX_RECORD_BYTES};
+                                        .max_record_bytes = MAX_RECORD_BYTES,
+                                        .producers = BRIDGES + socket_threads(c),
+                                        .limits = limits_of(c)};
     app->tenant = wc_tenant_new(&o, 1);
     app->directory = (struct wc_tenant_directory){
         .only = app->tenant, .strict = c->tenant_host == WC_TENANT_HOST_STRICT};
@@ -88,7 +101,7 @@ static bool make_server(struct app *app, struct wc_err *err)
     const struct wc_server_options o = {.bind_address = c->bind_address,
                                         .port = (uint16_t)c->port,
                                         .threads = socket_threads(c),
-                                        .nbridges = 1,
+                                        .nbridges = BRIDGES,
                                         .ring_entries = c->ring_entries,
                                         .max_connections = c->max_connections,
                                         .max_frame_bytes = c->max_frame_bytes,
@@ -145,6 +158,8 @@ static void reload(struct app *app, int argc, char **argv)
     wc_config_free(app->config);
     app->config = fresh;
     set_log_level(fresh);
+    const struct wc_tenant_limits limits = limits_of(fresh);
+    wc_tenant_set_limits(app->tenant, &limits);
 }
 
 static void run_until_told(struct app *app, const sigset_t *signals, int argc, char **argv)

@@ -8,12 +8,24 @@
 #include "auth/jwt.h"
 #include "fanout/msg.h"
 
+/* What a tenant may use (protocol reference, section 9); 0: no such limit. */
+struct wc_tenant_limits {
+    uint32_t max_concurrent_users; /* connections that have joined a channel */
+    uint32_t max_channels_per_client;
+    uint32_t max_joins_per_second;
+    uint32_t max_events_per_second;
+    uint32_t max_presence_events_per_second;
+};
+
+struct wc_quota;
+
 /* What a socket thread knows of a tenant: an immutable snapshot, reference counted, any thread. */
 struct wc_tenant_view {
     _Atomic uint32_t refs;
     uint64_t id; /* number in this process, never used again */
     const char *external_id;
     const struct wc_keyset *keys;
+    struct wc_quota *quota;                /* its counters and limits, shared by all its views */
     void (*free)(struct wc_tenant_view *); /* called at the last unref */
     void *owner;                           /* the implementer's */
 };

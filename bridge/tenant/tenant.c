@@ -208,9 +208,11 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
         return NULL;
     bool copied = copy_options(t, options);
     t->keys = wc_keyset_new(options->jwt_secret);
-    if (!copied || !t->keys) {
+    struct wc_quota *quota = wc_quota_new(options->producers, &options->limits);
+    if (!copied || !t->keys || !quota) {
         free_options(t);
         wc_keyset_free(t->keys);
+        wc_quota_free(quota);
         free(t);
         return NULL;
     }
@@ -218,6 +220,7 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .id = number,
                                       .external_id = t->opt.external_id,
                                       .keys = t->keys,
+                                      .quota = quota,
                                       .free = free_view,
                                       .owner = t};
     (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail with default attributes */
@@ -230,9 +233,15 @@ void wc_tenant_free(struct wc_tenant *t)
         return;
     WC_ASSERT(!t->repl);
     wc_keyset_free(t->keys);
+    wc_quota_free(t->view.quota);
     free_options(t);
     (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
     free(t);
+}
+
+void wc_tenant_set_limits(struct wc_tenant *t, const struct wc_tenant_limits *limits)
+{
+    wc_quota_set_limits(t->view.quota, limits);
 }
 
 struct wc_tenant_view *wc_tenant_view(struct wc_tenant *t)
@@ -272,6 +281,7 @@ static void on_tick(uv_timer_t *timer)
     struct wc_tenant *t = timer->data;
     if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
         confirm(t);
+    wc_quota_tick(t->view.quota, wc_clock_mono());
     publish_status(t);
 }
 

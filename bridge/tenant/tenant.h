@@ -16,6 +16,7 @@
 #include "bridge/pg/pg.h"
 #include "bridge/repl/repl.h"
 #include "bridge/subs/subs.h"
+#include "fanout/quota.h"
 #include "fanout/source.h"
 
 struct wc_tenant_options {
@@ -27,6 +28,8 @@ struct wc_tenant_options {
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
     size_t max_record_bytes;
+    unsigned producers; /* threads that count into its quota: those of the mesh */
+    struct wc_tenant_limits limits;
 };
 
 struct wc_bridge;
@@ -36,6 +39,8 @@ struct wc_tenant;
  * NULL when out of memory. */
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *, uint64_t number);
 void wc_tenant_free(struct wc_tenant *); /* main thread, closed or never opened */
+
+void wc_tenant_set_limits(struct wc_tenant *, const struct wc_tenant_limits *); /* any thread */
 
 /* What socket threads hold of it. Any thread. */
 struct wc_tenant_view *wc_tenant_view(struct wc_tenant *);
