@@ -1,10 +1,27 @@
-// Runs one scenario against a server and records what each connection receives.
+// Runs one scenario against a server and records what each connection receives, and the answers of
+// its HTTP requests under the name `http`.
+import http from 'node:http'
 import WebSocket from 'ws'
 import { tokenFor } from '../integration/lib/token.mjs'
 import { until } from '../integration/lib/wait.mjs'
 import { normaliser } from './normalise.mjs'
 
 const BARRIER = 'barrier'
+const USER_BROADCAST_PUSH = 3, USER_BROADCAST = 4, JSON_ENCODED = 1
+
+/** A kind-4 frame as reference.jsonl shows it; other binary frames as their bytes. */
+function decodeBinary(data, normalise) {
+  const [kind, topic, event, meta, enc] = data
+  if (kind !== USER_BROADCAST) return { kind, hex: data.toString('hex') }
+  const parts = []
+  let at = 5
+  for (const length of [topic, event, meta]) parts.push(data.toString('utf8', at, at += length))
+  const payload = data.subarray(at)
+  return {
+    kind, enc, topic: parts[0], event: parts[1], meta: meta ? normalise(JSON.parse(parts[2])) : '',
+    payload: enc === JSON_ENCODED ? normalise(JSON.parse(payload.toString())) : payload.toString('hex'),
+  }
+}
 
 class Connection {
   received = [] // as they stand in reference.jsonl, without scenario and connection
@@ -19,7 +36,7 @@ class Connection {
     this.v2 = vsn.startsWith('2')
     const query = new URLSearchParams({ vsn, ...(token === null ? {} : { apikey: token }) })
     this.ws = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?${query}`, { headers: { host, ...headers } })
-    this.ws.on('message', (data) => this.#record(JSON.parse(data.toString())))
+    this.ws.on('message', (data, isBinary) => isBinary ? this.#recordBinary(data) : this.#record(JSON.parse(data.toString())))
     return new Promise((resolve, reject) => {
       this.ws.on('open', resolve).on('error', reject)
       this.ws.on('close', (code) => { this.received.push({ d: 'close', code }) })
@@ -40,8 +57,19 @@ class Connection {
     this.#arrived++
   }
 
+  #recordBinary(data) {
+    this.received.push({ d: '<', bin: decodeBinary(data, this.normalise) })
+    this.#arrived++
+  }
+
   raw(data) {
     this.ws.send(data)
+  }
+
+  /** A user broadcast push, the binary frame that version 2 clients send. */
+  push(room, event, payload, { ref = '9', joinRef = '1', encoding = JSON_ENCODED, meta = '' } = {}) {
+    const fields = [joinRef, ref, `realtime:${room}`, event, meta].map((text) => Buffer.from(text))
+    this.raw(Buffer.concat([Buffer.from([USER_BROADCAST_PUSH, ...fields.map((f) => f.length), encoding]), ...fields, Buffer.from(payload)]))
   }
 
   send(topic, event, payload, ref, joinRef = '1') {
@@ -52,10 +80,16 @@ class Connection {
     this.send(`realtime:${room}`, 'phx_join', { config, ...extra }, ref, ref)
   }
 
-  /** Until n messages of this event have arrived since the connection was opened. */
+  /** Until n messages of this event (`binary`: binary frames) have arrived since the connection was opened. */
   until(event, n = 1) {
-    const count = () => this.received.filter(({ m }) => m && (this.v2 ? m[3] : m.event) === event).length
+    const is = ({ m, bin }) => m ? (this.v2 ? m[3] : m.event) === event : bin && event === 'binary'
+    const count = () => this.received.filter(is).length
     return until(() => count() >= n, () => `${n} of ${event}; got ${JSON.stringify(this.received)}`)
+  }
+
+  /** As a browser that is gone. */
+  end() {
+    this.ws.terminate()
   }
 
   /** A heartbeat's reply comes after everything the server had to say to what was sent before it. */
@@ -67,10 +101,47 @@ class Connection {
   }
 }
 
+/** One request; `json` or `body` is sent. Resolves with the answer as it stands in reference.jsonl. */
+function request({ port, host }, normalise, method, path, { headers = {}, json, body = json === undefined ? '' : JSON.stringify(json), ...options } = {}) {
+  return new Promise((resolve, reject) => {
+    const sent = { host: options.host ?? host, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers }
+    const req = http.request({ host: '127.0.0.1', port, method, path, headers: sent }, (res) => {
+      let text = ''
+      res.on('data', (d) => { text += d }).on('end', () => {
+        const type = (res.headers['content-type'] ?? '').split(';')[0]
+        const answer = type === 'application/json' ? normalise(JSON.parse(text)) : text
+        resolve({ d: 'http', req: `${method} ${path}`, ...(json === undefined ? {} : { body: normalise(json) }), status: res.statusCode, type, res: answer })
+      })
+    })
+    req.on('error', reject).end(body)
+  })
+}
+
+/**
+ * Frames that answer (replies, closes) and frames that are fanned out come from different places in
+ * the recorded server: their interleaving differs from run to run. Each kind keeps its own order, and
+ * nothing crosses a join's reply or the end of a channel.
+ */
+export function canonical(events) {
+  const out = []
+  let answers = [], others = []
+  const flush = () => { out.push(...answers, ...others); answers = []; others = [] }
+  for (const event of events) {
+    const [name, payload] = Array.isArray(event.m) ? event.m.slice(3) : [event.m?.event, event.m?.payload]
+    const isJoinReply = name === 'phx_reply' && payload.response?.postgres_changes !== undefined
+    if (event.d !== '<' || isJoinReply || name === 'phx_close' || name === 'phx_error') { flush(); out.push(event) }
+    else (name === 'phx_reply' ? answers : others).push(event)
+  }
+  flush()
+  return out
+}
+
 /** `target`: { port, host, sql }. Returns {connection name: events}. */
 export async function play(scenario, target) {
   const normalise = normaliser()
   const connections = new Map()
+  const answers = []
+  const call = async (...args) => { answers.push(await request(target, normalise, ...args)) }
   const open = async (name, options = {}) => {
     const connection = new Connection(normalise)
     connections.set(name, connection)
@@ -78,9 +149,10 @@ export async function play(scenario, target) {
     return connection
   }
   try {
-    await scenario({ open, sql: target.sql })
+    await scenario({ open, call, sql: target.sql })
     for (const connection of connections.values()) await connection.settle()
-    return Object.fromEntries([...connections].map(([name, c]) => [name, [...c.received]]))
+    const received = [...connections].map(([name, c]) => [name, [...c.received]])
+    return Object.fromEntries(answers.length ? [...received, ['http', answers]] : received)
   } finally {
     for (const { ws } of connections.values()) ws.terminate()
   }

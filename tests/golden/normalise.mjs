@@ -1,5 +1,6 @@
 // Replaces what differs from run to run by placeholders, as in reference.jsonl.
 
+const REFS = new Set(['phx_ref', 'phx_ref_prev'])
 const TIMES = new Set(['commit_timestamp', 'inserted_at', 'updated_at'])
 // Binding ids are integers from 2^20 on; no other number in the scenarios is that large.
 const FIRST_BINDING_ID = 1_000_000
@@ -23,6 +24,7 @@ export function normaliser() {
   return function normalise(value, key) {
     if (Array.isArray(value)) return value.map((v) => normalise(v, key === 'ids' ? 'id' : undefined))
     if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, normalise(v, k)]))
+    if (typeof value === 'string' && REFS.has(key)) return '<phx_ref>'
     if (typeof value === 'string') return TIMES.has(key) ? '<time>' : text(value)
     if (typeof value === 'number' && key === 'id' && value >= FIRST_BINDING_ID) return id(value)
     return value
