@@ -76,6 +76,7 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                         .resume_grace_ms = c->resume_grace_ms,
                                         .status_interval_ms = c->status_interval_ms,
                                         .max_bindings = c->max_bindings_per_channel,
+                                        .max_payload_kb = c->tenant_max_payload_kb,
                                         .max_record_bytes = MAX_RECORD_BYTES,
                                         .producers = BRIDGES + socket_threads(c),
                                         .limits = limits_of(c)};

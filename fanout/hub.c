@@ -21,6 +21,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->closing);
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
+    wc_list_init(&hub->paused);
     wc_channels_init(&hub->channels, opt->thread);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
         wc_groups_init(&hub->groups[k], k);
@@ -105,6 +106,14 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
 static struct wc_slice join_ref_of(const struct wc_channel *c)
 {
     return wc_slice_is(c->join_ref, "null") ? c->ref : c->join_ref;
+}
+
+void wc_channel_reply(struct wc_channel *c, struct wc_slice ref, bool ok,
+                      struct wc_slice response_json)
+{
+    struct wc_session *s = c->session;
+    const struct wc_phx_envelope e = {.topic = c->topic, .ref = ref, .join_ref = join_ref_of(c)};
+    wc_session_send(s, wc_phx_reply(s->serializer, &e, ok, response_json));
 }
 
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *c)

@@ -34,6 +34,7 @@ struct wc_hub {
     struct wc_list closing;  /* CLOSING, through by_activity */
     struct wc_list dirty;
     struct wc_list holding;
+    struct wc_list paused; /* not read until the publisher has drained */
     struct wc_channels channels;
     struct wc_groups groups[WC_GROUP_KINDS];
     struct wc_publisher *publisher; /* as a producer of the mesh */
@@ -42,6 +43,7 @@ struct wc_hub {
     struct wc_arena arena; /* of the client message being handled */
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
+    struct wc_log_limit dropped_log;                /* of broadcasts */
 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *);
@@ -68,6 +70,9 @@ void wc_hub_end_channel(struct wc_hub *, struct wc_channel *);
  * 3.7). The channel is gone afterwards; its session may be closing, too. */
 void wc_hub_shut_channel(struct wc_hub *, struct wc_channel *, struct wc_slice text);
 
+/* Answers a push on a joined channel. */
+void wc_channel_reply(struct wc_channel *, struct wc_slice ref, bool ok,
+                      struct wc_slice response_json);
 void wc_channel_push_close(struct wc_channel *);
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *); /* owned; NULL: no memory */
 void wc_channel_push_system(struct wc_channel *, const char *extension, bool ok,

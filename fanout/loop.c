@@ -159,6 +159,7 @@ static void on_prepare(uv_prepare_t *h)
     if (wc_list_is_empty(&hub->dirty))
         pop(l);
     wc_publisher_flush(hub->publisher); /* and what delivering has */
+    wc_ws_resume(&l->ws);
     bool is_left = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
     wc_us hold = wc_hub_hold_time(hub);

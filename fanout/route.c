@@ -1,10 +1,12 @@
 /*
  * What a client message does (protocol reference, sections 3.1, 3.6 to 3.9, 3.12): heartbeat, join,
- * leave; the rest of the events on a joined topic is nobody's yet and is not answered.
+ * leave, and what is pushed on a joined topic.
  */
 #include "base/clock.h"
+#include "fanout/broadcast.h"
 #include "fanout/hub.h"
 #include "fanout/join.h"
+#include "fanout/phxbin.h"
 
 enum { MALFORMED_LOG_US = 10 * 1000000 };
 
@@ -46,6 +48,14 @@ static void rejoin(struct wc_session *s, struct wc_channel *old, const struct wc
     wc_session_send(s, close);
 }
 
+/* On a joined topic, whatever its join_ref (section 3.9). Other events are nobody's and are not
+ * answered (section 3.12). */
+static void push(struct wc_channel *c, const struct wc_phx_message *m)
+{
+    if (wc_slice_is(m->event, "broadcast"))
+        wc_broadcast_receive(c, m);
+}
+
 static void dispatch(struct wc_session *s, const struct wc_phx_message *m)
 {
     static const char prefix[] = "realtime:";
@@ -64,6 +74,8 @@ static void dispatch(struct wc_session *s, const struct wc_phx_message *m)
         reply(s, m, m->join_ref, NULL);
     else if (!c)
         reply(s, m, wc_slice(NULL, 0), unmatched_topic);
+    else
+        push(c, m);
 }
 
 /* Dropped without a reply; the connection goes on (section 1.6). */
@@ -86,9 +98,10 @@ void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_b
     struct wc_phx_message m;
     wc_metric_add(WC_M_BYTES_IN, (int64_t)message.len);
     /* V1 takes a binary frame for text (section 2.1). */
-    if (is_binary && s->serializer != WC_PHX_V1)
-        drop_malformed(s, message.len, "binary frame");
-    else if (wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err) == WC_OK)
+    enum wc_status st = is_binary && s->serializer != WC_PHX_V1
+                            ? wc_phxbin_decode(message, &s->hub->arena, &m, &err)
+                            : wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err);
+    if (st == WC_OK)
         dispatch(s, &m);
     else
         drop_malformed(s, message.len, err.text);

@@ -47,6 +47,7 @@ struct wc_session *wc_session_new(struct wc_hub *hub, struct wc_connect_result *
     wc_list_init(&s->channels);
     wc_list_init(&s->dirty);
     wc_list_init(&s->holding);
+    wc_list_init(&s->paused);
     wc_buf_init(&s->rx, RX_CAP);
     return s;
 }
@@ -67,6 +68,12 @@ void wc_session_heard(struct wc_session *s)
     s->heard_at = s->hub->now;
     wc_list_remove(&s->by_activity);
     wc_list_push(&s->hub->sessions, &s->by_activity);
+}
+
+void wc_session_pause(struct wc_session *s)
+{
+    if (s->state == WC_SESSION_OPEN && wc_list_is_empty(&s->paused))
+        wc_list_push(&s->hub->paused, &s->paused);
 }
 
 static void end_channels(struct wc_session *s)
@@ -145,6 +152,7 @@ void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
         log_close(s, wc_close_info(reason));
     end_channels(s);
     wc_list_remove(&s->dirty);
+    wc_list_remove(&s->paused);
     wc_outq_release(&s->out, &s->hub->held_slab);
     wc_buf_release(&s->rx);
     set_state(s, WC_SESSION_CLOSED, reason);

@@ -63,6 +63,8 @@ struct wc_session {
     wc_us credit;
     wc_us credit_at; /* until when it is spent, while holding */
 
+    struct wc_list paused; /* hub->paused */
+
     /* ws.c's */
     struct lws *wsi;
     struct wc_buf rx; /* fragments of the message being received */
@@ -75,6 +77,8 @@ void wc_session_open(struct wc_session *);
 
 /* One complete message of the client (route.c). */
 void wc_session_receive(struct wc_session *, struct wc_slice message, bool is_binary);
+/* What it sends waits for a full ring: ws.c stops reading it until the publisher has drained. */
+void wc_session_pause(struct wc_session *);
 void wc_session_heard(struct wc_session *); /* anything came from the client */
 
 /* Queues a frame for this session alone; takes the reference. NULL closes it as NO_MEMORY. */

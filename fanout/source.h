@@ -26,6 +26,7 @@ struct wc_tenant_view {
     const char *external_id;
     const struct wc_keyset *keys;
     struct wc_quota *quota;                /* its counters and limits, shared by all its views */
+    uint32_t max_payload_kb;               /* of one broadcast */
     void (*free)(struct wc_tenant_view *); /* called at the last unref */
     void *owner;                           /* the implementer's */
 };

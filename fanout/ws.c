@@ -195,6 +195,25 @@ static void on_message(struct wc_session *s, struct lws *wsi, struct wc_slice pa
     wc_buf_release(&s->rx);
 }
 
+/* The rest of what was read already waits in libwebsockets. */
+static void stop_reading(struct wc_session *s, struct lws *wsi)
+{
+    if (!wc_list_is_empty(&s->paused))
+        (void)lws_rx_flow_control(wsi, 0); /* fails on a dying connection only */
+}
+
+void wc_ws_resume(struct wc_ws *ws)
+{
+    struct wc_list *paused = &ws->hub->paused;
+    while (!wc_list_is_empty(paused) && !wc_publisher_is_backlogged(ws->hub->publisher)) {
+        struct wc_session *s = WC_CONTAINER(paused->next, struct wc_session, paused);
+        wc_list_remove(&s->paused);
+        (void)lws_rx_flow_control(s->wsi, 1); /* fails on a dying connection only */
+        /* What waits in libwebsockets is handed on after an event of any of its sockets. */
+        (void)lws_callback_on_writable(s->wsi);
+    }
+}
+
 static int on_receive(struct wc_ws *ws, struct lws *wsi, struct wc_slice part)
 {
     struct wc_session *s = session_of(wsi);
@@ -206,6 +225,7 @@ static int on_receive(struct wc_ws *ws, struct lws *wsi, struct wc_slice part)
         wc_session_close(s, WC_CLOSE_TOO_LARGE);
     else
         on_message(s, wsi, part);
+    stop_reading(s, wsi);
     return 0;
 }
 

@@ -61,6 +61,9 @@ void wc_ws_adopt(struct wc_ws *, int fd);
 /* Writes the dirty sessions' queues until none is left or `until` has passed; true: some are. */
 bool wc_ws_flush(struct wc_ws *, wc_us until);
 
+/* Reads the paused sessions again, once the publisher has drained. */
+void wc_ws_resume(struct wc_ws *);
+
 /* Closes idle sessions, cuts those that had their time to close. */
 void wc_ws_tick(struct wc_ws *);
 

@@ -220,6 +220,7 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .id = number,
                                       .external_id = t->opt.external_id,
                                       .keys = t->keys,
+                                      .max_payload_kb = options->max_payload_kb,
                                       .quota = quota,
                                       .free = free_view,
                                       .owner = t};

@@ -27,6 +27,7 @@ struct wc_tenant_options {
     const char *publications;
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
+    uint32_t max_payload_kb; /* of a broadcast */
     size_t max_record_bytes;
     unsigned producers; /* threads that count into its quota: those of the mesh */
     struct wc_tenant_limits limits;

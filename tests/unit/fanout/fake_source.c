@@ -16,6 +16,7 @@ void wc_fake_source_init(struct wc_fake_source *f)
     *f = (struct wc_fake_source){
         .view = {.id = 1,
                  .external_id = "dev",
+                 .max_payload_kb = 1,
                  .keys = wc_keyset_new(wc_slice_str("a secret of at least 32 bytes, yes")),
                  .quota = wc_quota_new(64, &(struct wc_tenant_limits){0}),
                  .free = on_free}};
