@@ -3,7 +3,9 @@
  *
  * A channel is named across threads by its slot in the table and the slot's generation
  * (struct wc_handle); a slot is reused, a generation never, so a late message for an ended channel
- * finds nobody. Within the thread it is found by (session serial, topic).
+ * finds nobody. Within the thread it is found by (session serial, topic). What it receives of
+ * changes is addressed to a second slot, its subscription's, so that a new token can end what was
+ * asked for with the old one and nothing else.
  *
  * Expiry: channels sit in a binary heap ordered by their token's `exp`, so that one timer serves
  * all and none is ever scanned for.
@@ -20,6 +22,10 @@
 
 struct wc_room;
 struct wc_session;
+struct wc_subscribe;
+struct wc_wait;
+
+#define WC_CHANNEL_NO_SLOT UINT32_MAX
 
 /* What a join's `config` asks for (protocol reference, section 3.2). */
 struct wc_channel_config {
@@ -37,7 +43,10 @@ struct wc_channel {
     struct wc_claims *claims; /* a reference */
     uint32_t slot, generation;
     uint32_t heap_index;
-    bool is_subscribed; /* the change source knows it */
+    uint32_t subscription_slot; /* WC_CHANNEL_NO_SLOT: it never asked for changes */
+    bool is_subscribed;         /* the change source knows the subscription */
+    struct wc_subscribe *asked; /* owned: what a new token asks for again; NULL: nothing */
+    struct wc_wait *wait;       /* owned: its join waits for the verdict; NULL: it is answered */
     struct wc_membership in[WC_GROUP_KINDS];
     struct wc_room *room;            /* a reference; the hub enters and leaves it */
     struct wc_channel_config config; /* its slice is in text */
@@ -81,6 +90,15 @@ struct wc_channel *wc_channel_find(const struct wc_channels *, uint64_t serial,
                                    struct wc_slice topic);
 struct wc_channel *wc_channel_by_handle(const struct wc_channels *, struct wc_handle);
 struct wc_handle wc_channel_handle(const struct wc_channels *, const struct wc_channel *);
+
+/* The handle of its subscription, made when first asked for. NOMEM. */
+WC_MUST_USE
+enum wc_status wc_channel_subscription(struct wc_channels *, struct wc_channel *,
+                                       struct wc_handle *out);
+/* From now on messages for the handle of before find nobody. */
+void wc_channel_end_subscription(struct wc_channels *, struct wc_channel *);
+
+void wc_channel_set_claims(struct wc_channels *, struct wc_channel *, struct wc_claims *shared);
 
 /* The one whose token ends first, or NULL. */
 struct wc_channel *wc_channel_next_to_expire(const struct wc_channels *);

@@ -3,7 +3,9 @@
 #include "base/assert.h"
 #include "base/jsonw.h"
 #include "fanout/phoenix.h"
+#include "fanout/subscription.h"
 #include "fanout/token.h"
+#include "fanout/wait.h"
 
 #include <stdlib.h>
 
@@ -21,6 +23,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->closing);
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
+    wc_list_init(&hub->waiting);
     wc_list_init(&hub->paused);
     wc_channels_init(&hub->channels, opt->thread);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
@@ -28,8 +31,8 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_slab_init(&hub->session_slab, sizeof(struct wc_session));
     wc_slab_init(&hub->held_slab, sizeof(struct wc_held));
     wc_arena_init(&hub->arena, ARENA_CAP);
-    hub->publisher =
-        wc_publisher_new(opt->mesh, wc_mesh_producer_of_socket(opt->mesh, opt->thread));
+    hub->producer = wc_mesh_producer_of_socket(opt->mesh, opt->thread);
+    hub->publisher = wc_publisher_new(opt->mesh, hub->producer);
     if (hub->publisher)
         return hub;
     wc_hub_free(hub);
@@ -92,13 +95,11 @@ static void leave_room(struct wc_hub *hub, struct wc_channel *c)
 
 void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
 {
-    if (c->is_subscribed)
-        hub->opt.source.unsubscribe(hub->opt.source.self, c->session->tenant,
-                                    wc_channel_handle(&hub->channels, c));
+    wc_subscription_end(c);
+    wc_wait_free(c->wait);
     c->session->nchannels--;
     wc_metric_add(WC_M_CHANNELS, -1);
     leave_room(hub, c);
-    wc_group_leave(&hub->groups[WC_GROUP_AUDIENCE], c);
     wc_channel_free(&hub->channels, c);
 }
 
@@ -168,7 +169,10 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
         struct wc_buf text;
         wc_buf_init(&text, 64);
         wc_token_expired_text(&text, wall_s - c->claims->exp);
-        wc_hub_shut_channel(hub, c, wc_buf_view(&text));
+        if (c->wait)
+            wc_wait_verdict(c, false, wc_buf_view(&text));
+        else
+            wc_hub_shut_channel(hub, c, wc_buf_view(&text));
         wc_buf_release(&text);
     }
 }
@@ -248,7 +252,7 @@ static void deliver_verdict(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
     if (c)
-        wc_channel_push_system(c, "postgres_changes", m->ok, wc_slice(m->text, m->text_len));
+        wc_wait_verdict(c, m->ok, wc_slice(m->text, m->text_len));
 }
 
 void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)

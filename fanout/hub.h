@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "fanout/channel.h"
 #include "fanout/publish.h"
+#include "fanout/quota.h"
 #include "fanout/room.h"
 #include "fanout/session.h"
 
@@ -34,10 +35,13 @@ struct wc_hub {
     struct wc_list closing;  /* CLOSING, through by_activity */
     struct wc_list dirty;
     struct wc_list holding;
-    struct wc_list paused; /* not read until the publisher has drained */
+    struct wc_list waiting; /* joins, through wc_wait.in_hub */
+    struct wc_list paused;  /* not read until the publisher has drained */
     struct wc_channels channels;
     struct wc_groups groups[WC_GROUP_KINDS];
     struct wc_publisher *publisher; /* as a producer of the mesh */
+    unsigned producer;              /* its index there, and in the tenants' quotas */
+    bool is_restarting;             /* joins are refused: the server is on its way down */
 
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
@@ -54,6 +58,13 @@ void wc_hub_deliver(struct wc_hub *, const struct wc_msg *);
 
 /* How long the bridges' rings must be left alone; 0: not at all. */
 wc_us wc_hub_hold_time(struct wc_hub *);
+
+/* Counts into the tenant's quota. */
+static inline void wc_hub_count(const struct wc_hub *hub, const struct wc_tenant_view *tenant,
+                                enum wc_quota_kind kind, uint64_t n)
+{
+    wc_quota_count(tenant->quota, hub->producer, kind, n);
+}
 
 /* About once a second: ends channels whose token has expired (`wall_s` in Unix seconds). */
 void wc_hub_expire(struct wc_hub *, int64_t wall_s);

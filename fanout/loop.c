@@ -1,6 +1,7 @@
 #include "fanout/loop.h"
 
 #include "base/assert.h"
+#include "fanout/wait.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,7 +17,7 @@ enum {
     CLOCK_EVERY = 16,         /* messages between looks at the clock */
     ACCEPTS_PER_TURN = 64,    /* a burst of connections must not delay the open ones */
     TICK_MS = 1000,           /* also the backstop of the wake-up protocol */
-    CLOSING_TICK_MS = 50,     /* while connections are being closed */
+    CLOSING_TICK_MS = 50,     /* while connections are being closed, or joins wait */
     UNSENT_LOWAT = 128 << 10, /* the kernel reports room below this: two flush buffers */
     LOG_EVERY_US = 10 * 1000000,
 };
@@ -38,6 +39,7 @@ struct wc_loop {
     struct wc_ws ws;
     uint64_t skip; /* producers that are not popped now */
     bool is_accepting;
+    bool is_fast; /* the tick is armed for CLOSING_TICK_MS */
     bool is_stopping;
     wc_us stop_at;
     struct wc_log_limit refused_log;
@@ -149,6 +151,8 @@ static void on_busy(uv_idle_t *h)
     (void)h;
 }
 
+static void arm_tick(struct wc_loop *l);
+
 static void on_prepare(uv_prepare_t *h)
 {
     struct wc_loop *l = h->data;
@@ -167,6 +171,8 @@ static void on_prepare(uv_prepare_t *h)
     /* Neither call fails: the handles are open and the callbacks set. */
     if (hold > 0)
         (void)uv_timer_start(&l->hold, on_hold_over, (uint64_t)hold / 1000 + 1, 0);
+    if (!l->is_fast && !wc_list_is_empty(&hub->waiting))
+        arm_tick(l);
     if (is_left || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
@@ -187,6 +193,17 @@ static void on_wake(uv_poll_t *h, int status, int events)
 
 static void finish(struct wc_loop *l);
 
+static void on_tick(uv_timer_t *h);
+
+static void arm_tick(struct wc_loop *l)
+{
+    const struct wc_hub *hub = l->ws.hub;
+    l->is_fast =
+        l->is_stopping || !wc_list_is_empty(&hub->closing) || !wc_list_is_empty(&hub->waiting);
+    /* Does not fail: the handle is open and the callback set. */
+    (void)uv_timer_start(&l->tick, on_tick, l->is_fast ? CLOSING_TICK_MS : TICK_MS, 0);
+}
+
 /* Runs before the prepare step, so the thread still counts as asleep here. */
 static void on_tick(uv_timer_t *h)
 {
@@ -195,13 +212,13 @@ static void on_tick(uv_timer_t *h)
         wc_metric_add(WC_M_WAKE_BACKSTOP, 1);
     wc_ws_tick(&l->ws);
     wc_hub_expire(l->ws.hub, wc_clock_wall() / 1000000);
+    wc_wait_expire(l->ws.hub);
     accept_again(l);
     if (l->is_stopping && (!wc_ws_has_sessions(&l->ws) || l->ws.hub->now >= l->stop_at)) {
         finish(l);
         return;
     }
-    bool is_closing = l->is_stopping || !wc_list_is_empty(&l->ws.hub->closing);
-    (void)uv_timer_start(&l->tick, on_tick, is_closing ? CLOSING_TICK_MS : TICK_MS, 0);
+    arm_tick(l);
 }
 
 /* ---- the end ---- */

@@ -7,6 +7,8 @@
 #include "fanout/hub.h"
 #include "fanout/join.h"
 #include "fanout/phxbin.h"
+#include "fanout/refresh.h"
+#include "fanout/wait.h"
 
 enum { MALFORMED_LOG_US = 10 * 1000000 };
 
@@ -54,12 +56,13 @@ static void push(struct wc_channel *c, const struct wc_phx_message *m)
 {
     if (wc_slice_is(m->event, "broadcast"))
         wc_broadcast_receive(c, m);
+    else if (!wc_slice_is(m->event, "access_token") || !wc_refresh_receive(c, m))
+        wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_EVENTS, 1);
 }
 
-static void dispatch(struct wc_session *s, const struct wc_phx_message *m)
+static void dispatch(struct wc_session *s, struct wc_channel *c, const struct wc_phx_message *m)
 {
     static const char prefix[] = "realtime:";
-    struct wc_channel *c = wc_channel_find(&s->hub->channels, s->serial, m->topic);
     bool is_ours =
         m->topic.len >= sizeof prefix - 1 && memcmp(m->topic.p, prefix, sizeof prefix - 1) == 0;
     if (wc_slice_is(m->topic, "phoenix") && wc_slice_is(m->event, "heartbeat"))
@@ -91,6 +94,16 @@ static void drop_malformed(struct wc_session *s, size_t len, const char *why)
                more);
 }
 
+/* The channel's join is not answered yet: what is sent to it waits, too. */
+static void keep(struct wc_channel *c, struct wc_slice message, bool is_binary)
+{
+    enum wc_status st = wc_wait_keep(c->wait, message, is_binary);
+    if (st != WC_OK)
+        drop_malformed(c->session, message.len,
+                       st == WC_LIMIT ? "too much sent to a topic whose join waits"
+                                      : "out of memory");
+}
+
 void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_binary)
 {
     WC_ON_THREAD(s->hub->owner);
@@ -101,8 +114,12 @@ void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_b
     enum wc_status st = is_binary && s->serializer != WC_PHX_V1
                             ? wc_phxbin_decode(message, &s->hub->arena, &m, &err)
                             : wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err);
-    if (st == WC_OK)
-        dispatch(s, &m);
+    struct wc_channel *c =
+        st == WC_OK ? wc_channel_find(&s->hub->channels, s->serial, m.topic) : NULL;
+    if (c && c->wait)
+        keep(c, message, is_binary);
+    else if (st == WC_OK)
+        dispatch(s, c, &m);
     else
         drop_malformed(s, message.len, err.text);
     wc_arena_reset(&s->hub->arena);

@@ -20,6 +20,9 @@ static void set_state(struct wc_session *s, enum wc_session_state to, enum wc_cl
         s->reason = why;
         wc_metric_add(wc_close_info(why)->metric, 1);
         wc_metric_add(WC_M_CONNECTIONS, -1);
+        if (s->is_user)
+            wc_quota_user_leave(s->tenant->quota);
+        s->is_user = false;
     }
     wc_list_remove(&s->by_activity);
     wc_list_remove(&s->holding);

@@ -54,6 +54,9 @@ struct wc_session {
 
     struct wc_list channels;
     uint32_t nchannels;
+    bool is_user;      /* counted by max_concurrent_users */
+    bool has_joined;   /* a join has succeeded */
+    size_t kept_bytes; /* of messages for joins that wait */
 
     struct wc_outq out;
     size_t in_transport;  /* bytes out of the queue that the transport still holds privately */

@@ -52,11 +52,13 @@ struct wc_directory {
 
 /* One channel's request for changes. One allocation; slices point into it. */
 struct wc_subscribe {
+    size_t size; /* of the allocation */
     struct wc_handle handle;
     enum wc_serializer serializer;
     struct wc_tenant_view *tenant; /* a reference */
     struct wc_claims *claims;      /* a reference */
     struct wc_slice topic;         /* full, "realtime:room" */
+    bool is_legacy;                /* changes come as event = type, payload = data */
     uint32_t nbindings;
     struct wc_binding_request {
         uint32_t id; /* as in the join reply */
@@ -65,7 +67,12 @@ struct wc_subscribe {
     } binding[];
 };
 
+/* Drops its references; NULL is fine. */
 void wc_subscribe_free(struct wc_subscribe *);
+/* A request of its own with the same topic and bindings, for this handle; shares tenant and claims.
+ * NULL when out of memory. */
+struct wc_subscribe *wc_subscribe_copy(const struct wc_subscribe *, struct wc_handle,
+                                       struct wc_tenant_view *, struct wc_claims *);
 
 struct wc_change_source {
     void *self;
