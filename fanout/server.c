@@ -1,5 +1,6 @@
 #include "fanout/server.h"
 
+#include "fanout/api.h"
 #include "fanout/listen.h"
 #include "fanout/loop.h"
 
@@ -8,6 +9,8 @@
 
 struct wc_server {
     struct wc_server_options opt;
+    struct wc_http_route *routes; /* those of the options, then of api.h */
+    size_t nroutes;
     struct wc_mesh *mesh;
     struct wc_rooms *rooms;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
@@ -38,8 +41,8 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
                        .max_queued_bytes = o->max_queued_bytes,
                        .pace_bytes_per_second = o->pace_bytes_per_second,
                        .idle_timeout = (wc_us)o->idle_timeout_ms * 1000},
-               .routes = o->routes,
-               .nroutes = o->nroutes,
+               .routes = s->routes,
+               .nroutes = s->nroutes,
                .max_frame_bytes = o->max_frame_bytes,
                .connections = &s->connections},
         .mesh = s->mesh,
@@ -68,6 +71,19 @@ static enum wc_status open_loops(struct wc_server *s, struct wc_err *err)
     return WC_OK;
 }
 
+static enum wc_status collect_routes(struct wc_server *s)
+{
+    const struct wc_server_options *o = &s->opt;
+    s->nroutes = o->nroutes + WC_API_ROUTES;
+    s->routes = calloc(s->nroutes, sizeof *s->routes);
+    if (!s->routes)
+        return WC_NOMEM;
+    for (size_t i = 0; i < o->nroutes; i++)
+        s->routes[i] = o->routes[i];
+    wc_api_routes(&s->opt.directory, s->routes + o->nroutes);
+    return WC_OK;
+}
+
 static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
 {
     enum wc_status st = check_options(&s->opt, err);
@@ -76,7 +92,7 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
     s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
     s->rooms = wc_rooms_new();
-    if (!s->mesh || !s->rooms || !s->loop)
+    if (!s->mesh || !s->rooms || !s->loop || collect_routes(s) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -127,6 +143,7 @@ void wc_server_free(struct wc_server *s)
     for (unsigned i = 0; s->loop && i < s->opt.threads; i++)
         wc_loop_free(s->loop[i]);
     free(s->loop);
+    free(s->routes);
     wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);

@@ -10,6 +10,7 @@
 #define WC_FANOUT_SERVER_H
 
 #include "fanout/mesh.h"
+#include "fanout/request.h"
 #include "fanout/source.h"
 
 struct wc_server_options {

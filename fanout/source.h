@@ -84,25 +84,4 @@ struct wc_change_source {
     void (*unsubscribe)(void *self, struct wc_tenant_view *, struct wc_handle);
 };
 
-/* HTTP. Handlers run on the socket thread that accepted the request and must not block. */
-struct wc_http_request {
-    struct wc_slice method, path;  /* path decoded */
-    struct wc_slice query;         /* parameters joined by '&', each percent-decoded */
-    struct wc_slice authorization; /* header value, empty when absent */
-    struct wc_slice host;          /* port removed */
-    struct wc_slice body;
-};
-
-struct wc_http_response {
-    unsigned status;          /* 200 at the start */
-    const char *content_type; /* "text/plain; charset=utf-8" at the start */
-    struct wc_buf body;
-};
-
-struct wc_http_route {
-    const char *method, *path;
-    void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
-    void *self;
-};
-
 #endif

@@ -497,8 +497,8 @@ enum wc_status wc_ws_open(struct wc_ws *ws, const struct wc_ws_options *opt)
     ws->run = malloc(RUN_MAX * sizeof(struct wc_held *));
     if (!ws->hub || !ws->gathered || !ws->run)
         return WC_NOMEM;
-    ws->http =
-        (struct wc_http){.routes = opt->routes, .nroutes = opt->nroutes, .arena = &ws->hub->arena};
+    ws->http = (struct wc_http){
+        .routes = opt->routes, .nroutes = opt->nroutes, .hub = ws->hub, .arena = &ws->hub->arena};
     return open_context(ws);
 }
 
