@@ -61,6 +61,11 @@ static void free_entries(struct overflow *e)
     }
 }
 
+unsigned wc_publisher_producer(const struct wc_publisher *p)
+{
+    return p->producer;
+}
+
 void wc_publisher_free(struct wc_publisher *p)
 {
     if (!p)

@@ -21,6 +21,7 @@ struct wc_publisher;
 /* `producer` is the mesh's index of the calling thread. Returns owned; NULL when out of memory. */
 struct wc_publisher *wc_publisher_new(struct wc_mesh *, unsigned producer);
 void wc_publisher_free(struct wc_publisher *); /* drops what still waits */
+unsigned wc_publisher_producer(const struct wc_publisher *);
 
 /* Takes the caller's reference, on failure too. `threads` has bit i set for socket thread i.
  * Visible to the others after the next flush. Errors: NOMEM (an overflow entry could not be made;

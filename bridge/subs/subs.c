@@ -313,6 +313,7 @@ static void free_member(struct wc_member *m)
     } else {
         a->npending--;
     }
+    a->nuntold -= !m->was_told;
     free(m);
 }
 
@@ -352,10 +353,10 @@ static struct wc_member *find_member(const struct wc_subs *s, struct wc_handle h
     return n ? WC_CONTAINER(n, struct wc_member, node) : NULL;
 }
 
-/* Topic, claims and bindings, each behind its length. */
+/* Shape; topic, claims and bindings, each behind its length. */
 static struct wc_slice audience_key(const struct wc_subscribe *req, struct wc_buf *out)
 {
-    wc_buf_printf(out, "%zu:", req->topic.len);
+    wc_buf_printf(out, "%c%zu:", req->is_legacy ? 'l' : 'c', req->topic.len);
     wc_buf_slice(out, req->topic);
     wc_buf_printf(out, "%zu:", req->claims->json.len);
     wc_buf_slice(out, req->claims->json);
@@ -386,6 +387,7 @@ static bool fill_audience(struct wc_audience *a, const struct wc_subscribe *req,
         ok = copy_slice(&a->arena, req->binding[i].json, &b->json);
     }
     a->nbindings = req->nbindings;
+    a->is_legacy = req->is_legacy;
     return ok;
 }
 
@@ -436,6 +438,7 @@ static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscrib
     }
     wc_list_push(&a->pending, &m->in_audience);
     a->npending++;
+    a->nuntold++;
     return m;
 }
 

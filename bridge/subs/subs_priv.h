@@ -64,6 +64,7 @@ struct wc_member {
     uint64_t passed;            /* transactions gone by when it began to be fenced */
     struct wc_fence *fence;     /* DIRECT */
     struct wc_list kept;        /* FENCING */
+    bool was_told;              /* that changes were withheld for their rate */
 };
 
 /* A table a binding stands for; a wildcard without filter needs none. */
@@ -86,12 +87,13 @@ struct wc_binding {
 enum wc_audience_state { WC_AUDIENCE_NEW, WC_AUDIENCE_CHECKING, WC_AUDIENCE_STANDING };
 
 struct wc_audience {
-    struct wc_map_node node; /* in wc_subs.audiences, key: topic, claims, bindings */
+    struct wc_map_node node; /* in wc_subs.audiences, key: shape, topic, claims, bindings */
     struct wc_subs *subs;
     uint64_t number;
     enum wc_audience_state state;
     struct wc_arena arena; /* key, specs, targets */
     struct wc_slice topic; /* full */
+    bool is_legacy;        /* event = type, payload = data */
     struct wc_claims *claims;
     uint32_t nbindings;
     struct wc_binding *binding;
@@ -101,7 +103,7 @@ struct wc_audience {
     bool indexed;           /* bindings are in the index */
     struct wc_list in_todo; /* subs->todo while NEW */
     struct wc_list enlisted, pending;
-    size_t npending, nenlisted;
+    size_t npending, nenlisted, nuntold;
     uint32_t *count; /* enlisted members by thread × serializer */
     uint64_t threads;
     /* of the change being looked at */
@@ -135,6 +137,7 @@ struct wc_subs {
     wc_xid xid;
     int64_t commit_time;
     uint64_t change; /* counts changes looked at */
+    enum wc_op op;
     struct wc_list touched;
 };
 

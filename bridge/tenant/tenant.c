@@ -325,6 +325,7 @@ static bool open_subs(struct wc_tenant *t)
                                       .tenant = t->opt.external_id,
                                       .publications = t->opt.publications,
                                       .first_audience = t->view.id << AUDIENCE_BITS,
+                                      .quota = t->view.quota,
                                       .freshness_ms = t->opt.freshness_ms,
                                       .max_bindings = t->opt.max_bindings,
                                       .max_record_bytes = t->opt.max_record_bytes};
