@@ -83,39 +83,35 @@ static bool put_headers(struct lws *wsi, unsigned status, const char *content_ty
                                                      (const unsigned char *)content_type,
                                                      (int)strlen(content_type), at, end))
         return false;
-    return !lws_add_http_header_content_length(wsi, body_len, at, end) &&
+    static const char close[] = "close";
+    return !lws_add_http_header_by_token(wsi, WSI_TOKEN_CONNECTION, (const unsigned char *)close,
+                                         sizeof close - 1, at, end) &&
+           !lws_add_http_header_content_length(wsi, body_len, at, end) &&
            !lws_finalize_http_header(wsi, at, end);
 }
 
-bool wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
+void wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
                      struct wc_slice body)
 {
     uint8_t buf[LWS_PRE + HEADERS_MAX];
     uint8_t *start = buf + LWS_PRE, *at = start;
     if (!put_headers(wsi, status, content_type, body.len, &at, buf + sizeof buf))
-        return false;
+        return;
     int len = (int)(at - start);
-    if (lws_write(wsi, start, (size_t)len, LWS_WRITE_HTTP_HEADERS) != len)
-        return false;
-    if (!body.len)
-        return true;
+    if (lws_write(wsi, start, (size_t)len, LWS_WRITE_HTTP_HEADERS) != len || !body.len)
+        return;
     /* libwebsockets' own frame types are written in place, HTTP/1.1 bodies are not: const is kept.
      */
     union {
         const uint8_t *in;
         uint8_t *out;
     } p = {.in = body.p};
-    return lws_write(wsi, p.out, body.len, LWS_WRITE_HTTP_FINAL) == (int)body.len;
+    (void)lws_write(wsi, p.out, body.len, LWS_WRITE_HTTP_FINAL); /* the connection ends anyway */
 }
 
-static int finish(struct lws *wsi, bool sent)
+static void respond_text(struct lws *wsi, unsigned status, const char *text)
 {
-    return !sent || lws_http_transaction_completed(wsi) ? -1 : 0;
-}
-
-static int respond_text(struct lws *wsi, unsigned status, const char *text)
-{
-    return finish(wsi, wc_http_respond(wsi, status, text_plain, wc_slice_str(text)));
+    wc_http_respond(wsi, status, text_plain, wc_slice_str(text));
 }
 
 /* ---- requests ---- */
@@ -154,7 +150,7 @@ static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
     return wc_slice(text, at);
 }
 
-static int answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
+static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
 {
     const char *method;
     struct wc_http_request req = {.path = wc_http_path(wsi, &method, http->arena), .body = body};
@@ -165,12 +161,11 @@ static int answer(const struct wc_http *http, struct lws *wsi, struct wc_slice b
     req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, http->arena));
     wc_buf_init(&res.body, INT32_MAX);
     wc_http_answer(http, &req, &res);
-    int result = res.body.status == WC_OK
-                     ? finish(wsi, wc_http_respond(wsi, res.status, res.content_type,
-                                                   wc_buf_view(&res.body)))
-                     : respond_text(wsi, 500, "Internal Server Error");
+    if (res.body.status == WC_OK)
+        wc_http_respond(wsi, res.status, res.content_type, wc_buf_view(&res.body));
+    else
+        respond_text(wsi, 500, "Internal Server Error");
     wc_buf_release(&res.body);
-    return result;
 }
 
 int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
@@ -181,14 +176,19 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
     bool has_body =
         strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
     if (has_body && !length.p) {
-        (void)respond_text(wsi, 411, "Length Required"); /* the end cannot be found: close */
+        respond_text(wsi, 411, "Length Required");
         return -1;
     }
     long long n = length.p ? strtoll((const char *)length.p, NULL, 10) : 0;
-    if (n < 0 || n > WC_HTTP_BODY_MAX)
-        return respond_text(wsi, 413, "Request Entity Too Large");
-    if (!has_body && n == 0)
-        return answer(http, wsi, wc_slice(NULL, 0));
+    if (n < 0 || n > WC_HTTP_BODY_MAX) {
+        respond_text(wsi, 413, "Request Entity Too Large");
+        return -1;
+    }
+    /* libwebsockets announces the end of an empty body to POST alone. */
+    if (n == 0 && strcmp(method, "POST") != 0) {
+        answer(http, wsi, wc_slice(NULL, 0));
+        return -1;
+    }
     struct wc_http_exchange *x = calloc(1, sizeof *x);
     if (!x)
         return -1;
@@ -206,11 +206,11 @@ int wc_http_on_body(struct wc_http_exchange *x, struct wc_slice part)
 
 int wc_http_on_body_end(const struct wc_http *http, struct lws *wsi, struct wc_http_exchange *x)
 {
-    int result = answer(http, wsi, wc_buf_view(&x->body));
+    answer(http, wsi, wc_buf_view(&x->body));
     wc_arena_reset(http->arena);
     lws_set_opaque_user_data(wsi, NULL);
     wc_http_exchange_free(x);
-    return result;
+    return -1;
 }
 
 void wc_http_exchange_free(struct wc_http_exchange *x)

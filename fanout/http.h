@@ -2,6 +2,11 @@
  * Plain HTTP on a socket thread: the server's routes by exact method and path, 404 for everything
  * else (the incumbent knows no 405). Bodies are collected before the handler runs.
  * One of the homes of libwebsockets; its types appear by forward declaration only.
+ *
+ * One request per connection: every response says "connection: close". libwebsockets 4.1.6 takes
+ * the body of a pipelined request from the wrong bytes, and then loops for ever with the thread's
+ * other connections waiting; the first request of a connection is never served from its backlog.
+ *
  * Threads: the socket thread's. Errors: a request that cannot be answered ends its connection.
  * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411.
  * Source: protocol reference, sections 1.1 and 10.
@@ -38,9 +43,8 @@ int wc_http_on_body(struct wc_http_exchange *, struct wc_slice part);
 int wc_http_on_body_end(const struct wc_http *, struct lws *, struct wc_http_exchange *);
 void wc_http_exchange_free(struct wc_http_exchange *); /* NULL is fine */
 
-/* Writes a whole response. content_type NULL leaves the header out. False: the connection broke. */
-WC_MUST_USE
-bool wc_http_respond(struct lws *, unsigned status, const char *content_type, struct wc_slice body);
+/* Writes a whole response; the caller closes the connection. content_type NULL leaves it out. */
+void wc_http_respond(struct lws *, unsigned status, const char *content_type, struct wc_slice body);
 
 /* The value of a header, in the arena and NUL-terminated; p NULL when absent or out of memory. */
 struct wc_slice wc_http_header(struct lws *, int token, struct wc_arena *);

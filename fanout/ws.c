@@ -77,24 +77,25 @@ static void log_refusal(struct wc_ws *ws, const struct wc_connect_result *r)
                r->status, r->text ? r->text : "unknown vsn", more);
 }
 
-static bool respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
+static void respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
 {
     struct wc_buf body;
-    if (!r->text)
-        return wc_http_respond(wsi, r->status, NULL, wc_slice(NULL, 0));
+    if (!r->text) {
+        wc_http_respond(wsi, r->status, NULL, wc_slice(NULL, 0));
+        return;
+    }
     wc_buf_init(&body, 4096);
     wc_buf_str(&body, "{\"error\":");
     wc_jsonw_cstr(&body, r->text);
     wc_buf_byte(&body, '}');
-    bool sent =
-        body.status == WC_OK && wc_http_respond(wsi, r->status, json_type, wc_buf_view(&body));
+    if (body.status == WC_OK)
+        wc_http_respond(wsi, r->status, json_type, wc_buf_view(&body));
     wc_buf_release(&body);
-    return sent;
 }
 
-static bool respond_text(struct lws *wsi, unsigned status, const char *text)
+static void respond_text(struct lws *wsi, unsigned status, const char *text)
 {
-    return wc_http_respond(wsi, status, "text/plain; charset=utf-8", wc_slice_str(text));
+    wc_http_respond(wsi, status, "text/plain; charset=utf-8", wc_slice_str(text));
 }
 
 static bool names_upgrade(const char *connection)
@@ -116,60 +117,55 @@ static const char *upgrade_problem(struct wc_ws *ws, struct lws *wsi)
     return NULL;
 }
 
-/* Everything that can be wrong with a request for the WebSocket path. True: responded. */
-static bool refuse_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method,
-                           const char *problem)
+/* A request for the WebSocket path: it gets its session or a response that says what is wrong. */
+static void try_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method, const char *problem)
 {
-    if (strcmp(method, "GET") != 0)
-        return wc_http_respond(wsi, 400, NULL, wc_slice(NULL, 0));
+    if (strcmp(method, "GET") != 0) {
+        wc_http_respond(wsi, 400, NULL, wc_slice(NULL, 0));
+        return;
+    }
     struct wc_connect_result r = check_request(ws, wsi);
     if (r.status) {
         log_refusal(ws, &r);
-        return respond_refusal(wsi, &r);
+        respond_refusal(wsi, &r);
+        return;
     }
     if (problem) {
         wc_tenant_view_unref(r.tenant);
         wc_claims_unref(r.claims);
-        return respond_text(wsi, 400, problem);
+        respond_text(wsi, 400, problem);
+        return;
     }
     struct wc_session *s = wc_session_new(ws->hub, &r);
     lws_set_opaque_user_data(wsi, s);
-    return !s && respond_text(wsi, 503, "out of memory");
+    if (!s)
+        respond_text(wsi, 503, "out of memory");
 }
 
-/* The results mean: 0 allowed, 1 a response was written, -1 hang up. */
+/* 0 allows it; -1 closes, behind the response if one was written ("One request", http.h). */
 static int on_confirm_upgrade(struct wc_ws *ws, struct lws *wsi, const char *what)
 {
     const char *method;
     struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
-    int result = 1;
-    if (strcasecmp(what, "websocket") != 0) /* h2c is not spoken; others lws has answered itself */
-        result = strcasecmp(what, "h2c") == 0 &&
-                         respond_text(wsi, 400, "only websocket upgrades are supported")
-                     ? 1
-                     : -1;
-    else if (!is_websocket_path(path))
-        result = wc_http_respond(wsi, 404, "text/html; charset=utf-8", wc_slice_str("Not Found"))
-                     ? 1
-                     : -1;
-    else if (!refuse_upgrade(ws, wsi, method, upgrade_problem(ws, wsi)))
-        result = session_of(wsi) ? 0 : -1;
+    if (strcasecmp(what, "h2c") == 0) /* not spoken; others lws has answered itself */
+        respond_text(wsi, 400, "only websocket upgrades are supported");
+    else if (strcasecmp(what, "websocket") == 0 && is_websocket_path(path))
+        try_upgrade(ws, wsi, method, upgrade_problem(ws, wsi));
+    else if (strcasecmp(what, "websocket") == 0)
+        wc_http_respond(wsi, 404, "text/html; charset=utf-8", wc_slice_str("Not Found"));
     wc_arena_reset(&ws->hub->arena);
-    return result;
+    return session_of(wsi) ? 0 : -1;
 }
 
 static int on_http(struct wc_ws *ws, struct lws *wsi)
 {
     const char *method;
     struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
-    int result;
-    if (!is_websocket_path(path))
-        result = wc_http_on_request(&ws->http, wsi);
+    int result = -1;
+    if (is_websocket_path(path))
+        try_upgrade(ws, wsi, method, "this is a WebSocket endpoint");
     else
-        result = !refuse_upgrade(ws, wsi, method, "this is a WebSocket endpoint") ||
-                         lws_http_transaction_completed(wsi)
-                     ? -1
-                     : 0;
+        result = wc_http_on_request(&ws->http, wsi);
     wc_arena_reset(&ws->hub->arena);
     return result;
 }
