@@ -27,6 +27,7 @@ struct wc_channel {
     struct wc_claims *claims; /* a reference */
     uint32_t slot, generation;
     uint32_t heap_index;
+    uint32_t weight;    /* bytes it keeps alive, part of session->weight */
     bool is_subscribed; /* the change source knows it */
     struct wc_audience *audience;
     uint32_t audience_index;

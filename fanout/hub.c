@@ -50,6 +50,7 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
         hub->opt.source.unsubscribe(hub->opt.source.self, c->session->tenant,
                                     wc_channel_handle(&hub->channels, c));
     c->session->nchannels--;
+    c->session->weight -= c->weight;
     wc_metric_add(WC_M_CHANNELS, -1);
     wc_channel_free(&hub->channels, &hub->audiences, c);
 }

@@ -54,6 +54,7 @@ struct wc_session {
 
     struct wc_list channels;
     uint32_t nchannels;
+    size_t weight; /* sum of the channels' */
 
     struct wc_outq out;
     size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
