@@ -158,6 +158,8 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
 
 static void take_down(struct app *app)
 {
+    if (app->bridge)
+        wc_bridge_end_streams(app->bridge);
     if (app->server)
         wc_server_stop(app->server, app->config->shutdown_timeout_ms);
     if (app->bridge)

@@ -22,6 +22,7 @@
 enum {
     TXN_ARENA_CAP = 64 << 20,     /* one message's columns: 1,664 × 32 bytes and room to spare */
     CONFIRM_SOONEST_US = 1000000, /* at most one unasked status update a second */
+    STEADY_US = 5000000,          /* a stream that lived so long was a success */
 };
 
 /* Text output as the decoder expects it, whatever ALTER ROLE or ALTER DATABASE say. */
@@ -56,7 +57,7 @@ struct wc_repl {
     struct wc_slice held_msg;
 
     wc_lsn received, confirmed, server, sent;
-    wc_us sent_at;
+    wc_us sent_at, started_at;
     struct wc_backoff backoff;
     char error[200];
     struct wc_log_limit complaint;
@@ -124,6 +125,8 @@ static void fail(struct wc_repl *r, const char *sqlstate, const char *message)
     r->held = r->in_txn = false;
     (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
     (void)snprintf(r->error, sizeof r->error, "%s", message);
+    if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->started_at >= STEADY_US)
+        r->backoff.ms = 0; /* not at its start: a stream that fails at once must not be hammered */
     struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
     uint32_t wait_ms = wc_backoff_next(&r->backoff, why.least_wait_ms);
     log_failure(r, &why, sqlstate, wait_ms);
@@ -380,7 +383,7 @@ static void on_started(void *arg, const struct wc_pg_result *res)
     }
     wc_pgoutput_reset(r->decoder);
     r->now = (struct wc_change_key){0};
-    r->backoff.ms = 0;
+    r->started_at = wc_clock_mono();
     r->error[0] = '\0';
     r->complained_of = NULL;
     wc_metric_add(WC_M_REPL_CONNECTS, 1);
@@ -437,7 +440,7 @@ static void on_slot_created(void *arg, const struct wc_pg_result *res)
         fail(r, "", "unreadable consistent point");
         return;
     }
-    r->received = r->confirmed = r->fresh.consistent_point;
+    r->received = r->confirmed = r->sent = r->fresh.consistent_point;
     slot_is_ready(r, false);
 }
 
@@ -642,16 +645,29 @@ static void on_handle_closed(uv_handle_t *h)
     free(r);
 }
 
-void wc_repl_free(struct wc_repl *r)
+void wc_repl_stop(struct wc_repl *r)
 {
-    if (!r)
-        return;
     if (r->state == WC_REPL_STREAMING)
         send_status(r);
     wc_pg_close(r->pg);
     r->pg = NULL;
-    r->held = false;
-    r->state = WC_REPL_DOWN; /* no callbacks from here on */
+    r->held = r->in_txn = false;
+    (void)uv_timer_stop(&r->retry); /* stopping an idle timer is no error */
+    (void)uv_timer_stop(&r->status);
+    if (r->state != WC_REPL_DOWN)
+        set_state(r, WC_REPL_DOWN, false);
+}
+
+void wc_repl_break(struct wc_repl *r, const char *sqlstate, const char *why)
+{
+    fail(r, sqlstate, why);
+}
+
+void wc_repl_free(struct wc_repl *r)
+{
+    if (!r)
+        return;
+    wc_repl_stop(r);
     uv_close((uv_handle_t *)&r->retry, on_handle_closed);
     uv_close((uv_handle_t *)&r->status, on_handle_closed);
 }

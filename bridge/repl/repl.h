@@ -63,7 +63,11 @@ struct wc_repl;
 /* Begins connecting on the loop. Returns owned; NULL when out of memory. */
 struct wc_repl *wc_repl_new(struct uv_loop_s *, const struct wc_repl_options *,
                             const struct wc_repl_handler *, void *self);
-void wc_repl_free(struct wc_repl *); /* freed one loop turn later; NULL is fine */
+void wc_repl_free(struct wc_repl *); /* stops it; freed one loop turn later; NULL is fine */
+/* Says what is confirmed for the last time and ends the stream for good. */
+void wc_repl_stop(struct wc_repl *);
+/* Gives the connection up as if it had failed with this; it comes back after the back-off. */
+void wc_repl_break(struct wc_repl *, const char *sqlstate, const char *why);
 
 void wc_repl_go(struct wc_repl *);     /* leaves WAITING, or never enters it */
 void wc_repl_resume(struct wc_repl *); /* after AGAIN */

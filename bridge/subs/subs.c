@@ -583,6 +583,8 @@ static void on_access_answer(void *arg, bool early)
 static void on_refresh(uv_timer_t *t)
 {
     struct wc_subs *s = t->data;
+    if (s->holding && wc_catalog_is_turned_away(s->catalog))
+        s->hooks.give_up(s->self);
     wc_subs_check(s);
     take_fences(s);
     offer_again(s);
