@@ -5,8 +5,10 @@
  *
  * The log is historic, the catalog is current: both are joined by column name. An answer is good
  * for `freshness` after it was asked for; a change is judged only by a fresh answer, so a revoked
- * privilege takes effect within that time, and nothing is delivered while the catalog cannot be
- * asked (fail closed). Answers in use are renewed before they expire; unused ones are forgotten.
+ * privilege takes effect within that time (or the time one question takes, when that is longer: the
+ * changes that waited for an answer are judged by it), and nothing is delivered while the catalog
+ * cannot be asked (fail closed). Answers in use are renewed before they expire; unused ones are
+ * forgotten.
  *
  * Visible first: the log is ahead of what sessions see, so an answer that follows a change of the
  * relation counts only when its snapshot sees the transaction that made the change. Else a row
