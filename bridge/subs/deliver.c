@@ -65,6 +65,8 @@ static bool must_wait(struct wc_subs *s, const struct wc_change *ch)
         else if (wc_access_refresh(s->access, pg) == WC_NOMEM)
             WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
     }
+    if (s->nkept >= MAX_KEPT)
+        wc_subs_begin_later(s);
     return unknown || s->nkept >= MAX_KEPT;
 }
 

@@ -136,8 +136,8 @@ static void release_kept(struct wc_member *m, const struct wc_fence *f)
         } else if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, k->msg, 1ull << m->handle.thread) ==
                    WC_OK) {
             wc_metric_add(WC_M_CHANGES_OUT, 1);
-        } else {
-            wc_msg_unref(k->msg);
+        } else { /* publishing has dropped it */
+            WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=kept_change", s->opt.tenant);
         }
         free(k);
     }
@@ -196,19 +196,39 @@ static void offer_again(struct wc_subs *s)
     s->hooks.resume(s->self);
 }
 
-/* How many of the transactions gone by the snapshot sees without exception. */
-static uint64_t count_seen(const struct wc_subs *s, const struct wc_fence *f)
+/* Forgets what the snapshot sees. Returns how many of the transactions gone by it sees without
+ * exception. */
+static uint64_t settle_passed(struct wc_passed *p, const struct wc_fence *f)
 {
-    uint64_t i = s->passed.count > WC_PASSED ? s->passed.count - WC_PASSED : 0;
-    while (i < s->passed.count && wc_fence_sees(f, s->passed.xid[i % WC_PASSED]))
-        i++;
-    return i;
+    size_t kept = 0;
+    for (size_t i = 0; i < p->len; i++)
+        if (!wc_fence_sees(f, p->item[i].xid))
+            p->item[kept++] = p->item[i];
+    p->len = kept;
+    return kept ? p->item[0].number : p->count;
+}
+
+static void note_passed(struct wc_passed *p, wc_xid xid)
+{
+    if (p->len == WC_PASSED)
+        memmove(p->item, p->item + 1, --p->len * sizeof p->item[0]);
+    p->item[p->len].xid = xid;
+    p->item[p->len++].number = p->count++;
+}
+
+void wc_subs_begin_later(struct wc_subs *s)
+{
+    WC_LIST_EACH (it, &s->fence_next) {
+        struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_queue);
+        release_kept(m, NULL);
+        m->passed = s->passed.count;
+    }
 }
 
 /* Everybody the snapshot is late enough for; the others soon try another. */
 static void fence_members(struct wc_subs *s, struct wc_fence *f)
 {
-    uint64_t seen = count_seen(s, f);
+    uint64_t seen = settle_passed(&s->passed, f);
     struct wc_list now;
     wc_list_init(&now);
     wc_list_move_all(&s->fence_now, &now);
@@ -253,7 +273,8 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
 
 static void take_fences(struct wc_subs *s)
 {
-    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || wc_list_is_empty(&s->fence_next))
+    bool wanted = s->settling || !wc_list_is_empty(&s->fence_next);
+    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || !wanted)
         return;
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (!pg) {
@@ -263,6 +284,7 @@ static void take_fences(struct wc_subs *s)
     if (wc_pg_query(pg, wc_sql_fence, 0, NULL, on_fence, s) != WC_OK)
         return; /* the connection is gone; on_catalog_up comes back here */
     s->fencing = true;
+    s->settling = false;
     s->fence_epoch = s->epoch;
     wc_list_move_all(&s->fence_next, &s->fence_now);
 }
@@ -507,7 +529,11 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
 {
     s->xid = xid;
     s->commit_time = commit_time;
-    s->passed.xid[s->passed.count++ % WC_PASSED] = xid;
+    note_passed(&s->passed, xid);
+    if (s->passed.len == WC_PASSED / 2) {
+        s->settling = true;
+        take_fences(s);
+    }
     enlist_passed(s, commit_lsn);
 }
 
@@ -521,7 +547,8 @@ void wc_subs_progress(struct wc_subs *s, wc_lsn position)
 static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
-    s->passed.count = 0; /* numbers of another server's transactions mean nothing here */
+    s->passed.len = 0; /* numbers of another server's transactions mean nothing here */
+    s->passed.count = 0;
     wc_access_forget_changes(s->access);
     enlist_passed(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
