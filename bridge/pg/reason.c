@@ -41,7 +41,9 @@ static const struct {
     {"42704",
      "publication",
      {"publication_missing",
-      "create publication <name>; a new one is seen only by changes made after it",
+      "create publication <name>; if it exists by now, it is younger than what the slot has to "
+      "read: "
+      "drop the slot (select pg_drop_replication_slot) and let it be made anew",
       OPERATOR_WAIT_MS}},
     {"0A000",
      "column lists",
@@ -54,6 +56,9 @@ static const struct {
     {"57P", NULL, {"server_stopping", "none needed: reconnects when the server is back", 0}},
     {"", "resolve host", {"host_unknown", "check DB_HOST", OPERATOR_WAIT_MS}},
     {"", "does not support SSL", {"tls_unavailable", "check DB_SSLMODE", OPERATOR_WAIT_MS}},
+    {"",
+     "closed the connection",
+     {"connection_lost", "none needed: reconnects; the server's log says why it ended it", 0}},
     {"",
      NULL,
      {"connection_failed", "check DB_HOST and DB_PORT, and that the server is running", 0}},

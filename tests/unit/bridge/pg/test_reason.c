@@ -42,7 +42,7 @@ static const struct {
     {"", "server does not support SSL, but SSL was required", "tls_unavailable", true},
     {"", "connection to server at \"::1\", port 1 failed: Connection refused", "connection_failed",
      false},
-    {"", "server closed the connection unexpectedly", "connection_failed", false},
+    {"", "server closed the connection unexpectedly", "connection_lost", false},
     {"", "", "connection_failed", false},
 };
 
