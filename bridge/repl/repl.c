@@ -22,13 +22,15 @@
 enum {
     TXN_ARENA_CAP = 64 << 20,     /* one message's columns: 1,664 × 32 bytes and room to spare */
     CONFIRM_SOONEST_US = 1000000, /* at most one unasked status update a second */
+    PATIENCE_MS = 60000,          /* wal_sender_timeout's default */
     STEADY_US = 5000000,          /* a stream that lived so long was a success */
 };
 
-/* Text output as the decoder expects it, whatever ALTER ROLE or ALTER DATABASE say. */
-static const char session_options[] =
-    "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "
-    "-c bytea_output=hex";
+/* Text output as the decoder expects it, and a server patient enough for our status interval,
+ * whatever ALTER ROLE, ALTER DATABASE or postgresql.conf say. */
+#define SESSION_OPTIONS                                                                            \
+    "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "      \
+    "-c bytea_output=hex -c wal_sender_timeout=%u"
 
 struct epoch {
     char system_id[24];
@@ -178,6 +180,12 @@ void wc_repl_confirm(struct wc_repl *r, wc_lsn lsn)
         send_status(r);
 }
 
+void wc_repl_server_at(struct wc_repl *r, wc_lsn lsn)
+{
+    if (lsn > r->server)
+        r->server = lsn;
+}
+
 /* ---- streaming ---- */
 
 static bool already_handed_over(const struct wc_repl *r)
@@ -295,8 +303,7 @@ static bool take_envelope(struct wc_repl *r, struct wc_slice bytes)
         fail(r, "", err.text);
         return false;
     }
-    if (m.wal_end > r->server)
-        r->server = m.wal_end;
+    wc_repl_server_at(r, m.wal_end);
     if (m.kind == WC_COPY_XLOG)
         return take_message(r, m.payload);
     if (!r->in_txn)
@@ -594,10 +601,15 @@ static void connect_now(struct wc_repl *r)
 {
     static const struct wc_pg_events events = {
         .on_ready = on_ready, .on_lost = on_lost, .on_copy = on_copy};
+    char options[sizeof SESSION_OPTIONS + 10];
+    uint32_t patience_ms = r->opt.status_interval_ms * 3;
+    if (patience_ms < PATIENCE_MS)
+        patience_ms = PATIENCE_MS;
+    (void)snprintf(options, sizeof options, SESSION_OPTIONS, patience_ms); /* fits ten digits */
     struct wc_pg_options o = r->opt.pg;
     o.replication = true;
     o.application_name = "walcast_stream";
-    o.options = session_options;
+    o.options = options;
     set_state(r, WC_REPL_CONNECTING, false);
     r->pg = wc_pg_open(r->loop, &o, &events, r);
     if (!r->pg)

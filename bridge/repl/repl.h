@@ -76,6 +76,9 @@ void wc_repl_resume(struct wc_repl *); /* after AGAIN */
  * on_progress reported (such a position is ignored: the server would believe it). */
 void wc_repl_confirm(struct wc_repl *, wc_lsn);
 
+/* The log reaches this far: what the server says elsewhere while the stream is not read. */
+void wc_repl_server_at(struct wc_repl *, wc_lsn);
+
 enum wc_repl_state wc_repl_state(const struct wc_repl *);
 const char *wc_repl_state_text(enum wc_repl_state);
 
@@ -83,7 +86,7 @@ struct wc_repl_status {
     enum wc_repl_state state;
     bool temporary;
     char slot[64];
-    wc_lsn received, confirmed, server; /* server: end of WAL as it last told us */
+    wc_lsn received, confirmed, server; /* server: end of WAL as last heard */
     char error[200];                    /* why the stream is down; empty when it is not */
 };
 void wc_repl_status(const struct wc_repl *, struct wc_repl_status *out);

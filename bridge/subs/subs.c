@@ -19,6 +19,7 @@
 enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
     ARRAY_CAP = 64 << 10,
+    POSITION_US = 1000000,
     RETAKE_MS = 5, /* until the next snapshot when one was too early */
 };
 
@@ -605,6 +606,25 @@ static void on_access_answer(void *arg, bool early)
         offer_again(s);
 }
 
+static void on_position(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_subs *s = arg;
+    wc_lsn at;
+    s->asking_position = false;
+    if (res->ok && wc_lsn_parse(wc_pg_slice(res, 0, 0), &at) == WC_OK)
+        s->hooks.server_at(s->self, at);
+}
+
+static void ask_position(struct wc_subs *s)
+{
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    wc_us now = wc_clock_mono();
+    if (!pg || s->asking_position || now - s->position_asked < POSITION_US)
+        return;
+    s->position_asked = now;
+    s->asking_position = wc_pg_query(pg, wc_sql_position, 0, NULL, on_position, s) == WC_OK;
+}
+
 /* Keeps the answers in use fresh, so that the stream need not wait for them, and tries again what
  * failed for a reason that may have passed. */
 static void on_refresh(uv_timer_t *t)
@@ -615,6 +635,7 @@ static void on_refresh(uv_timer_t *t)
     wc_subs_check(s);
     take_fences(s);
     offer_again(s);
+    ask_position(s);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (pg && wc_access_refresh(s->access, pg) == WC_NOMEM)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);

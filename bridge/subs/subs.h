@@ -47,6 +47,7 @@ struct wc_subs_hooks {
     /* What was answered AGAIN waits for a server that is shutting down, which in turn waits for the
      * stream to take the rest of the log: one of them must let go. */
     void (*give_up)(void *self);
+    void (*server_at)(void *self, wc_lsn); /* how far the log reaches; about once a second */
 };
 
 enum wc_subs_stream {

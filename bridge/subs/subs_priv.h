@@ -137,6 +137,8 @@ struct wc_subs {
     uint64_t next_audience;
     struct uv_timer_s *refresh;
     struct wc_passed passed;
+    wc_us position_asked;
+    bool asking_position;
     bool settling; /* a snapshot is wanted so that `passed` can forget */
     /* the open transaction and the change being looked at */
     wc_xid xid;

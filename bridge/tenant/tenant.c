@@ -149,6 +149,12 @@ static void on_give_up(void *self)
     wc_repl_break(t->repl, "57P03", "the server is shutting down and cannot be asked who may read");
 }
 
+static void on_server_at(void *self, wc_lsn position)
+{
+    struct wc_tenant *t = self;
+    wc_repl_server_at(t->repl, position);
+}
+
 static void on_grace_over(uv_timer_t *timer)
 {
     struct wc_tenant *t = timer->data;
@@ -315,8 +321,10 @@ static bool open_stream(struct wc_tenant *t)
 
 static bool open_subs(struct wc_tenant *t)
 {
-    static const struct wc_subs_hooks hooks = {
-        .resume = on_resume, .standing = on_standing, .give_up = on_give_up};
+    static const struct wc_subs_hooks hooks = {.resume = on_resume,
+                                               .standing = on_standing,
+                                               .give_up = on_give_up,
+                                               .server_at = on_server_at};
     const struct wc_subs_options o = {.pg = t->opt.pg,
                                       .tenant = t->opt.external_id,
                                       .publications = t->opt.publications,
