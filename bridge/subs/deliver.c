@@ -143,7 +143,7 @@ static enum wc_status deliver_pending(struct wc_subs *s, struct wc_audience *a,
 {
     WC_LIST_EACH (it, &a->pending) {
         struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
-        if (m->state == WC_MEMBER_DIRECT && wc_fence_sees(m->fence, s->xid)) {
+        if (m->state == WC_MEMBER_DIRECT && wc_snapshot_sees(m->fence, s->xid)) {
             wc_metric_add(WC_M_WITHHELD_FENCE, 1);
             continue;
         }

@@ -76,62 +76,14 @@ static void announce(struct wc_member *m)
 
 /* ---- fences ---- */
 
-static void unref_fence(struct wc_fence *f)
-{
-    if (f && --f->refs == 0)
-        free(f);
-}
-
-static int compare_xid(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-bool wc_fence_sees(const struct wc_fence *f, wc_xid xid)
-{
-    /* The stream names 32 bits; the transaction is within 2^31 of the snapshot. */
-    uint64_t wide = f->xmax + (uint64_t)(int64_t)(int32_t)(xid - (uint32_t)f->xmax);
-    if (wide < f->xmin)
-        return true;
-    if (wide >= f->xmax)
-        return false;
-    return !bsearch(&wide, f->xip, f->nxip, sizeof f->xip[0], compare_xid);
-}
-
-/* "xmin:xmax:xip,xip,..." and the position; NULL when unreadable or out of memory. */
-static struct wc_fence *parse_fence(const char *snapshot, struct wc_slice position)
-{
-    size_t commas = 0;
-    for (const char *p = snapshot; *p; p++)
-        commas += *p == ',';
-    struct wc_fence *f = calloc(1, sizeof *f + (commas + 1) * sizeof f->xip[0]);
-    if (!f)
-        return NULL;
-    f->refs = 1;
-    char *end;
-    f->xmin = strtoull(snapshot, &end, 10);
-    if (*end == ':')
-        f->xmax = strtoull(end + 1, &end, 10);
-    bool ok = *end == ':' && f->xmax >= f->xmin && wc_lsn_parse(position, &f->position) == WC_OK;
-    while (ok && end[0] && end[1]) {
-        f->xip[f->nxip++] = strtoull(end + 1, &end, 10);
-        ok = *end == ',' || *end == '\0';
-    }
-    if (ok)
-        return f;
-    free(f);
-    return NULL;
-}
-
-static void release_kept(struct wc_member *m, const struct wc_fence *f)
+static void release_kept(struct wc_member *m, const struct wc_snapshot *fence)
 {
     struct wc_subs *s = m->audience->subs;
     while (!wc_list_is_empty(&m->kept)) {
         struct wc_kept *k = WC_CONTAINER(m->kept.next, struct wc_kept, link);
         wc_list_remove(&k->link);
         s->nkept--;
-        if (!f || wc_fence_sees(f, k->xid)) {
+        if (!fence || wc_snapshot_sees(fence, k->xid)) {
             wc_metric_add(WC_M_WITHHELD_FENCE, 1);
             wc_msg_unref(k->msg);
         } else if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, k->msg, 1ull << m->handle.thread) ==
@@ -156,7 +108,7 @@ static void enlist(struct wc_member *m)
     if (wc_publish(a->subs->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << m->handle.thread) != WC_OK)
         return;
     m->state = WC_MEMBER_ENLISTED;
-    unref_fence(m->fence);
+    wc_snapshot_unref(m->fence);
     m->fence = NULL;
     wc_list_remove(&m->in_queue);
     wc_list_remove(&m->in_audience);
@@ -171,7 +123,7 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
 {
     while (!wc_list_is_empty(&s->direct)) {
         struct wc_member *m = WC_CONTAINER(s->direct.next, struct wc_member, in_queue);
-        if (m->fence->position > position)
+        if (m->fenced_at > position)
             return;
         enlist(m);
         if (m->state != WC_MEMBER_ENLISTED)
@@ -179,13 +131,13 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
     }
 }
 
-static void fence_known(struct wc_member *m, struct wc_fence *f)
+static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn position)
 {
     announce(m);
-    release_kept(m, f);
+    release_kept(m, fence);
     m->state = WC_MEMBER_DIRECT;
-    m->fence = f;
-    f->refs++;
+    m->fence = wc_snapshot_ref(fence);
+    m->fenced_at = position;
     wc_list_push(&m->audience->subs->direct, &m->in_queue);
 }
 
@@ -199,11 +151,11 @@ static void offer_again(struct wc_subs *s)
 
 /* Forgets what the snapshot sees. Returns how many of the transactions gone by it sees without
  * exception. */
-static uint64_t settle_passed(struct wc_passed *p, const struct wc_fence *f)
+static uint64_t settle_passed(struct wc_passed *p, const struct wc_snapshot *fence)
 {
     size_t kept = 0;
     for (size_t i = 0; i < p->len; i++)
-        if (!wc_fence_sees(f, p->item[i].xid))
+        if (!wc_snapshot_sees(fence, p->item[i].xid))
             p->item[kept++] = p->item[i];
     p->len = kept;
     return kept ? p->item[0].number : p->count;
@@ -227,9 +179,9 @@ void wc_subs_begin_later(struct wc_subs *s)
 }
 
 /* Everybody the snapshot is late enough for; the others soon try another. */
-static void fence_members(struct wc_subs *s, struct wc_fence *f)
+static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn position)
 {
-    uint64_t seen = settle_passed(&s->passed, f);
+    uint64_t seen = settle_passed(&s->passed, fence);
     struct wc_list now;
     wc_list_init(&now);
     wc_list_move_all(&s->fence_now, &now);
@@ -238,7 +190,7 @@ static void fence_members(struct wc_subs *s, struct wc_fence *f)
         struct wc_member *m = WC_CONTAINER(now.next, struct wc_member, in_queue);
         wc_list_remove(&m->in_queue);
         if (m->passed <= seen) {
-            fence_known(m, f);
+            fence_known(m, fence, position);
         } else {
             wc_list_push(&s->fence_next, &m->in_queue);
             early = true;
@@ -254,8 +206,10 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
 {
     struct wc_subs *s = arg;
     s->fencing = false;
-    struct wc_fence *f =
-        res->ok ? parse_fence(wc_pg_value(res, 0, 0), wc_pg_slice(res, 0, 1)) : NULL;
+    wc_lsn position = 0;
+    struct wc_snapshot *f = NULL;
+    if (res->ok && wc_lsn_parse(wc_pg_slice(res, 0, 1), &position) == WC_OK)
+        f = wc_snapshot_parse(wc_pg_value(res, 0, 0));
     if (!f && (res->ok || res->sqlstate[0]))
         WC_LOG(WC_LOG_ERROR, "subs", "fence_failed", "tenant=%s sqlstate=%s error=\"%s\"",
                s->opt.tenant, res->sqlstate, res->message);
@@ -263,11 +217,11 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
         wc_list_move_all(&s->fence_now, &s->fence_next); /* when stream and catalog are back */
         if (f)
             take_fences(s);
-        unref_fence(f);
+        wc_snapshot_unref(f);
         return;
     }
-    fence_members(s, f);
-    unref_fence(f);
+    fence_members(s, f, position);
+    wc_snapshot_unref(f);
     wc_publisher_flush(s->publisher);
     offer_again(s);
 }
@@ -323,7 +277,7 @@ static void free_member(struct wc_member *m)
     struct wc_audience *a = m->audience;
     struct wc_subs *s = a->subs;
     release_kept(m, NULL);
-    unref_fence(m->fence);
+    wc_snapshot_unref(m->fence);
     wc_map_remove(&s->members, &m->node);
     wc_list_remove(&m->in_queue);
     wc_list_remove(&m->in_audience);

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "bridge/match/match.h"
 #include "bridge/rls/access.h"
+#include "bridge/rls/snapshot.h"
 #include "bridge/subs/catalog.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -16,15 +17,6 @@ enum wc_member_state {
     WC_MEMBER_FENCING,
     WC_MEMBER_DIRECT,
     WC_MEMBER_ENLISTED,
-};
-
-/* A snapshot of the database, shared by the members it was taken for. */
-struct wc_fence {
-    uint32_t refs;
-    uint64_t xmin, xmax;
-    wc_lsn position; /* once the log is here, everything is invisible in the snapshot */
-    size_t nxip;
-    uint64_t xip[]; /* ascending */
 };
 
 enum { WC_PASSED = 4096 };
@@ -68,7 +60,8 @@ struct wc_member {
     struct wc_list in_audience; /* audience->pending, or ->enlisted */
     struct wc_list in_queue;    /* subs->fence_next, ->fence_now or ->direct */
     uint64_t passed;            /* transactions gone by when it began to be fenced */
-    struct wc_fence *fence;     /* DIRECT */
+    struct wc_snapshot *fence;  /* DIRECT: shared with those it was taken for */
+    wc_lsn fenced_at;           /* once the log is here, everything is invisible in the fence */
     struct wc_list kept;        /* FENCING */
 };
 
@@ -158,7 +151,6 @@ void wc_subs_stands(struct wc_audience *);
 void wc_subs_refuse(struct wc_audience *, struct wc_slice text);
 void wc_subs_free_audience(struct wc_audience *);
 enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
-bool wc_fence_sees(const struct wc_fence *, wc_xid);
 /* subs.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
  * kept for them is dropped and their time begins now. */
 void wc_subs_begin_later(struct wc_subs *);
