@@ -21,6 +21,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->closing);
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
+    hub->patience = WC_CREDIT_MAX_US;
     wc_channels_init(&hub->channels, opt->thread);
     wc_audiences_init(&hub->audiences);
     wc_slab_init(&hub->session_slab, sizeof(struct wc_session));

@@ -30,6 +30,7 @@ struct wc_hub {
     struct wc_list closing;  /* CLOSING, through by_activity */
     struct wc_list dirty;
     struct wc_list holding;
+    wc_us patience, patience_at; /* "Pacing" in session.h; until when it is reckoned */
     struct wc_channels channels;
     struct wc_audiences audiences;
 
