@@ -164,9 +164,10 @@ static void *run(void *arg)
     struct wc_bridge *b = arg;
     if (wc_metrics_attach() != WC_OK)
         WC_LOG(WC_LOG_WARN, "bridge", "no_memory", "what=metrics");
-    for (size_t i = 0; i < b->ntenants; i++)
-        if (wc_tenant_open(b->tenant[i], &b->loop, b->publisher) != WC_OK)
-            WC_LOG(WC_LOG_ERROR, "bridge", "no_memory", "tenant=%s", wc_tenant_name(b->tenant[i]));
+    for (size_t i = 0; i < b->ntenants; i++) {
+        enum wc_status st = wc_tenant_open(b->tenant[i], &b->loop, b->publisher);
+        WC_ASSERT(st == WC_OK); /* at start-up running out of memory is fatal */
+    }
     (void)uv_run(&b->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     return NULL;
 }
