@@ -255,12 +255,12 @@ static bool is_early(const struct wc_access_cache *c, wc_oid rel, const struct w
     return ch && !(s && wc_snapshot_sees(s, ch->by));
 }
 
-/* Changes the answer has seen need not be remembered: later answers see them too. */
-static void forget_seen(struct wc_access_cache *c, const struct wc_snapshot *s)
+void wc_access_saw(struct wc_access_cache *c, const struct wc_snapshot *s)
 {
-    for (size_t i = 0; i < c->in_flight; i++) {
-        struct changed *ch = find_changed(c, c->asking[i]->rel);
-        if (ch && s && wc_snapshot_sees(s, ch->by))
+    for (struct wc_map_node *n = wc_map_each(&c->changed, NULL), *next; n; n = next) {
+        next = wc_map_each(&c->changed, n);
+        struct changed *ch = WC_CONTAINER(n, struct changed, node);
+        if (wc_snapshot_sees(s, ch->by))
             drop_changed(c, ch);
     }
 }
@@ -287,7 +287,8 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
         }
         row = end;
     }
-    forget_seen(c, s);
+    if (s)
+        wc_access_saw(c, s);
     wc_snapshot_unref(s);
     return early;
 }

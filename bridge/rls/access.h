@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "bridge/pg/pg.h"
+#include "bridge/rls/snapshot.h"
 #include "decoder/pgoutput.h"
 #include "decoder/value.h"
 
@@ -82,6 +83,9 @@ struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *
  */
 WC_MUST_USE
 enum wc_status wc_access_invalidate(struct wc_access_cache *, wc_oid, wc_xid);
+/* A snapshot taken on the connection that is asked: changes it sees need not be remembered, since
+ * later answers see them too. To be told now and then: after 2^31 transactions ids repeat. */
+void wc_access_saw(struct wc_access_cache *, const struct wc_snapshot *);
 /* Another server, or another past of it: its transactions say nothing about this one's. */
 void wc_access_forget_changes(struct wc_access_cache *);
 

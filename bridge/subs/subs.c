@@ -20,7 +20,8 @@ enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
     ARRAY_CAP = 64 << 10,
     POSITION_US = 1000000,
-    RETAKE_MS = 5, /* until the next snapshot when one was too early */
+    SETTLE_US = 60 * 1000000, /* ids are compared as 32 bits: not even the busiest server wraps */
+    RETAKE_MS = 5,            /* until the next snapshot when one was too early */
 };
 
 static void take_fences(struct wc_subs *s);
@@ -182,6 +183,8 @@ void wc_subs_begin_later(struct wc_subs *s)
 static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn position)
 {
     uint64_t seen = settle_passed(&s->passed, fence);
+    wc_access_saw(s->access, fence);
+    s->settled_at = wc_clock_mono();
     struct wc_list now;
     wc_list_init(&now);
     wc_list_move_all(&s->fence_now, &now);
@@ -584,6 +587,8 @@ static void ask_position(struct wc_subs *s)
 static void on_refresh(uv_timer_t *t)
 {
     struct wc_subs *s = t->data;
+    if (s->passed.len && wc_clock_mono() - s->settled_at > SETTLE_US)
+        s->settling = true;
     if (s->holding && wc_catalog_is_turned_away(s->catalog))
         s->hooks.give_up(s->self);
     wc_subs_check(s);

@@ -27,8 +27,8 @@ enum { WC_PASSED = 4096 };
  * long behind a synchronous standby). If one of those went by before a member's bindings were in
  * the index, and a snapshot taken after that still does not see it, the member would get it neither
  * from the stream nor from a SELECT: then the snapshot is too early and another one is taken. A
- * snapshot is also taken when half of the places are in use, so that only what really hangs stays;
- * with more than WC_PASSED of those the oldest are forgotten.
+ * snapshot is also taken once a minute, and when half of the places are in use, so that only what
+ * really hangs stays; with more than WC_PASSED of those the oldest are forgotten.
  */
 struct wc_passed {
     struct {
@@ -130,7 +130,7 @@ struct wc_subs {
     uint64_t next_audience;
     struct uv_timer_s *refresh;
     struct wc_passed passed;
-    wc_us position_asked;
+    wc_us position_asked, settled_at;
     bool asking_position;
     bool settling; /* a snapshot is wanted so that `passed` can forget */
     /* the open transaction and the change being looked at */
