@@ -247,7 +247,7 @@ static enum wc_status publish_rel(struct decode *d, struct wc_rel_draft *draft,
 
 static enum wc_status read_relation(struct decode *d, struct wc_event *out)
 {
-    struct rel_head head;
+    struct rel_head head = {0};
     enum wc_status status = read_rel_head(d, &head);
     if (status != WC_OK)
         return status;

@@ -43,6 +43,7 @@ struct wc_channel {
     struct wc_claims *claims; /* a reference */
     uint32_t slot, generation;
     uint32_t heap_index;
+    uint32_t weight;            /* bytes it keeps alive, part of session->weight */
     uint32_t subscription_slot; /* WC_CHANNEL_NO_SLOT: it never asked for changes */
     bool is_subscribed;         /* the change source knows the subscription */
     struct wc_subscribe *asked; /* owned: what a new token asks for again; NULL: nothing */

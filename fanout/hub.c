@@ -25,6 +25,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->holding);
     wc_list_init(&hub->waiting);
     wc_list_init(&hub->paused);
+    hub->patience = WC_CREDIT_MAX_US;
     wc_channels_init(&hub->channels, opt->thread);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
         wc_groups_init(&hub->groups[k], k);
@@ -98,6 +99,7 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
     wc_subscription_end(c);
     wc_wait_free(c->wait);
     c->session->nchannels--;
+    c->session->weight -= c->weight;
     wc_metric_add(WC_M_CHANNELS, -1);
     leave_room(hub, c);
     wc_channel_free(&hub->channels, c);

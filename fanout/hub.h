@@ -35,8 +35,9 @@ struct wc_hub {
     struct wc_list closing;  /* CLOSING, through by_activity */
     struct wc_list dirty;
     struct wc_list holding;
-    struct wc_list waiting; /* joins, through wc_wait.in_hub */
-    struct wc_list paused;  /* not read until the publisher has drained */
+    struct wc_list waiting;      /* joins, through wc_wait.in_hub */
+    struct wc_list paused;       /* not read until the publisher has drained */
+    wc_us patience, patience_at; /* "Pacing" in session.h; until when it is reckoned */
     struct wc_channels channels;
     struct wc_groups groups[WC_GROUP_KINDS];
     struct wc_publisher *publisher; /* as a producer of the mesh */

@@ -12,6 +12,7 @@
 
 enum {
     CHANNELS_MAX = 99999,     /* protocol reference, section 3.4 */
+    WEIGHT_MAX = 8 << 20,     /* of a connection: room for CHANNELS_MAX channels of 80 bytes */
     REASON_CAP = 16 << 10,    /* the longest holds a topic, escaped later */
     REPLY_CAP = 64 << 20,     /* bindings as sent: bounded by the client's message */
     REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
@@ -352,6 +353,17 @@ static struct wc_subscribe *build_request(const struct join *j)
 
 /* ---- the whole ---- */
 
+/* What a channel keeps of its join here and, two or three times over, behind the change source. */
+static size_t weight(const struct join *j)
+{
+    size_t n = j->m->topic.len + j->m->join_ref.len + j->m->ref.len;
+    if (j->claims != j->s->claims)
+        n += j->claims->json.len;
+    for (uint32_t i = 0; i < j->nbindings; i++)
+        n += wc_json_raw(j->doc, j->node[i]).len;
+    return n;
+}
+
 static struct wc_channel *open_channel(struct join *j)
 {
     struct wc_hub *hub = j->s->hub;
@@ -369,6 +381,8 @@ static struct wc_channel *open_channel(struct join *j)
     }
     wc_list_push(&j->s->channels, &c->by_session);
     j->s->nchannels++;
+    c->weight = (uint32_t)weight(j);
+    j->s->weight += c->weight;
     wc_metric_add(WC_M_CHANNELS, 1);
     return c;
 }
@@ -414,13 +428,19 @@ static bool take_place(struct join *j)
     return s->nchannels < CHANNELS_MAX || refuse(j, "too many channels joined");
 }
 
+static bool check_weight(struct join *j)
+{
+    return j->s->weight + weight(j) <= WEIGHT_MAX ||
+           refuse(j, "the channels of this connection are too large together");
+}
+
 static bool check(struct join *j)
 {
     if (j->sub.len == 0)
         return refuse(j, "TopicNameRequired: You must provide a topic name");
     if (j->s->hub->is_restarting)
         return refuse(j, "RealtimeRestarting: Realtime is restarting, please standby");
-    return take_place(j) && take_token(j) && take_config(j);
+    return take_place(j) && take_token(j) && take_config(j) && check_weight(j);
 }
 
 void wc_join(struct wc_session *s, const struct wc_phx_message *m)

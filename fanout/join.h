@@ -4,7 +4,8 @@
  * waits for its subscription is answered by wait.h.
  *
  * Private channels are refused until their policies can be checked: fail closed.
- * Threads: the hub's. Limits: WC_BINDINGS_MAX bindings; 99,999 channels on one connection.
+ * Threads: the hub's. Limits: WC_BINDINGS_MAX bindings; 99,999 channels on one connection,
+ * with topics and bindings of 8 MiB together.
  */
 #ifndef WC_FANOUT_JOIN_H
 #define WC_FANOUT_JOIN_H

@@ -66,7 +66,7 @@ enum wc_status wc_phx_decode(enum wc_serializer serializer, struct wc_slice text
                              struct wc_arena *arena, struct wc_phx_message *out, struct wc_err *err)
 {
     struct wc_phx_message m = {.form = WC_PHX_TEXT};
-    struct nodes n;
+    struct nodes n = {0};
     enum wc_status st = wc_json_parse(&m.doc, text, arena, limits, err);
     if (st == WC_OK)
         st = serializer == WC_PHX_V1 ? find_v1(&m.doc, &n, err) : find_v2(&m.doc, &n, err);

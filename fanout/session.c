@@ -4,7 +4,8 @@
 #include "fanout/hub.h"
 
 enum {
-    CREDIT_MAX_US = 200000,    /* "Pacing" in session.h */
+    PATIENCE_REGAIN = 10,      /* "Pacing" in session.h: a tenth of the time comes back */
+    PATIENCE_START_US = 20000, /* to begin with; a hold lasts a timer's millisecond at least */
     SLOW_CLOSE_US = 1000000,   /* its socket is full: a close frame hardly gets through */
     POLITE_CLOSE_US = 5000000, /* others may first finish sending what they are sending */
     CLOSE_TEXT_MAX = 123,      /* RFC 6455, section 5.5: control payloads of 125 bytes */
@@ -12,6 +13,18 @@ enum {
 };
 
 /* ---- state ---- */
+
+/* Before the list of those who hold back changes, and before patience is looked at. */
+static void reckon_patience(struct wc_hub *hub)
+{
+    wc_us passed = hub->now - hub->patience_at;
+    hub->patience_at = hub->now;
+    hub->patience += wc_list_is_empty(&hub->holding) ? passed / PATIENCE_REGAIN : -passed;
+    if (hub->patience > WC_CREDIT_MAX_US)
+        hub->patience = WC_CREDIT_MAX_US;
+    if (hub->patience < 0)
+        hub->patience = 0;
+}
 
 static void set_state(struct wc_session *s, enum wc_session_state to, enum wc_close_reason why)
 {
@@ -25,6 +38,7 @@ static void set_state(struct wc_session *s, enum wc_session_state to, enum wc_cl
         s->is_user = false;
     }
     wc_list_remove(&s->by_activity);
+    reckon_patience(s->hub);
     wc_list_remove(&s->holding);
     if (to == WC_SESSION_CLOSING)
         wc_list_push(&s->hub->closing, &s->by_activity);
@@ -45,7 +59,7 @@ struct wc_session *wc_session_new(struct wc_hub *hub, struct wc_connect_result *
     s->hub = hub;
     s->tenant = from->tenant;
     s->claims = from->claims;
-    s->credit = CREDIT_MAX_US;
+    s->credit = WC_CREDIT_MAX_US;
     wc_list_init(&s->by_activity);
     wc_list_init(&s->channels);
     wc_list_init(&s->dirty);
@@ -183,6 +197,11 @@ static size_t queued(const struct wc_session *s)
     return s->out.bytes + s->in_transport;
 }
 
+static bool is_above_half(const struct wc_session *s)
+{
+    return queued(s) > s->hub->opt.max_queued_bytes / 2;
+}
+
 static void spend_credit(struct wc_session *s)
 {
     if (wc_list_is_empty(&s->holding))
@@ -197,9 +216,11 @@ static void spend_credit(struct wc_session *s)
 static void judge_holding(struct wc_session *s)
 {
     spend_credit(s);
-    bool holds = s->state == WC_SESSION_OPEN && s->credit > 0 &&
-                 queued(s) > s->hub->opt.max_queued_bytes / 2;
-    if (holds == !wc_list_is_empty(&s->holding))
+    reckon_patience(s->hub);
+    bool held = !wc_list_is_empty(&s->holding);
+    bool patient = s->hub->patience >= (held ? 1 : PATIENCE_START_US);
+    bool holds = s->state == WC_SESSION_OPEN && s->credit > 0 && patient && is_above_half(s);
+    if (holds == held)
         return;
     if (!holds) {
         wc_list_remove(&s->holding);
@@ -212,7 +233,9 @@ static void judge_holding(struct wc_session *s)
 wc_us wc_session_hold_time(struct wc_session *s)
 {
     judge_holding(s);
-    return wc_list_is_empty(&s->holding) ? 0 : s->credit;
+    if (wc_list_is_empty(&s->holding))
+        return 0;
+    return s->credit < s->hub->patience ? s->credit : s->hub->patience;
 }
 
 void wc_session_accepted(struct wc_session *s, size_t n)
@@ -220,7 +243,11 @@ void wc_session_accepted(struct wc_session *s, size_t n)
     wc_metric_add(WC_M_BYTES_OUT, (int64_t)n);
     spend_credit(s);
     wc_us earned = (wc_us)((uint64_t)n * 1000000 / s->hub->opt.pace_bytes_per_second);
-    s->credit = earned > CREDIT_MAX_US - s->credit ? CREDIT_MAX_US : s->credit + earned;
+    s->credit = earned > WC_CREDIT_MAX_US - s->credit ? WC_CREDIT_MAX_US : s->credit + earned;
+    if (is_above_half(s)) {
+        reckon_patience(s->hub);
+        s->hub->patience += earned < WC_CREDIT_MAX_US ? earned : WC_CREDIT_MAX_US;
+    }
     judge_holding(s);
 }
 

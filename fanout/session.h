@@ -14,10 +14,12 @@
  * back* the thread: messages of the bridges stay in their rings, and the pressure reaches Postgres.
  * Holding back spends credit as time passes. Credit is earned by draining: each byte the kernel
  * accepts buys 1/pace_bytes_per_second seconds, up to 200 ms, which is also what a session starts
- * with. Without credit it holds nobody back any longer, and when its queue then passes
- * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
- * pass the limit of a session with credit whose queue is not above half, or a row larger than the
- * rest of the queue could never be sent.
+ * with. A thread's sessions spend from one patience, too: 200 ms that come back at a tenth of the
+ * time that nobody holds back, and with what those above the half drain. So many that do not read
+ * delay the others hardly longer than one. Without credit or patience a session holds nobody back,
+ * and when its queue then passes max_queued_bytes it is closed as slow_consumer: what waits is
+ * dropped and counted. One frame may pass the limit of a session with credit whose queue is not
+ * above half, or a row larger than the rest of the queue could never be sent.
  *
  * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
  * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
@@ -34,7 +36,7 @@
 struct lws;
 struct wc_hub;
 
-enum { WC_SESSION_MAGIC = 0x53455353 };
+enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 200000 };
 
 enum wc_session_state { WC_SESSION_OPEN, WC_SESSION_CLOSING, WC_SESSION_CLOSED };
 
@@ -57,6 +59,7 @@ struct wc_session {
     bool is_user;      /* counted by max_concurrent_users */
     bool has_joined;   /* a join has succeeded */
     size_t kept_bytes; /* of messages for joins that wait */
+    size_t weight;     /* sum of the channels' */
 
     struct wc_outq out;
     size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
@@ -101,7 +104,8 @@ void wc_session_close(struct wc_session *, enum wc_close_reason);
 void wc_session_lost(struct wc_session *, enum wc_close_reason reason);
 void wc_session_free(struct wc_session *); /* NULL is fine */
 
-/* Spends credit up to hub->now. Returns how long it may go on holding back, 0 when it does not. */
+/* Spends credit and patience up to hub->now. Returns how long it may go on holding back, 0 when it
+ * does not. */
 wc_us wc_session_hold_time(struct wc_session *);
 
 #endif

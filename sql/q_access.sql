@@ -5,10 +5,13 @@
 --   position (from 1), role may be used, row security withholds rows from it,
 --   column name, type name, base type oid, part of the primary key, readable by the role,
 --   the statement's snapshot
-with recursive pair as (
+with recursive may as ( -- 16 and later can grant membership without SET ROLE
+    select case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end as set_role
+), pair as (
     select q.pos, q.rel, r.oid as role, r.rolsuper or r.rolbypassrls as bypass,
-           coalesce(pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER'), false) as usable
+           coalesce(pg_catalog.pg_has_role(current_user, r.oid, may.set_role), false) as usable
     from unnest($1::oid[], $2::text[]) with ordinality as q (rel, rolname, pos)
+    cross join may
     left join pg_catalog.pg_roles r on r.rolname = q.rolname
 ), line as (
     select p.pos, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner

@@ -14,7 +14,10 @@ with recursive t as (
       and ($2::text is null or p.schemaname = $2::text)
       and ($3::text is null or p.tablename = $3::text)
 ), r as (
-    select oid, rolsuper or rolbypassrls as bypass from pg_catalog.pg_roles where rolname = $4::text
+    select oid, rolsuper or rolbypassrls as bypass,
+           pg_catalog.pg_has_role(current_user, oid, -- 16 and later can grant membership without SET ROLE
+               case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end) as usable
+    from pg_catalog.pg_roles where rolname = $4::text
 ), line as (
     select oid as leaf, oid, relrowsecurity, relforcerowsecurity, relowner from t
     union
@@ -32,7 +35,7 @@ with recursive t as (
 )
 select t.oid,
        r.oid is not null,
-       coalesce(pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER'), false),
+       coalesce(r.usable, false),
        coalesce(not r.bypass and exists (
            select from line l where l.leaf = t.oid and l.relrowsecurity
              and (l.relforcerowsecurity or not pg_catalog.pg_has_role(r.oid, l.relowner, 'USAGE'))), true),

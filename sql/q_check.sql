@@ -10,7 +10,7 @@ with setting as (
 ), wanted as (
     select n, name from unnest($1::text[]) with ordinality as w (name, n)
 ), t as (
-    select distinct c.oid, p.schemaname, p.tablename, c.relrowsecurity, c.relreplident,
+    select distinct c.oid, p.schemaname, p.tablename, c.relrowsecurity,
            exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as pk
     from pg_catalog.pg_publication_tables p
     join wanted w on w.name = p.pubname
@@ -26,9 +26,10 @@ with setting as (
            case s.setting when 'logical' then '' else 'set wal_level = logical and restart the server' end
     from setting s where s.name = 'wal_level'
     union all
-    select 3, case when free > 0 then 'ok' else 'fail' end, free || ' replication slots free',
-           case when free > 0 then '' else 'raise max_replication_slots, or drop a slot that is no longer used' end
-    from (select s.setting::int - (select count(*) from pg_catalog.pg_replication_slots) as free
+    select 3, case when free > 0 then 'ok' when made then 'info' else 'fail' end, free || ' replication slots free',
+           case when free > 0 or made then '' else 'raise max_replication_slots, or drop a slot that is no longer used' end
+    from (select s.setting::int - (select count(*) from pg_catalog.pg_replication_slots) as free,
+                 exists (select from pg_catalog.pg_replication_slots where slot_name = $2::text) as made
           from setting s where s.name = 'max_replication_slots') f
     union all
     select 4, case when free > 0 then 'ok' else 'fail' end, free || ' WAL senders free',
@@ -67,16 +68,19 @@ with setting as (
            'policies are not evaluated yet: only roles that bypass it receive changes'
     from t where relrowsecurity
     union all
-    select 10, case when r.oid is null then 'warn' when pg_has_role(current_user, r.oid, 'MEMBER') then 'ok' else 'warn' end,
-           'role ' || w.name ||
-               case when r.oid is null then ' does not exist'
-                    when pg_has_role(current_user, r.oid, 'MEMBER') then ' may be used'
+    select 10, case when u.usable then 'ok' else 'warn' end,
+           'role ' || u.name ||
+               case when u.usable then ' may be used'
+                    when u.oid is null then ' does not exist'
                     else ' may not be used by ' || quote_ident(current_user) end,
-           case when r.oid is null then 'create role ' || w.name || ' nologin; tokens that name it receive nothing until then'
-                when pg_has_role(current_user, r.oid, 'MEMBER') then ''
-                else 'grant ' || w.name || ' to ' || quote_ident(current_user) end
-    from (values ('anon'), ('authenticated'), ('service_role')) w (name)
-    left join pg_catalog.pg_roles r on r.rolname = w.name
+           case when u.usable then ''
+                when u.oid is null then 'create role ' || u.name || ' nologin; tokens that name it receive nothing until then'
+                else 'grant ' || u.name || ' to ' || quote_ident(current_user) ||
+                    case when u.num >= 160000 then ' with set true' else '' end end
+    from (select w.name, r.oid, v.num, pg_has_role(current_user, r.oid, -- 16 and later can grant membership without SET ROLE
+                     case when v.num >= 160000 then 'SET' else 'MEMBER' end) as usable
+          from v cross join (values ('anon'), ('authenticated'), ('service_role')) w (name)
+          left join pg_catalog.pg_roles r on r.rolname = w.name) u
     union all
     select 11, case when s.slot_name is null then 'info'
                     when coalesce(to_jsonb(s) ->> 'wal_status', '') = 'lost' then 'fail'

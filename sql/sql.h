@@ -11,6 +11,7 @@ extern const char wc_sql_slot[];
 extern const char wc_sql_binding[];
 extern const char wc_sql_access[];
 extern const char wc_sql_fence[];
+extern const char wc_sql_position[];
 extern const char wc_sql_check[];
 
 #endif

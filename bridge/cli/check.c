@@ -77,7 +77,8 @@ static int run(const struct wc_config *config)
                                     .password = config->db_password,
                                     .sslmode = wc_config_word_text(config->db_sslmode),
                                     .application_name = "walcast_check",
-                                    .options = "-c default_transaction_read_only=on "
+                                    .options = "-c search_path=pg_catalog "
+                                               "-c default_transaction_read_only=on "
                                                "-c statement_timeout=30000",
                                     .connect_timeout_ms = config->db_connect_timeout_ms};
     uv_loop_t loop;

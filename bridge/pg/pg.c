@@ -16,6 +16,11 @@
 #include <stdlib.h>
 #include <uv.h>
 
+enum {
+    MAX_ADDRESSES = 8,
+    ADDRESSES_CAP = 8 << 10, /* eight host names of 255 bytes */
+};
+
 enum state {
     RESOLVING,
     CONNECTING,
@@ -267,30 +272,35 @@ static void connect_step(struct wc_pg *pg, PostgresPollingStatusType step)
         lose(pg, uv_strerror(rc));
 }
 
-static void start_connecting(struct wc_pg *pg, const char *hostaddr)
+/* hosts, addresses: of equal count, comma separated; addresses is NULL for a Unix socket. */
+static void start_connecting(struct wc_pg *pg, const char *hosts, const char *addresses)
 {
     const struct wc_pg_options *o = &pg->opt;
-    const char *const keys[] = {"host",        "hostaddr",
-                                "port",        "dbname",
-                                "user",        "password",
-                                "sslmode",     "application_name",
-                                "options",     "client_encoding",
-                                "replication", "keepalives_idle",
-                                "gssencmode",  NULL};
-    const char *const values[] = {o->host,
-                                  hostaddr,
-                                  pg->port,
-                                  o->dbname,
-                                  o->user,
-                                  o->password,
-                                  o->sslmode ? o->sslmode : "prefer",
-                                  o->application_name,
-                                  o->options,
-                                  "UTF8",
-                                  o->replication ? "database" : NULL,
-                                  "30",
-                                  "disable",
-                                  NULL};
+    const struct {
+        const char *key, *value;
+    } row[] = {{"host", hosts},
+               {"hostaddr", addresses},
+               {"port", pg->port},
+               {"dbname", o->dbname},
+               {"user", o->user},
+               {"password", o->password},
+               {"sslmode", o->sslmode ? o->sslmode : "prefer"},
+               {"application_name", o->application_name},
+               {"options", o->options},
+               {"client_encoding", "UTF8"},
+               {"replication", o->replication ? "database" : NULL},
+               {"gssencmode", "disable"},
+               {"keepalives_idle", "30"}, /* seconds; a dead peer is noticed within a minute */
+               {"keepalives_interval", "10"},
+               {"keepalives_count", "3"},
+               {"tcp_user_timeout", "60000"}}; /* milliseconds; for what was sent and not taken */
+    enum { ROWS = sizeof row / sizeof row[0] };
+    const char *keys[ROWS + 1], *values[ROWS + 1];
+    for (size_t i = 0; i < ROWS; i++) {
+        keys[i] = row[i].key;
+        values[i] = row[i].value;
+    }
+    keys[ROWS] = values[ROWS] = NULL;
     pg->state = CONNECTING;
     pg->conn = PQconnectStartParams(keys, values, 0);
     if (!pg->conn) {
@@ -305,6 +315,42 @@ static void start_connecting(struct wc_pg *pg, const char *hostaddr)
     connect_step(pg, PGRES_POLLING_WRITING);
 }
 
+static bool print_address(const struct addrinfo *ai, char out[INET6_ADDRSTRLEN])
+{
+    const void *addr = ai->ai_addr;
+    if (ai->ai_family == AF_INET6)
+        return uv_ip6_name(addr, out, INET6_ADDRSTRLEN) == 0;
+    return ai->ai_family == AF_INET && uv_ip4_name(addr, out, INET6_ADDRSTRLEN) == 0;
+}
+
+/* A name may stand for several addresses, of which one answers ("localhost" and a server that
+ * listens on 127.0.0.1 only): libpq tries them in order. */
+static void connect_to_all(struct wc_pg *pg, const struct addrinfo *list)
+{
+    struct wc_buf hosts, addresses;
+    wc_buf_init(&hosts, ADDRESSES_CAP);
+    wc_buf_init(&addresses, ADDRESSES_CAP);
+    int n = 0;
+    for (const struct addrinfo *ai = list; ai && n < MAX_ADDRESSES; ai = ai->ai_next) {
+        char text[INET6_ADDRSTRLEN];
+        if (!print_address(ai, text))
+            continue;
+        wc_buf_printf(&hosts, "%s%s", n ? "," : "", pg->opt.host);
+        wc_buf_printf(&addresses, "%s%s", n ? "," : "", text);
+        n++;
+    }
+    wc_buf_byte(&hosts, '\0');
+    wc_buf_byte(&addresses, '\0');
+    if (n == 0)
+        lose(pg, "could not resolve host: it has no Internet address");
+    else if (hosts.status != WC_OK || addresses.status != WC_OK)
+        lose(pg, "out of memory");
+    else
+        start_connecting(pg, (const char *)hosts.p, (const char *)addresses.p);
+    wc_buf_release(&hosts);
+    wc_buf_release(&addresses);
+}
+
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
 {
     struct wc_pg *pg = req->data;
@@ -315,30 +361,22 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
             free_pg(pg);
         return;
     }
-    char addr[INET6_ADDRSTRLEN] = "";
-    if (status == 0 && res) {
-        status = res->ai_family == AF_INET6
-                     ? uv_ip6_name((const struct sockaddr_in6 *)(const void *)res->ai_addr, addr,
-                                   sizeof addr)
-                     : uv_ip4_name((const struct sockaddr_in *)(const void *)res->ai_addr, addr,
-                                   sizeof addr);
-    }
-    uv_freeaddrinfo(res);
-    if (status != 0) {
+    if (status == 0) {
+        connect_to_all(pg, res);
+    } else {
         char text[300];
         (void)snprintf(text, sizeof text, "could not resolve host \"%s\": %s", pg->opt.host,
                        uv_strerror(status));
         lose(pg, text);
-        return;
     }
-    start_connecting(pg, addr);
+    uv_freeaddrinfo(res);
 }
 
 static void on_timeout(uv_timer_t *timer)
 {
     struct wc_pg *pg = timer->data;
     if (pg->state == RESOLVING)
-        (void)uv_cancel((uv_req_t *)&pg->resolver); /* its callback reports */
+        (void)uv_cancel((uv_req_t *)&pg->resolver); /* too late is fine: its callback looks */
     lose(pg, "timeout: the server did not answer in time");
 }
 
@@ -347,7 +385,7 @@ static void on_start(uv_timer_t *timer)
     struct wc_pg *pg = timer->data;
     (void)uv_timer_start(timer, on_timeout, pg->opt.connect_timeout_ms, 0); /* valid handle */
     if (pg->opt.host[0] == '/') { /* a directory of Unix-domain sockets */
-        start_connecting(pg, NULL);
+        start_connecting(pg, pg->opt.host, NULL);
         return;
     }
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
@@ -410,6 +448,13 @@ static struct query *enqueue(struct wc_pg *pg, wc_pg_result_fn done, void *arg)
     return q;
 }
 
+/* libpq had no memory, or its socket is dead: a statement may stand in the pipeline without its
+ * Sync, and later answers would go to the wrong questions. */
+static void on_misaligned(uv_timer_t *timer)
+{
+    lose(timer->data, "a statement could not be sent");
+}
+
 enum wc_status wc_pg_query(struct wc_pg *pg, const char *sql, int nparams,
                            const char *const *params, wc_pg_result_fn done, void *arg)
 {
@@ -423,8 +468,8 @@ enum wc_status wc_pg_query(struct wc_pg *pg, const char *sql, int nparams,
         PQpipelineSync(pg->conn) != 1) {
         wc_list_remove(&q->link);
         free(q);
-        return WC_NOMEM; /* libpq fails here only for memory or a dead socket, which on_lost tells
-                          */
+        (void)uv_timer_start(&pg->timer, on_misaligned, 0, 0); /* valid handle and callback */
+        return WC_NOMEM;
     }
     int unsent = PQflush(pg->conn);
     if (unsent != 0) /* an error shows up on the readable side */
@@ -481,6 +526,10 @@ static void read_pipeline(struct wc_pg *pg)
     struct query *q;
     while (pg->state == READY && (q = first_query(pg)) && !PQisBusy(pg->conn)) {
         PGresult *res = PQgetResult(pg->conn);
+        if (!res && PQstatus(pg->conn) == CONNECTION_BAD) {
+            lose(pg, PQerrorMessage(pg->conn));
+            return;
+        }
         if (!res)
             continue; /* separates a statement's results from its Sync answer */
         if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {

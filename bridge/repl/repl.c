@@ -22,12 +22,15 @@
 enum {
     TXN_ARENA_CAP = 64 << 20,     /* one message's columns: 1,664 × 32 bytes and room to spare */
     CONFIRM_SOONEST_US = 1000000, /* at most one unasked status update a second */
+    PATIENCE_MS = 60000,          /* wal_sender_timeout's default */
+    STEADY_US = 5000000,          /* a stream that lived so long was a success */
 };
 
-/* Text output as the decoder expects it, whatever ALTER ROLE or ALTER DATABASE say. */
-static const char session_options[] =
-    "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "
-    "-c bytea_output=hex";
+/* Text output as the decoder expects it, and a server patient enough for our status interval,
+ * whatever ALTER ROLE, ALTER DATABASE or postgresql.conf say. */
+#define SESSION_OPTIONS                                                                            \
+    "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "      \
+    "-c bytea_output=hex -c wal_sender_timeout=%u"
 
 struct epoch {
     char system_id[24];
@@ -56,7 +59,7 @@ struct wc_repl {
     struct wc_slice held_msg;
 
     wc_lsn received, confirmed, server, sent;
-    wc_us sent_at;
+    wc_us sent_at, started_at;
     struct wc_backoff backoff;
     char error[200];
     struct wc_log_limit complaint;
@@ -124,6 +127,8 @@ static void fail(struct wc_repl *r, const char *sqlstate, const char *message)
     r->held = r->in_txn = false;
     (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
     (void)snprintf(r->error, sizeof r->error, "%s", message);
+    if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->started_at >= STEADY_US)
+        r->backoff.ms = 0; /* not at its start: a stream that fails at once must not be hammered */
     struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
     uint32_t wait_ms = wc_backoff_next(&r->backoff, why.least_wait_ms);
     log_failure(r, &why, sqlstate, wait_ms);
@@ -173,6 +178,12 @@ void wc_repl_confirm(struct wc_repl *r, wc_lsn lsn)
     r->confirmed = lsn;
     if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->sent_at >= CONFIRM_SOONEST_US)
         send_status(r);
+}
+
+void wc_repl_server_at(struct wc_repl *r, wc_lsn lsn)
+{
+    if (lsn > r->server)
+        r->server = lsn;
 }
 
 /* ---- streaming ---- */
@@ -292,8 +303,7 @@ static bool take_envelope(struct wc_repl *r, struct wc_slice bytes)
         fail(r, "", err.text);
         return false;
     }
-    if (m.wal_end > r->server)
-        r->server = m.wal_end;
+    wc_repl_server_at(r, m.wal_end);
     if (m.kind == WC_COPY_XLOG)
         return take_message(r, m.payload);
     if (!r->in_txn)
@@ -380,7 +390,7 @@ static void on_started(void *arg, const struct wc_pg_result *res)
     }
     wc_pgoutput_reset(r->decoder);
     r->now = (struct wc_change_key){0};
-    r->backoff.ms = 0;
+    r->started_at = wc_clock_mono();
     r->error[0] = '\0';
     r->complained_of = NULL;
     wc_metric_add(WC_M_REPL_CONNECTS, 1);
@@ -437,7 +447,7 @@ static void on_slot_created(void *arg, const struct wc_pg_result *res)
         fail(r, "", "unreadable consistent point");
         return;
     }
-    r->received = r->confirmed = r->fresh.consistent_point;
+    r->received = r->confirmed = r->sent = r->fresh.consistent_point;
     slot_is_ready(r, false);
 }
 
@@ -591,10 +601,15 @@ static void connect_now(struct wc_repl *r)
 {
     static const struct wc_pg_events events = {
         .on_ready = on_ready, .on_lost = on_lost, .on_copy = on_copy};
+    char options[sizeof SESSION_OPTIONS + 10];
+    uint32_t patience_ms = r->opt.status_interval_ms * 3;
+    if (patience_ms < PATIENCE_MS)
+        patience_ms = PATIENCE_MS;
+    (void)snprintf(options, sizeof options, SESSION_OPTIONS, patience_ms); /* fits ten digits */
     struct wc_pg_options o = r->opt.pg;
     o.replication = true;
     o.application_name = "walcast_stream";
-    o.options = session_options;
+    o.options = options;
     set_state(r, WC_REPL_CONNECTING, false);
     r->pg = wc_pg_open(r->loop, &o, &events, r);
     if (!r->pg)
@@ -642,16 +657,29 @@ static void on_handle_closed(uv_handle_t *h)
     free(r);
 }
 
-void wc_repl_free(struct wc_repl *r)
+void wc_repl_stop(struct wc_repl *r)
 {
-    if (!r)
-        return;
     if (r->state == WC_REPL_STREAMING)
         send_status(r);
     wc_pg_close(r->pg);
     r->pg = NULL;
-    r->held = false;
-    r->state = WC_REPL_DOWN; /* no callbacks from here on */
+    r->held = r->in_txn = false;
+    (void)uv_timer_stop(&r->retry); /* stopping an idle timer is no error */
+    (void)uv_timer_stop(&r->status);
+    if (r->state != WC_REPL_DOWN)
+        set_state(r, WC_REPL_DOWN, false);
+}
+
+void wc_repl_break(struct wc_repl *r, const char *sqlstate, const char *why)
+{
+    fail(r, sqlstate, why);
+}
+
+void wc_repl_free(struct wc_repl *r)
+{
+    if (!r)
+        return;
+    wc_repl_stop(r);
     uv_close((uv_handle_t *)&r->retry, on_handle_closed);
     uv_close((uv_handle_t *)&r->status, on_handle_closed);
 }

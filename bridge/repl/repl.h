@@ -63,7 +63,11 @@ struct wc_repl;
 /* Begins connecting on the loop. Returns owned; NULL when out of memory. */
 struct wc_repl *wc_repl_new(struct uv_loop_s *, const struct wc_repl_options *,
                             const struct wc_repl_handler *, void *self);
-void wc_repl_free(struct wc_repl *); /* freed one loop turn later; NULL is fine */
+void wc_repl_free(struct wc_repl *); /* stops it; freed one loop turn later; NULL is fine */
+/* Says what is confirmed for the last time and ends the stream for good. */
+void wc_repl_stop(struct wc_repl *);
+/* Gives the connection up as if it had failed with this; it comes back after the back-off. */
+void wc_repl_break(struct wc_repl *, const char *sqlstate, const char *why);
 
 void wc_repl_go(struct wc_repl *);     /* leaves WAITING, or never enters it */
 void wc_repl_resume(struct wc_repl *); /* after AGAIN */
@@ -72,6 +76,9 @@ void wc_repl_resume(struct wc_repl *); /* after AGAIN */
  * on_progress reported (such a position is ignored: the server would believe it). */
 void wc_repl_confirm(struct wc_repl *, wc_lsn);
 
+/* The log reaches this far: what the server says elsewhere while the stream is not read. */
+void wc_repl_server_at(struct wc_repl *, wc_lsn);
+
 enum wc_repl_state wc_repl_state(const struct wc_repl *);
 const char *wc_repl_state_text(enum wc_repl_state);
 
@@ -79,7 +86,7 @@ struct wc_repl_status {
     enum wc_repl_state state;
     bool temporary;
     char slot[64];
-    wc_lsn received, confirmed, server; /* server: end of WAL as it last told us */
+    wc_lsn received, confirmed, server; /* server: end of WAL as last heard */
     char error[200];                    /* why the stream is down; empty when it is not */
 };
 void wc_repl_status(const struct wc_repl *, struct wc_repl_status *out);

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 
 enum {
-    ENTRY_CAP = 1 << 20,      /* 1,600 columns with names of 63 bytes, rendered */
-    JSON_CAP = INT32_MAX,     /* one change; Postgres itself holds a value below 1 GiB */
+    ENTRY_CAP = 1 << 20,  /* 1,600 columns with names of 63 bytes, rendered */
+    JSON_CAP = INT32_MAX, /* one change; Postgres itself holds a value below 1 GiB */
+    JUDGE_US = 2000,      /* an answer slower than `freshness` still judges what waited for it */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
     FIRST_USER_OID = 16384,   /* FirstNormalObjectId: below it, types are built in */
 };
@@ -254,12 +255,12 @@ static bool is_early(const struct wc_access_cache *c, wc_oid rel, const struct w
     return ch && !(s && wc_snapshot_sees(s, ch->by));
 }
 
-/* Changes the answer has seen need not be remembered: later answers see them too. */
-static void forget_seen(struct wc_access_cache *c, const struct wc_snapshot *s)
+void wc_access_saw(struct wc_access_cache *c, const struct wc_snapshot *s)
 {
-    for (size_t i = 0; i < c->in_flight; i++) {
-        struct changed *ch = find_changed(c, c->asking[i]->rel);
-        if (ch && s && wc_snapshot_sees(s, ch->by))
+    for (struct wc_map_node *n = wc_map_each(&c->changed, NULL), *next; n; n = next) {
+        next = wc_map_each(&c->changed, n);
+        struct changed *ch = WC_CONTAINER(n, struct changed, node);
+        if (wc_snapshot_sees(s, ch->by))
             drop_changed(c, ch);
     }
 }
@@ -269,6 +270,7 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
 {
     bool early = false;
     int row = 0;
+    wc_us now = wc_clock_mono();
     struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 8)) : NULL;
     for (size_t i = 0; i < c->in_flight; i++) {
         struct wc_access *a = c->asking[i];
@@ -280,10 +282,13 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
         } else if (end > row) {
             read_entry(res, row, end, a);
             a->fresh_until = c->asked + c->freshness;
+            if (a->fresh_until < now + JUDGE_US)
+                a->fresh_until = now + JUDGE_US;
         }
         row = end;
     }
-    forget_seen(c, s);
+    if (s)
+        wc_access_saw(c, s);
     wc_snapshot_unref(s);
     return early;
 }

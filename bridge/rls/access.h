@@ -5,8 +5,10 @@
  *
  * The log is historic, the catalog is current: both are joined by column name. An answer is good
  * for `freshness` after it was asked for; a change is judged only by a fresh answer, so a revoked
- * privilege takes effect within that time, and nothing is delivered while the catalog cannot be
- * asked (fail closed). Answers in use are renewed before they expire; unused ones are forgotten.
+ * privilege takes effect within that time (or the time one question takes, when that is longer: the
+ * changes that waited for an answer are judged by it), and nothing is delivered while the catalog
+ * cannot be asked (fail closed). Answers in use are renewed before they expire; unused ones are
+ * forgotten.
  *
  * Visible first: the log is ahead of what sessions see, so an answer that follows a change of the
  * relation counts only when its snapshot sees the transaction that made the change. Else a row
@@ -23,6 +25,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "bridge/pg/pg.h"
+#include "bridge/rls/snapshot.h"
 #include "decoder/pgoutput.h"
 #include "decoder/value.h"
 
@@ -80,6 +83,9 @@ struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *
  */
 WC_MUST_USE
 enum wc_status wc_access_invalidate(struct wc_access_cache *, wc_oid, wc_xid);
+/* A snapshot taken on the connection that is asked: changes it sees need not be remembered, since
+ * later answers see them too. To be told now and then: after 2^31 transactions ids repeat. */
+void wc_access_saw(struct wc_access_cache *, const struct wc_snapshot *);
 /* Another server, or another past of it: its transactions say nothing about this one's. */
 void wc_access_forget_changes(struct wc_access_cache *);
 

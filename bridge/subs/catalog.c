@@ -5,6 +5,7 @@
 #include "bridge/pg/reason.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 /* Texts as on the stream, names always qualified, and no statement that waits for ever. */
@@ -20,7 +21,7 @@ struct wc_catalog {
     void (*on_up)(void *arg);
     void *arg;
     struct wc_pg *pg;
-    bool up;
+    bool up, turned_away;
     uv_timer_t retry;
     struct wc_backoff backoff;
     struct wc_log_limit complaint;
@@ -35,6 +36,7 @@ static void on_ready(void *arg)
 {
     struct wc_catalog *c = arg;
     c->up = true;
+    c->turned_away = false;
     c->backoff.ms = 0;
     c->on_up(c->arg);
 }
@@ -50,6 +52,7 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
                "tenant=%s sqlstate=%s error=\"%s\" hint=\"%s\" retry_in_ms=%u repeated=%lu",
                c->tenant, sqlstate[0] ? sqlstate : "-", message, why.hint, wait_ms, repeated);
     c->up = false;
+    c->turned_away = strcmp(sqlstate, "57P03") == 0; /* cannot_connect_now */
     wc_pg_close(c->pg);
     c->pg = NULL;
     (void)uv_timer_start(&c->retry, on_retry, wait_ms, 0); /* valid handle and callback */
@@ -97,6 +100,11 @@ void wc_catalog_want(struct wc_catalog *c)
     c->pg = wc_pg_open(c->loop, &c->opt, &events, c);
     if (!c->pg)
         (void)uv_timer_start(&c->retry, on_retry, wc_backoff_next(&c->backoff, 0), 0);
+}
+
+bool wc_catalog_is_turned_away(const struct wc_catalog *c)
+{
+    return c->turned_away;
 }
 
 struct wc_pg *wc_catalog_pg(struct wc_catalog *c)

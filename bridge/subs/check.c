@@ -198,9 +198,9 @@ static void on_cast(void *arg, const struct wc_pg_result *res)
 
 static void cast_value(struct wc_audience *a, const struct wc_target *t)
 {
-    char sql[256];
+    char sql[512];
     int n = snprintf(sql, sizeof sql, "select $1::%s", t->cast);
-    WC_ASSERT(n > 0 && (size_t)n < sizeof sql); /* two quoted names of at most 63 bytes */
+    WC_ASSERT(n > 0 && (size_t)n < sizeof sql); /* two names of 63 bytes, each a quote */
     const char *const params[] = {(const char *)a->binding[a->checking].spec.filter[0].value.p};
     send_query(a, sql, 1, params, on_cast);
 }

@@ -65,6 +65,8 @@ static bool must_wait(struct wc_subs *s, const struct wc_change *ch)
         else if (wc_access_refresh(s->access, pg) == WC_NOMEM)
             WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
     }
+    if (s->nkept >= MAX_KEPT)
+        wc_subs_begin_later(s);
     return unknown || s->nkept >= MAX_KEPT;
 }
 
@@ -152,7 +154,7 @@ static enum wc_status deliver_pending(struct wc_subs *s, struct wc_audience *a,
 {
     WC_LIST_EACH (it, &a->pending) {
         struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
-        if (m->state == WC_MEMBER_DIRECT && wc_fence_sees(m->fence, s->xid)) {
+        if (m->state == WC_MEMBER_DIRECT && wc_snapshot_sees(m->fence, s->xid)) {
             wc_metric_add(WC_M_WITHHELD_FENCE, 1);
             continue;
         }

@@ -47,8 +47,8 @@ static void render_column(struct render *r, uint16_t i, const struct wc_col *v)
 {
     const struct wc_access_map *map = &r->acc->map[i];
     size_t start = r->out->len;
-    if (v->kind == WC_COL_NULL && r->reduced)
-        return;
+    if (r->reduced && (v->kind == WC_COL_NULL || v->val.len > 4 * LARGEST_KEPT))
+        return; /* whatever its type, its JSON would not be a quarter as long */
     wc_buf_slice(r->out, r->acc->col[map->col].json_key);
     size_t value = r->out->len;
     if (v->kind == WC_COL_NULL)

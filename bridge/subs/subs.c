@@ -19,7 +19,9 @@
 enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
     ARRAY_CAP = 64 << 10,
-    RETAKE_MS = 5, /* until the next snapshot when one was too early */
+    POSITION_US = 1000000,
+    SETTLE_US = 60 * 1000000, /* ids are compared as 32 bits: not even the busiest server wraps */
+    RETAKE_MS = 5,            /* until the next snapshot when one was too early */
 };
 
 static void take_fences(struct wc_subs *s);
@@ -75,69 +77,21 @@ static void announce(struct wc_member *m)
 
 /* ---- fences ---- */
 
-static void unref_fence(struct wc_fence *f)
-{
-    if (f && --f->refs == 0)
-        free(f);
-}
-
-static int compare_xid(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-bool wc_fence_sees(const struct wc_fence *f, wc_xid xid)
-{
-    /* The stream names 32 bits; the transaction is within 2^31 of the snapshot. */
-    uint64_t wide = f->xmax + (uint64_t)(int64_t)(int32_t)(xid - (uint32_t)f->xmax);
-    if (wide < f->xmin)
-        return true;
-    if (wide >= f->xmax)
-        return false;
-    return !bsearch(&wide, f->xip, f->nxip, sizeof f->xip[0], compare_xid);
-}
-
-/* "xmin:xmax:xip,xip,..." and the position; NULL when unreadable or out of memory. */
-static struct wc_fence *parse_fence(const char *snapshot, struct wc_slice position)
-{
-    size_t commas = 0;
-    for (const char *p = snapshot; *p; p++)
-        commas += *p == ',';
-    struct wc_fence *f = calloc(1, sizeof *f + (commas + 1) * sizeof f->xip[0]);
-    if (!f)
-        return NULL;
-    f->refs = 1;
-    char *end;
-    f->xmin = strtoull(snapshot, &end, 10);
-    if (*end == ':')
-        f->xmax = strtoull(end + 1, &end, 10);
-    bool ok = *end == ':' && f->xmax >= f->xmin && wc_lsn_parse(position, &f->position) == WC_OK;
-    while (ok && end[0] && end[1]) {
-        f->xip[f->nxip++] = strtoull(end + 1, &end, 10);
-        ok = *end == ',' || *end == '\0';
-    }
-    if (ok)
-        return f;
-    free(f);
-    return NULL;
-}
-
-static void release_kept(struct wc_member *m, const struct wc_fence *f)
+static void release_kept(struct wc_member *m, const struct wc_snapshot *fence)
 {
     struct wc_subs *s = m->audience->subs;
     while (!wc_list_is_empty(&m->kept)) {
         struct wc_kept *k = WC_CONTAINER(m->kept.next, struct wc_kept, link);
         wc_list_remove(&k->link);
         s->nkept--;
-        if (!f || wc_fence_sees(f, k->xid)) {
+        if (!fence || wc_snapshot_sees(fence, k->xid)) {
             wc_metric_add(WC_M_WITHHELD_FENCE, 1);
             wc_msg_unref(k->msg);
         } else if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, k->msg, 1ull << m->handle.thread) ==
                    WC_OK) {
             wc_metric_add(WC_M_CHANGES_OUT, 1);
-        } else {
-            wc_msg_unref(k->msg);
+        } else { /* publishing has dropped it */
+            WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=kept_change", s->opt.tenant);
         }
         free(k);
     }
@@ -155,7 +109,7 @@ static void enlist(struct wc_member *m)
     if (wc_publish(a->subs->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << m->handle.thread) != WC_OK)
         return;
     m->state = WC_MEMBER_ENLISTED;
-    unref_fence(m->fence);
+    wc_snapshot_unref(m->fence);
     m->fence = NULL;
     wc_list_remove(&m->in_queue);
     wc_list_remove(&m->in_audience);
@@ -170,7 +124,7 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
 {
     while (!wc_list_is_empty(&s->direct)) {
         struct wc_member *m = WC_CONTAINER(s->direct.next, struct wc_member, in_queue);
-        if (m->fence->position > position)
+        if (m->fenced_at > position)
             return;
         enlist(m);
         if (m->state != WC_MEMBER_ENLISTED)
@@ -178,13 +132,13 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
     }
 }
 
-static void fence_known(struct wc_member *m, struct wc_fence *f)
+static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn position)
 {
     announce(m);
-    release_kept(m, f);
+    release_kept(m, fence);
     m->state = WC_MEMBER_DIRECT;
-    m->fence = f;
-    f->refs++;
+    m->fence = wc_snapshot_ref(fence);
+    m->fenced_at = position;
     wc_list_push(&m->audience->subs->direct, &m->in_queue);
 }
 
@@ -196,19 +150,41 @@ static void offer_again(struct wc_subs *s)
     s->hooks.resume(s->self);
 }
 
-/* How many of the transactions gone by the snapshot sees without exception. */
-static uint64_t count_seen(const struct wc_subs *s, const struct wc_fence *f)
+/* Forgets what the snapshot sees. Returns how many of the transactions gone by it sees without
+ * exception. */
+static uint64_t settle_passed(struct wc_passed *p, const struct wc_snapshot *fence)
 {
-    uint64_t i = s->passed.count > WC_PASSED ? s->passed.count - WC_PASSED : 0;
-    while (i < s->passed.count && wc_fence_sees(f, s->passed.xid[i % WC_PASSED]))
-        i++;
-    return i;
+    size_t kept = 0;
+    for (size_t i = 0; i < p->len; i++)
+        if (!wc_snapshot_sees(fence, p->item[i].xid))
+            p->item[kept++] = p->item[i];
+    p->len = kept;
+    return kept ? p->item[0].number : p->count;
+}
+
+static void note_passed(struct wc_passed *p, wc_xid xid)
+{
+    if (p->len == WC_PASSED)
+        memmove(p->item, p->item + 1, --p->len * sizeof p->item[0]);
+    p->item[p->len].xid = xid;
+    p->item[p->len++].number = p->count++;
+}
+
+void wc_subs_begin_later(struct wc_subs *s)
+{
+    WC_LIST_EACH (it, &s->fence_next) {
+        struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_queue);
+        release_kept(m, NULL);
+        m->passed = s->passed.count;
+    }
 }
 
 /* Everybody the snapshot is late enough for; the others soon try another. */
-static void fence_members(struct wc_subs *s, struct wc_fence *f)
+static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn position)
 {
-    uint64_t seen = count_seen(s, f);
+    uint64_t seen = settle_passed(&s->passed, fence);
+    wc_access_saw(s->access, fence);
+    s->settled_at = wc_clock_mono();
     struct wc_list now;
     wc_list_init(&now);
     wc_list_move_all(&s->fence_now, &now);
@@ -217,7 +193,7 @@ static void fence_members(struct wc_subs *s, struct wc_fence *f)
         struct wc_member *m = WC_CONTAINER(now.next, struct wc_member, in_queue);
         wc_list_remove(&m->in_queue);
         if (m->passed <= seen) {
-            fence_known(m, f);
+            fence_known(m, fence, position);
         } else {
             wc_list_push(&s->fence_next, &m->in_queue);
             early = true;
@@ -233,8 +209,10 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
 {
     struct wc_subs *s = arg;
     s->fencing = false;
-    struct wc_fence *f =
-        res->ok ? parse_fence(wc_pg_value(res, 0, 0), wc_pg_slice(res, 0, 1)) : NULL;
+    wc_lsn position = 0;
+    struct wc_snapshot *f = NULL;
+    if (res->ok && wc_lsn_parse(wc_pg_slice(res, 0, 1), &position) == WC_OK)
+        f = wc_snapshot_parse(wc_pg_value(res, 0, 0));
     if (!f && (res->ok || res->sqlstate[0]))
         WC_LOG(WC_LOG_ERROR, "subs", "fence_failed", "tenant=%s sqlstate=%s error=\"%s\"",
                s->opt.tenant, res->sqlstate, res->message);
@@ -242,18 +220,19 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
         wc_list_move_all(&s->fence_now, &s->fence_next); /* when stream and catalog are back */
         if (f)
             take_fences(s);
-        unref_fence(f);
+        wc_snapshot_unref(f);
         return;
     }
-    fence_members(s, f);
-    unref_fence(f);
+    fence_members(s, f, position);
+    wc_snapshot_unref(f);
     wc_publisher_flush(s->publisher);
     offer_again(s);
 }
 
 static void take_fences(struct wc_subs *s)
 {
-    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || wc_list_is_empty(&s->fence_next))
+    bool wanted = s->settling || !wc_list_is_empty(&s->fence_next);
+    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || !wanted)
         return;
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (!pg) {
@@ -263,6 +242,7 @@ static void take_fences(struct wc_subs *s)
     if (wc_pg_query(pg, wc_sql_fence, 0, NULL, on_fence, s) != WC_OK)
         return; /* the connection is gone; on_catalog_up comes back here */
     s->fencing = true;
+    s->settling = false;
     s->fence_epoch = s->epoch;
     wc_list_move_all(&s->fence_next, &s->fence_now);
 }
@@ -300,7 +280,7 @@ static void free_member(struct wc_member *m)
     struct wc_audience *a = m->audience;
     struct wc_subs *s = a->subs;
     release_kept(m, NULL);
-    unref_fence(m->fence);
+    wc_snapshot_unref(m->fence);
     wc_map_remove(&s->members, &m->node);
     wc_list_remove(&m->in_queue);
     wc_list_remove(&m->in_audience);
@@ -510,7 +490,11 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
 {
     s->xid = xid;
     s->commit_time = commit_time;
-    s->passed.xid[s->passed.count++ % WC_PASSED] = xid;
+    note_passed(&s->passed, xid);
+    if (s->passed.len == WC_PASSED / 2) {
+        s->settling = true;
+        take_fences(s);
+    }
     enlist_passed(s, commit_lsn);
 }
 
@@ -524,7 +508,8 @@ void wc_subs_progress(struct wc_subs *s, wc_lsn position)
 static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
-    s->passed.count = 0; /* numbers of another server's transactions mean nothing here */
+    s->passed.len = 0; /* numbers of another server's transactions mean nothing here */
+    s->passed.count = 0;
     wc_access_forget_changes(s->access);
     enlist_passed(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
@@ -581,14 +566,38 @@ static void on_access_answer(void *arg, bool early)
         offer_again(s);
 }
 
+static void on_position(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_subs *s = arg;
+    wc_lsn at;
+    s->asking_position = false;
+    if (res->ok && wc_lsn_parse(wc_pg_slice(res, 0, 0), &at) == WC_OK)
+        s->hooks.server_at(s->self, at);
+}
+
+static void ask_position(struct wc_subs *s)
+{
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    wc_us now = wc_clock_mono();
+    if (!pg || s->asking_position || now - s->position_asked < POSITION_US)
+        return;
+    s->position_asked = now;
+    s->asking_position = wc_pg_query(pg, wc_sql_position, 0, NULL, on_position, s) == WC_OK;
+}
+
 /* Keeps the answers in use fresh, so that the stream need not wait for them, and tries again what
  * failed for a reason that may have passed. */
 static void on_refresh(uv_timer_t *t)
 {
     struct wc_subs *s = t->data;
+    if (s->passed.len && wc_clock_mono() - s->settled_at > SETTLE_US)
+        s->settling = true;
+    if (s->holding && wc_catalog_is_turned_away(s->catalog))
+        s->hooks.give_up(s->self);
     wc_subs_check(s);
     take_fences(s);
     offer_again(s);
+    ask_position(s);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (pg && wc_access_refresh(s->access, pg) == WC_NOMEM)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);

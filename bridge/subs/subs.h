@@ -49,6 +49,10 @@ struct wc_subs_options {
 struct wc_subs_hooks {
     void (*resume)(void *self);   /* what was answered AGAIN may be offered again */
     void (*standing)(void *self); /* a channel's bindings have been resolved and stand */
+    /* What was answered AGAIN waits for a server that is shutting down, which in turn waits for the
+     * stream to take the rest of the log: one of them must let go. */
+    void (*give_up)(void *self);
+    void (*server_at)(void *self, wc_lsn); /* how far the log reaches; about once a second */
 };
 
 enum wc_subs_stream {

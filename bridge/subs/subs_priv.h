@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "bridge/match/match.h"
 #include "bridge/rls/access.h"
+#include "bridge/rls/snapshot.h"
 #include "bridge/subs/catalog.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -18,27 +19,24 @@ enum wc_member_state {
     WC_MEMBER_ENLISTED,
 };
 
-/* A snapshot of the database, shared by the members it was taken for. */
-struct wc_fence {
-    uint32_t refs;
-    uint64_t xmin, xmax;
-    wc_lsn position; /* once the log is here, everything is invisible in the snapshot */
-    size_t nxip;
-    uint64_t xip[]; /* ascending */
-};
-
-enum { WC_PASSED = 4096 }; /* a power of two */
+enum { WC_PASSED = 4096 };
 
 /*
- * The transactions that went by last. A commit can be in the log, and so in the stream, before
- * other sessions see it (between flush and visibility, or for long behind a synchronous standby).
- * If one of those went by before a member's bindings were in the index, and a snapshot taken after
- * that still does not see it, the member would get it neither from the stream nor from a SELECT:
- * then the snapshot is too early and another one is taken.
+ * The transactions that went by and that no snapshot has seen yet, oldest first. A commit can be in
+ * the log, and so in the stream, before other sessions see it (between flush and visibility, or for
+ * long behind a synchronous standby). If one of those went by before a member's bindings were in
+ * the index, and a snapshot taken after that still does not see it, the member would get it neither
+ * from the stream nor from a SELECT: then the snapshot is too early and another one is taken. A
+ * snapshot is also taken once a minute, and when half of the places are in use, so that only what
+ * really hangs stays; with more than WC_PASSED of those the oldest are forgotten.
  */
 struct wc_passed {
-    wc_xid xid[WC_PASSED];
-    uint64_t count; /* ever; the ring holds the last WC_PASSED */
+    struct {
+        wc_xid xid;
+        uint64_t number; /* from 0, of all that ever went by */
+    } item[WC_PASSED];
+    size_t len;
+    uint64_t count; /* ever */
 };
 
 /* A change kept for a member whose fence is not known yet. */
@@ -62,7 +60,8 @@ struct wc_member {
     struct wc_list in_audience; /* audience->pending, or ->enlisted */
     struct wc_list in_queue;    /* subs->fence_next, ->fence_now or ->direct */
     uint64_t passed;            /* transactions gone by when it began to be fenced */
-    struct wc_fence *fence;     /* DIRECT */
+    struct wc_snapshot *fence;  /* DIRECT: shared with those it was taken for */
+    wc_lsn fenced_at;           /* once the log is here, everything is invisible in the fence */
     struct wc_list kept;        /* FENCING */
     bool was_told;              /* that changes were withheld for their rate */
 };
@@ -133,6 +132,9 @@ struct wc_subs {
     uint64_t next_audience;
     struct uv_timer_s *refresh;
     struct wc_passed passed;
+    wc_us position_asked, settled_at;
+    bool asking_position;
+    bool settling; /* a snapshot is wanted so that `passed` can forget */
     /* the open transaction and the change being looked at */
     wc_xid xid;
     int64_t commit_time;
@@ -152,6 +154,8 @@ void wc_subs_stands(struct wc_audience *);
 void wc_subs_refuse(struct wc_audience *, struct wc_slice text);
 void wc_subs_free_audience(struct wc_audience *);
 enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
-bool wc_fence_sees(const struct wc_fence *, wc_xid);
+/* subs.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
+ * kept for them is dropped and their time begins now. */
+void wc_subs_begin_later(struct wc_subs *);
 
 #endif

@@ -33,12 +33,13 @@ struct wc_bridge {
     struct wc_tenant **tenant;
     size_t ntenants;
 
-    uv_async_t wake; /* any thread */
+    uv_async_t wake;        /* any thread */
+    uv_sem_t streams_ended; /* posted by the bridge thread, awaited by main */
 
     pthread_mutex_t lock; /* guards the rest; lock 1 of base/thread.h */
     struct wc_list inbox;
     size_t waiting;
-    bool stop;
+    bool stop, end_streams;
 };
 
 /* ---- the change source: socket threads ---- */
@@ -133,8 +134,14 @@ static void on_wake(uv_async_t *async)
     (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
     wc_list_move_all(&b->inbox, &now);
     b->waiting = 0;
-    bool stop = b->stop;
+    bool stop = b->stop, end_streams = b->end_streams;
+    b->end_streams = false;
     (void)pthread_mutex_unlock(&b->lock);
+    if (end_streams) {
+        for (size_t i = 0; i < b->ntenants; i++)
+            wc_tenant_end_stream(b->tenant[i]);
+        uv_sem_post(&b->streams_ended);
+    }
     if (stop) {
         for_all(&now, discard);
         shut_down(b);
@@ -157,9 +164,10 @@ static void *run(void *arg)
     struct wc_bridge *b = arg;
     if (wc_metrics_attach() != WC_OK)
         WC_LOG(WC_LOG_WARN, "bridge", "no_memory", "what=metrics");
-    for (size_t i = 0; i < b->ntenants; i++)
-        if (wc_tenant_open(b->tenant[i], &b->loop, b->publisher) != WC_OK)
-            WC_LOG(WC_LOG_ERROR, "bridge", "no_memory", "tenant=%s", wc_tenant_name(b->tenant[i]));
+    for (size_t i = 0; i < b->ntenants; i++) {
+        enum wc_status st = wc_tenant_open(b->tenant[i], &b->loop, b->publisher);
+        WC_ASSERT(st == WC_OK); /* at start-up running out of memory is fatal */
+    }
     (void)uv_run(&b->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     return NULL;
 }
@@ -176,7 +184,13 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, unsigned index)
     wc_list_init(&b->inbox);
     (void)pthread_mutex_init(&b->lock, NULL); /* cannot fail with default attributes */
     b->publisher = wc_publisher_new(mesh, index);
-    if (!b->publisher || uv_loop_init(&b->loop) != 0) {
+    if (!b->publisher || uv_sem_init(&b->streams_ended, 0) != 0) {
+        wc_publisher_free(b->publisher);
+        free(b);
+        return NULL;
+    }
+    if (uv_loop_init(&b->loop) != 0) {
+        uv_sem_destroy(&b->streams_ended);
         wc_publisher_free(b->publisher);
         free(b);
         return NULL;
@@ -206,14 +220,28 @@ enum wc_status wc_bridge_start(struct wc_bridge *b, struct wc_err *err)
     return WC_OK;
 }
 
+/* Sets one of the flags that the lock guards and wakes the thread. */
+static void tell(struct wc_bridge *b, bool *flag)
+{
+    (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
+    *flag = true;
+    (void)pthread_mutex_unlock(&b->lock);
+    (void)uv_async_send(&b->wake); /* fails only on a closed handle: not while it runs */
+}
+
+void wc_bridge_end_streams(struct wc_bridge *b)
+{
+    if (!b->running)
+        return;
+    tell(b, &b->end_streams);
+    uv_sem_wait(&b->streams_ended);
+}
+
 void wc_bridge_stop(struct wc_bridge *b)
 {
     if (!b->running)
         return;
-    (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
-    b->stop = true;
-    (void)pthread_mutex_unlock(&b->lock);
-    (void)uv_async_send(&b->wake);
+    tell(b, &b->stop);
     (void)pthread_join(b->thread, NULL); /* cannot fail for a joinable thread of ours */
     b->running = false;
 }
@@ -231,5 +259,6 @@ void wc_bridge_free(struct wc_bridge *b)
     wc_publisher_free(b->publisher);
     free(b->tenant);
     (void)pthread_mutex_destroy(&b->lock); /* nobody holds it */
+    uv_sem_destroy(&b->streams_ended);
     free(b);
 }

@@ -4,7 +4,7 @@
  *
  * The inbox is bounded: a subscribe is refused with AGAIN when INBOX_MAX requests wait; an
  * unsubscribe always gets in, since there is at most one for each accepted subscribe.
- * Threads: new, start, stop, free: main. The change source: any.
+ * Threads: new, start, end_streams, stop, free: main. The change source: any.
  */
 #ifndef WC_BRIDGE_TENANT_BRIDGE_H
 #define WC_BRIDGE_TENANT_BRIDGE_H
@@ -17,6 +17,10 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *, unsigned index);
 void wc_bridge_add(struct wc_bridge *, struct wc_tenant *); /* before start; borrows */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
+/* Ends the streams and returns when they have ended. To be called before the clients are sent away:
+ * changes that find nobody subscribed would count as handed over, and a permanent slot would not
+ * hold them for the next start. */
+void wc_bridge_end_streams(struct wc_bridge *);
 void wc_bridge_stop(struct wc_bridge *); /* closes the tenants and joins the thread */
 void wc_bridge_free(struct wc_bridge *);
 

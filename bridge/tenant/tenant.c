@@ -143,6 +143,18 @@ static void on_resume(void *self)
     wc_repl_resume(t->repl);
 }
 
+static void on_give_up(void *self)
+{
+    struct wc_tenant *t = self;
+    wc_repl_break(t->repl, "57P03", "the server is shutting down and cannot be asked who may read");
+}
+
+static void on_server_at(void *self, wc_lsn position)
+{
+    struct wc_tenant *t = self;
+    wc_repl_server_at(t->repl, position);
+}
+
 static void on_grace_over(uv_timer_t *timer)
 {
     struct wc_tenant *t = timer->data;
@@ -320,7 +332,10 @@ static bool open_stream(struct wc_tenant *t)
 
 static bool open_subs(struct wc_tenant *t)
 {
-    static const struct wc_subs_hooks hooks = {.resume = on_resume, .standing = on_standing};
+    static const struct wc_subs_hooks hooks = {.resume = on_resume,
+                                               .standing = on_standing,
+                                               .give_up = on_give_up,
+                                               .server_at = on_server_at};
     const struct wc_subs_options o = {.pg = t->opt.pg,
                                       .tenant = t->opt.external_id,
                                       .publications = t->opt.publications,
@@ -346,6 +361,15 @@ enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_pu
     (void)uv_timer_start(t->tick, on_tick, TICK_MS, TICK_MS); /* valid handle and callback */
     publish_status(t);
     return WC_OK;
+}
+
+void wc_tenant_end_stream(struct wc_tenant *t)
+{
+    if (!t->repl)
+        return;
+    if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
+        confirm(t);
+    wc_repl_stop(t->repl);
 }
 
 void wc_tenant_close(struct wc_tenant *t)

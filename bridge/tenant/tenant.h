@@ -50,6 +50,7 @@ const char *wc_tenant_name(const struct wc_tenant *);
 /* The bridge thread's: */
 WC_MUST_USE
 enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_publisher *);
+void wc_tenant_end_stream(struct wc_tenant *); /* for good; what was popped is confirmed */
 void wc_tenant_close(struct wc_tenant *);
 void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
 struct wc_subs *wc_tenant_subs(struct wc_tenant *);

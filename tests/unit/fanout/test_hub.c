@@ -486,11 +486,35 @@ static void a_session_holds_back_only_while_it_has_credit(void **state)
     assert_int_equal(wc_hub_hold_time(w->hub), 50010);
     w->hub->now += 60000;
     assert_int_equal(wc_hub_hold_time(w->hub), 0); /* spent */
+    w->hub->now += 1000000;                        /* the thread is patient again */
     written(s, 30);
     assert_int_equal(wc_hub_hold_time(w->hub), 30);
     written(s, 1000);
     assert_int_equal(wc_hub_hold_time(w->hub), 0); /* drained below the half */
     drop(s);
+}
+
+static void sessions_that_do_not_read_share_the_patience_of_their_thread(void **state)
+{
+    struct world *w = *state;
+    struct wc_session *s[10];
+    struct wc_handle h[10];
+    wc_us held = 0;
+    for (int i = 0; i < 10; i++) {
+        s[i] = open_session(w, WC_PHX_V2);
+        h[i] = subscribe(w, s[i]);
+    }
+    for (int i = 0; i < 10; i++) { /* one after the other reaches the half */
+        deliver(w, message(WC_MSG_DIRECT, h[i], 0, MAX_QUEUED / 2 + 1));
+        for (wc_us t; (t = wc_hub_hold_time(w->hub)) > 0; held += t)
+            w->hub->now += t;
+    }
+    assert_int_equal(held, 200000);
+    w->hub->now += 500000; /* a tenth comes back, to a session with credit left */
+    deliver(w, message(WC_MSG_DIRECT, h[9], 0, 1));
+    assert_int_equal(wc_hub_hold_time(w->hub), 50000);
+    for (int i = 0; i < 10; i++)
+        drop(s[i]);
 }
 
 static void without_credit_an_overflow_closes_the_slow_consumer(void **state)
@@ -587,6 +611,7 @@ int main(void)
         TEST(an_expired_token_ends_its_channel_only),
         TEST(closing_sends_the_code_of_its_reason),
         TEST(a_session_holds_back_only_while_it_has_credit),
+        TEST(sessions_that_do_not_read_share_the_patience_of_their_thread),
         TEST(without_credit_an_overflow_closes_the_slow_consumer),
         TEST(the_last_member_of_an_audience_may_close_during_delivery),
         TEST(one_frame_larger_than_the_queue_passes),

@@ -40,9 +40,10 @@ static const struct {
     {"SLOT", "", "slot_foreign", true},
     {"", "could not resolve host \"nope\": unknown node or service", "host_unknown", true},
     {"", "server does not support SSL, but SSL was required", "tls_unavailable", true},
+    {"", "root certificate file \"/root.crt\" does not exist", "certificate_refused", true},
     {"", "connection to server at \"::1\", port 1 failed: Connection refused", "connection_failed",
      false},
-    {"", "server closed the connection unexpectedly", "connection_failed", false},
+    {"", "server closed the connection unexpectedly", "connection_lost", false},
     {"", "", "connection_failed", false},
 };
 

@@ -1,0 +1,42 @@
+// A stream that is held for long: behind a transaction that committed on paper and waits for a
+// standby which does not exist.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Client } from './lib/phoenix.mjs'
+import { until } from './lib/wait.mjs'
+import { startWorld } from './lib/world.mjs'
+
+const SENDER_TIMEOUT_MS = 1000
+
+test('a held stream outlives wal_sender_timeout, and /health tells its lag', async (t) => {
+  const world = await startWorld(t, { sql: 'create table t (id int primary key, v text); create table other (v text)', publish: ['t'], conf: { wal_sender_timeout: `${SENDER_TIMEOUT_MS}ms` } })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  await client.subscribe('h', [{ event: '*', schema: 'public', table: 't' }])
+  await world.sql('insert into t values (1)')
+  await client.untilChanges(1)
+
+  const local = await world.cluster.connect()
+  await local.query('set synchronous_commit = local')
+  const switchTo = async (standby) => {
+    await local.query(`alter system set synchronous_standby_names = '${standby}'`)
+    await local.query('select pg_reload_conf()')
+  }
+  const stuck = await world.cluster.connect()
+  await switchTo('nobody')
+  await until(async () => (await stuck.query('show synchronous_standby_names')).rows[0].synchronous_standby_names === 'nobody', 'a standby is waited for')
+  // the table is described anew, and who may read it is judged only when this commit is visible
+  const commit = stuck.query('begin; alter table t add w int; insert into t values (2); commit')
+  await local.query(`insert into other select repeat('x', 1000) from generate_series(1, 5000)`)
+  const since = Date.now()
+  await until(async () => (await world.server.health()).tenant.lag_bytes > 5_000_000, 'a lag of 5 MB')
+  await until(() => Date.now() - since > 3 * SENDER_TIMEOUT_MS, 'the server would have lost patience')
+  assert.equal(client.changes().length, 1, 'the row waits')
+
+  await switchTo('')
+  await commit
+  await client.untilChanges(2)
+  await until(async () => (await world.server.health()).tenant.lag_bytes < 100_000, 'the lag is gone')
+  assert.equal(client.messages.filter((m) => m.event === 'system').length, 1, 'the stream was never lost')
+  assert.doesNotMatch(world.server.log, / (warn|error) repl /)
+})
