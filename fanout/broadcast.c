@@ -185,6 +185,7 @@ static const char *send(struct wc_channel *c, const struct wc_broadcast *b)
 void wc_broadcast_receive(struct wc_channel *c, const struct wc_phx_message *m)
 {
     const struct wc_broadcast b = of_message(m);
+    wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_EVENTS, 1);
     const char *error = send(c, &b);
     if (c->config.wants_ack)
         wc_channel_reply(c, m->ref, error == NULL, wc_slice_str(error ? error : "{}"));

@@ -11,7 +11,7 @@
 
 /* The nodes of the largest message take several times its bytes; beyond this it is dropped as
  * malformed. One such arena per socket thread. */
-enum { ARENA_CAP = 64 << 20, PAYLOAD_CAP = 1 << 20 };
+enum { ARENA_CAP = 64 << 20, PAYLOAD_CAP = 1 << 20, RATE_LOG_US = 10 * 1000000 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
 {
@@ -222,25 +222,66 @@ static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
 }
 
 /* From the last member to the first: sending may close a session, which takes its channels out of
- * the group, and the place of one that leaves is filled from the end. */
-static void deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
-                          const struct wc_channel *except, const struct wc_msg *m)
+ * the group, and the place of one that leaves is filled from the end. Returns to how many. */
+static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
+                              const struct wc_channel *except, const struct wc_msg *m)
 {
     struct fanout f = {.hub = hub, .msg = m, .is_change = kind == WC_GROUP_AUDIENCE};
     struct wc_group *g = wc_group_find(&hub->groups[kind], number);
+    uint32_t delivered = 0;
     for (uint32_t i = g ? g->count : 0; i-- > 0;) {
         struct wc_session *s = g->member[i]->session;
-        if (g->member[i] != except)
+        if (g->member[i] != except) {
             send_to(&f, s);
+            delivered += m->frame[s->serializer] != NULL;
+        }
         if (s->state != WC_SESSION_OPEN && !wc_group_find(&hub->groups[kind], number))
             break; /* it was the last member */
     }
     finish(&f);
+    return delivered;
+}
+
+/* The tenant has more events than it may: whoever would get another one is shut instead. In the
+ * same order, and for the same reasons, as above. */
+static void shut_group(struct wc_hub *hub, const struct wc_msg *m, const struct wc_channel *except)
+{
+    static const char text[] = "Too many messages per second";
+    struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    for (uint32_t i = g->count; i-- > 0;) {
+        struct wc_channel *c = g->member[i];
+        if (c == except || !m->frame[c->session->serializer])
+            continue;
+        wc_hub_shut_channel(hub, c, wc_slice_str(text));
+        if (!wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room))
+            return; /* it was the last member */
+    }
+}
+
+static void log_over_rate(struct wc_hub *hub, const struct wc_tenant_view *tenant)
+{
+    unsigned long more = 0;
+    if (wc_log_limit(&hub->rate_log, RATE_LOG_US, &more))
+        WC_LOG(WC_LOG_WARN, "channel", "over_rate",
+               "code=MessagePerSecondRateLimitReached tenant=%s suppressed=%lu",
+               tenant->external_id, more);
 }
 
 static void deliver_room(struct wc_hub *hub, const struct wc_msg *m)
 {
-    deliver_group(hub, WC_GROUP_ROOM, m->room, wc_channel_by_handle(&hub->channels, m->handle), m);
+    const struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    if (!g)
+        return;
+    struct wc_tenant_view *tenant = wc_tenant_view_ref(g->member[0]->session->tenant);
+    const struct wc_channel *except = wc_channel_by_handle(&hub->channels, m->handle);
+    if (!m->is_presence && wc_quota_is_triggered(tenant->quota, WC_QUOTA_EVENTS)) {
+        log_over_rate(hub, tenant);
+        shut_group(hub, m, except);
+    } else {
+        uint32_t n = deliver_group(hub, WC_GROUP_ROOM, m->room, except, m);
+        wc_hub_count(hub, tenant, m->is_presence ? WC_QUOTA_PRESENCE : WC_QUOTA_EVENTS, n);
+    }
+    wc_tenant_view_unref(tenant);
 }
 
 static void enlist(struct wc_hub *hub, const struct wc_msg *m)
@@ -262,7 +303,9 @@ void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)
     WC_ON_THREAD(hub->owner);
     switch (m->kind) {
     case WC_MSG_DIRECT: deliver_direct(hub, m); break;
-    case WC_MSG_AUDIENCE: deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m); break;
+    case WC_MSG_AUDIENCE:
+        (void)deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m); /* the bridge counts */
+        break;
     case WC_MSG_ROOM: deliver_room(hub, m); break;
     case WC_MSG_ENLIST: enlist(hub, m); break;
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;

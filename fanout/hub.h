@@ -48,7 +48,7 @@ struct wc_hub {
     struct wc_arena arena; /* of the client message being handled */
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
-    struct wc_log_limit dropped_log;                /* of broadcasts */
+    struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */
 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *);

@@ -9,8 +9,9 @@
  *   enlist    put one channel into an audience
  *   verdict   one channel: how its request for changes ended; becomes its `system` message
  *
- * A handle names a channel for one join: rejoining, leaving, a new token and the end of the
- * connection end its generation, and a message for an old generation is skipped and counted.
+ * A handle names a channel for one join, or a subscription of it: rejoining, leaving and the end of
+ * the connection end its generation, and a new token that of the subscription; a message for an old
+ * generation is skipped and counted.
  * An audience is the set of channels that always receive the same frames for changes: equal tenant,
  * topic, bindings, role and claims. Its number is chosen by the bridge and never used again.
  * Since rings are FIFO, what a bridge sends before an `enlist` reaches the channel directly, what
@@ -36,6 +37,7 @@ struct wc_msg {
     struct wc_handle handle;              /* direct, enlist, verdict; room: left out */
     uint64_t audience;                    /* audience, enlist */
     uint64_t room;                        /* room */
+    bool is_presence;                     /* room: counted as presence and not as a broadcast */
     struct wc_frame *frame[WC_PHX_COUNT]; /* those somebody uses, else NULL */
     bool ok;                              /* verdict: status of the system message */
     size_t text_len;                      /* verdict: its message */
