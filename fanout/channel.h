@@ -19,6 +19,7 @@
 #include "base/map.h"
 #include "fanout/group.h"
 #include "fanout/msg.h"
+#include "fanout/presence.h"
 
 struct wc_room;
 struct wc_session;
@@ -49,7 +50,8 @@ struct wc_channel {
     struct wc_subscribe *asked; /* owned: what a new token asks for again; NULL: nothing */
     struct wc_wait *wait;       /* owned: its join waits for the verdict; NULL: it is answered */
     struct wc_membership in[WC_GROUP_KINDS];
-    struct wc_room *room;            /* a reference; the hub enters and leaves it */
+    struct wc_room *room; /* a reference; the hub enters and leaves it */
+    struct wc_presence_member presence;
     struct wc_channel_config config; /* its slice is in text */
     struct wc_slice topic;           /* full, "realtime:room" */
     struct wc_slice join_ref;        /* JSON text, as the join had it */

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/jsonw.h"
 #include "fanout/phoenix.h"
+#include "fanout/presence_home.h"
 #include "fanout/subscription.h"
 #include "fanout/token.h"
 #include "fanout/wait.h"
@@ -35,6 +36,12 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     hub->producer = wc_mesh_producer_of_socket(opt->mesh, opt->thread);
     hub->publisher = wc_publisher_new(opt->mesh, hub->producer);
     if (hub->publisher)
+        hub->presence_home =
+            wc_presence_home_new(&(struct wc_presence_home_options){.thread = opt->thread,
+                                                                    .node = opt->presence.node,
+                                                                    .rooms = opt->rooms,
+                                                                    .publisher = hub->publisher});
+    if (hub->presence_home)
         return hub;
     wc_hub_free(hub);
     return NULL;
@@ -48,6 +55,8 @@ void wc_hub_free(struct wc_hub *hub)
     wc_channels_release(&hub->channels);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
         wc_groups_release(&hub->groups[k]);
+    wc_presence_home_free(hub->presence_home);
+    wc_msg_queue_clear(&hub->leaves);
     wc_publisher_free(hub->publisher);
     wc_slab_release(&hub->session_slab);
     wc_slab_release(&hub->held_slab);
@@ -101,12 +110,13 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
     c->session->nchannels--;
     c->session->weight -= c->weight;
     wc_metric_add(WC_M_CHANNELS, -1);
+    if (c->room)
+        wc_presence_ended(c);
     leave_room(hub, c);
     wc_channel_free(&hub->channels, c);
 }
 
-/* The join's join_ref, or its ref when it had none; what V2 puts on a channel's own messages. */
-static struct wc_slice join_ref_of(const struct wc_channel *c)
+struct wc_slice wc_channel_join_ref(const struct wc_channel *c)
 {
     return wc_slice_is(c->join_ref, "null") ? c->ref : c->join_ref;
 }
@@ -115,7 +125,8 @@ void wc_channel_reply(struct wc_channel *c, struct wc_slice ref, bool ok,
                       struct wc_slice response_json)
 {
     struct wc_session *s = c->session;
-    const struct wc_phx_envelope e = {.topic = c->topic, .ref = ref, .join_ref = join_ref_of(c)};
+    const struct wc_phx_envelope e = {
+        .topic = c->topic, .ref = ref, .join_ref = wc_channel_join_ref(c)};
     wc_session_send(s, wc_phx_reply(s->serializer, &e, ok, response_json));
 }
 
@@ -123,7 +134,7 @@ struct wc_frame *wc_channel_close_frame(const struct wc_channel *c)
 {
     const struct wc_session *s = c->session;
     struct wc_phx_envelope e = {
-        .topic = c->topic, .event = wc_slice_str("phx_close"), .join_ref = join_ref_of(c)};
+        .topic = c->topic, .event = wc_slice_str("phx_close"), .join_ref = wc_channel_join_ref(c)};
     e.ref = s->serializer == WC_PHX_V1 ? c->join_ref : e.join_ref;
     return wc_phx_encode(s->serializer, &e, wc_slice_str("{}"));
 }
@@ -138,7 +149,7 @@ void wc_channel_push_system(struct wc_channel *c, const char *extension, bool ok
 {
     struct wc_session *s = c->session;
     struct wc_phx_envelope e = {
-        .topic = c->topic, .event = wc_slice_str("system"), .join_ref = join_ref_of(c)};
+        .topic = c->topic, .event = wc_slice_str("system"), .join_ref = wc_channel_join_ref(c)};
     struct wc_buf payload;
     wc_buf_init(&payload, PAYLOAD_CAP);
     wc_buf_printf(&payload, "{\"extension\":\"%s\",\"status\":\"%s\",\"message\":", extension,
@@ -298,7 +309,7 @@ static void deliver_verdict(struct wc_hub *hub, const struct wc_msg *m)
         wc_wait_verdict(c, m->ok, wc_slice(m->text, m->text_len));
 }
 
-void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)
+void wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
 {
     WC_ON_THREAD(hub->owner);
     switch (m->kind) {
@@ -309,6 +320,8 @@ void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)
     case WC_MSG_ROOM: deliver_room(hub, m); break;
     case WC_MSG_ENLIST: enlist(hub, m); break;
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;
+    case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
+    case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
     }
 }
 

@@ -24,6 +24,7 @@ struct wc_hub_options {
     size_t max_queued_bytes;
     uint32_t pace_bytes_per_second;
     wc_us idle_timeout;
+    struct wc_presence_options presence;
 };
 
 struct wc_hub {
@@ -43,19 +44,22 @@ struct wc_hub {
     struct wc_publisher *publisher; /* as a producer of the mesh */
     unsigned producer;              /* its index there, and in the tenants' quotas */
     bool is_restarting;             /* joins are refused: the server is on its way down */
+    struct wc_presence_home *presence_home;
+    struct wc_msg_queue leaves; /* ends of presences that could not be published yet */
 
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
     struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */
+    struct wc_log_limit presence_log;
 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *);
 void wc_hub_free(struct wc_hub *); /* every session is freed before */
 
-/* A message from the rings; borrowed. */
-void wc_hub_deliver(struct wc_hub *, const struct wc_msg *);
+/* A message from the rings; borrowed, but one of kind presence is shared. */
+void wc_hub_deliver(struct wc_hub *, struct wc_msg *);
 
 /* How long the bridges' rings must be left alone; 0: not at all. */
 wc_us wc_hub_hold_time(struct wc_hub *);
@@ -85,6 +89,8 @@ void wc_hub_shut_channel(struct wc_hub *, struct wc_channel *, struct wc_slice t
 /* Answers a push on a joined channel. */
 void wc_channel_reply(struct wc_channel *, struct wc_slice ref, bool ok,
                       struct wc_slice response_json);
+/* The join's join_ref, or its ref when it had none; what V2 puts on a channel's own messages. */
+struct wc_slice wc_channel_join_ref(const struct wc_channel *);
 void wc_channel_push_close(struct wc_channel *);
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *); /* owned; NULL: no memory */
 void wc_channel_push_system(struct wc_channel *, const char *extension, bool ok,

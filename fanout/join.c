@@ -286,7 +286,7 @@ bool wc_join_complete(struct wc_channel *c, struct wc_frame *reply)
     }
     s->has_joined = true;
     wc_session_send(s, reply);
-    return s->state == WC_SESSION_OPEN;
+    return s->state == WC_SESSION_OPEN && wc_presence_joined(c);
 }
 
 /* The object as sent, with its id as the last member, where it wins over one that came along. */

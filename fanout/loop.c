@@ -34,7 +34,7 @@ struct wc_loop {
     uv_poll_t accept, wake;
     uv_prepare_t prepare;
     uv_idle_t busy; /* active: the loop does not block */
-    uv_timer_t tick, hold;
+    uv_timer_t tick, hold, presence;
     uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
     uint64_t skip; /* producers that are not popped now */
@@ -141,7 +141,7 @@ static void pop(struct wc_loop *l)
     wc_mesh_popped(l->opt.mesh, l->thread_index);
 }
 
-static void on_hold_over(uv_timer_t *h)
+static void on_due(uv_timer_t *h)
 {
     (void)h; /* it only ends the sleep: the next prepare judges anew */
 }
@@ -162,17 +162,20 @@ static void on_prepare(uv_prepare_t *h)
     wc_publisher_flush(hub->publisher); /* what this turn's input has published */
     if (wc_list_is_empty(&hub->dirty))
         pop(l);
+    wc_us presence = wc_presence_turn(hub);
     wc_publisher_flush(hub->publisher); /* and what delivering has */
     wc_ws_resume(&l->ws);
     bool is_left = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
     wc_us hold = wc_hub_hold_time(hub);
     l->skip = hold > 0 ? l->bridges : 0;
-    /* Neither call fails: the handles are open and the callbacks set. */
+    /* None of these calls fails: the handles are open and the callbacks set. */
     if (hold > 0)
-        (void)uv_timer_start(&l->hold, on_hold_over, (uint64_t)hold / 1000 + 1, 0);
+        (void)uv_timer_start(&l->hold, on_due, (uint64_t)hold / 1000 + 1, 0);
     if (!l->is_fast && !wc_list_is_empty(&hub->waiting))
         arm_tick(l);
+    if (presence > 0)
+        (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
     if (is_left || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
@@ -240,6 +243,7 @@ static void finish(struct wc_loop *l)
     close_handle((uv_handle_t *)&l->busy);
     close_handle((uv_handle_t *)&l->tick);
     close_handle((uv_handle_t *)&l->hold);
+    close_handle((uv_handle_t *)&l->presence);
     close_handle((uv_handle_t *)&l->stop);
     close_handle((uv_handle_t *)&l->space);
 }
@@ -297,6 +301,8 @@ static int open_handles(struct wc_loop *l)
     if (st == 0)
         st = uv_timer_init(&l->uv, &l->hold);
     if (st == 0)
+        st = uv_timer_init(&l->uv, &l->presence);
+    if (st == 0)
         st = uv_async_init(&l->uv, &l->stop, on_stop);
     if (st == 0)
         st = uv_async_init(&l->uv, &l->space, on_space);
@@ -304,7 +310,7 @@ static int open_handles(struct wc_loop *l)
         wc_mesh_on_space(l->opt.mesh, wc_mesh_producer_of_socket(l->opt.mesh, l->thread_index),
                          tell_space, l);
     l->accept.data = l->wake.data = l->prepare.data = l->busy.data = l->tick.data = l->hold.data =
-        l->stop.data = l->space.data = l;
+        l->presence.data = l->stop.data = l->space.data = l;
     if (st == 0)
         st = uv_poll_start(&l->wake, UV_READABLE, on_wake);
     if (st == 0)

@@ -127,7 +127,7 @@ void wc_room_leave(struct wc_rooms *r, struct wc_room *room, unsigned thread, en
 struct wc_room *wc_room_find(struct wc_rooms *r, uint64_t tenant, bool is_private,
                              struct wc_slice sub)
 {
-    uint8_t small[512];
+    uint8_t small[4096 + KEY_FIXED]; /* a channel's topic always fits (phoenix.h) */
     uint8_t *bytes = KEY_FIXED + sub.len <= sizeof small ? small : malloc(KEY_FIXED + sub.len);
     if (!bytes)
         return NULL;
@@ -151,4 +151,13 @@ void wc_room_release(struct wc_rooms *r, struct wc_room *room)
     (void)pthread_mutex_lock(&s->lock); /* cannot fail: a plain mutex */
     unref_locked(s, room);
     (void)pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t wc_room_members(struct wc_rooms *r, const struct wc_room *room)
+{
+    struct shard *s = shard_of(r, room->node.key);
+    (void)pthread_mutex_lock(&s->lock); /* cannot fail: a plain mutex */
+    uint64_t n = room->refs;
+    (void)pthread_mutex_unlock(&s->lock);
+    return n;
 }

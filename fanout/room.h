@@ -43,6 +43,9 @@ struct wc_room *wc_room_find(struct wc_rooms *, uint64_t tenant, bool is_private
                              struct wc_slice sub);
 void wc_room_release(struct wc_rooms *, struct wc_room *); /* NULL is fine */
 
+/* How many channels are in it, and holders. Takes the shard's lock. */
+uint64_t wc_room_members(struct wc_rooms *, const struct wc_room *);
+
 static inline uint64_t wc_room_threads(const struct wc_room *r, enum wc_serializer v)
 {
     /* R1 acquire: pairs with the release in enter. What a thread did before it set its bit is done.

@@ -56,6 +56,8 @@ static void push(struct wc_channel *c, const struct wc_phx_message *m)
 {
     if (wc_slice_is(m->event, "broadcast"))
         wc_broadcast_receive(c, m);
+    else if (wc_slice_is(m->event, "presence"))
+        wc_presence_receive(c, m);
     else if (!wc_slice_is(m->event, "access_token") || !wc_refresh_receive(c, m))
         wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_EVENTS, 1);
 }

@@ -5,6 +5,7 @@
 #include "fanout/loop.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 struct wc_server {
@@ -15,6 +16,8 @@ struct wc_server {
     struct wc_rooms *rooms;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
+    struct wc_presence_budget presence;
+    uint64_t node; /* this process among nodes */
 };
 
 static enum wc_status check_options(const struct wc_server_options *o, struct wc_err *err)
@@ -40,7 +43,11 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
                        .rooms = s->rooms,
                        .max_queued_bytes = o->max_queued_bytes,
                        .pace_bytes_per_second = o->pace_bytes_per_second,
-                       .idle_timeout = (wc_us)o->idle_timeout_ms * 1000},
+                       .idle_timeout = (wc_us)o->idle_timeout_ms * 1000,
+                       .presence = {.node = s->node,
+                                    .max_calls = o->presence_max_calls,
+                                    .window = (wc_us)o->presence_window_ms * 1000,
+                                    .budget = &s->presence}},
                .routes = s->routes,
                .nroutes = s->nroutes,
                .max_frame_bytes = o->max_frame_bytes,
@@ -89,6 +96,8 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
     enum wc_status st = check_options(&s->opt, err);
     if (st != WC_OK)
         return st;
+    if (getrandom(&s->node, sizeof s->node, 0) != (ssize_t)sizeof s->node)
+        return wc_err_set(err, WC_IO, "the system has no random numbers");
     s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
     s->rooms = wc_rooms_new();
@@ -105,6 +114,7 @@ struct wc_server *wc_server_new(const struct wc_server_options *opt, struct wc_e
         return NULL;
     }
     s->opt = *opt;
+    s->presence.max = opt->presence_max_bytes;
     if (open_parts(s, err) == WC_OK)
         return s;
     wc_server_free(s);

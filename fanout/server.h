@@ -25,7 +25,10 @@ struct wc_server_options {
     uint32_t pace_bytes_per_second; /* a client that drains at least this fast may hold back the
                                        stream instead of being closed (session.h, "Pacing") */
     uint32_t idle_timeout_ms;       /* without anything from the client: close 1000 */
-    uint32_t send_buffer_bytes;     /* SO_SNDBUF; 0 leaves the system's */
+    uint32_t presence_max_calls;    /* presence messages of one channel in one window */
+    uint32_t presence_window_ms;
+    uint64_t presence_max_bytes; /* of all presences */
+    uint32_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves the system's */
     struct wc_directory directory;
     struct wc_change_source source;
     const struct wc_http_route *routes;

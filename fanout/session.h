@@ -60,6 +60,7 @@ struct wc_session {
     bool has_joined;   /* a join has succeeded */
     size_t kept_bytes; /* of messages for joins that wait */
     size_t weight;     /* sum of the channels' */
+    uint64_t presence_bytes; /* reserved by its channels */
 
     struct wc_outq out;
     size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
