@@ -198,12 +198,23 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
     (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the next one ends us at once */
 }
 
+/* Joins are refused; what was taken from Postgres reaches the connections and is confirmed; then
+ * the clients are told and sent away. Half of the time for each. */
+static void stop_serving(struct app *app)
+{
+    uint32_t half_ms = app->config->shutdown_timeout_ms / 2;
+    if (app->server)
+        wc_server_drain(app->server);
+    if (app->bridge && !wc_bridge_end_streams(app->bridge, half_ms))
+        WC_LOG(WC_LOG_WARN, "app", "not_drained",
+               "waited_ms=%u hint=\"a permanent slot holds what was not delivered\"", half_ms);
+    if (app->server)
+        wc_server_stop(app->server, app->config->shutdown_timeout_ms - half_ms);
+}
+
 static void take_down(struct app *app)
 {
-    if (app->bridge)
-        wc_bridge_end_streams(app->bridge);
-    if (app->server)
-        wc_server_stop(app->server, app->config->shutdown_timeout_ms);
+    stop_serving(app);
     if (app->bridge)
         wc_bridge_stop(app->bridge);
     wc_bridge_free(app->bridge);

@@ -164,6 +164,16 @@ void wc_channel_push_system(struct wc_channel *c, const char *extension, bool ok
     wc_buf_release(&payload);
 }
 
+void wc_channel_push_disconnect(struct wc_channel *c)
+{
+    static const char payload[] = "{\"extension\":\"system\",\"status\":\"ok\","
+                                  "\"message\":\"Server requested disconnect\"}";
+    const struct wc_phx_envelope e = {.topic = c->topic, .event = wc_slice_str("system")};
+    if (!c->wait)
+        wc_session_send(c->session,
+                        wc_phx_encode(c->session->serializer, &e, wc_slice_str(payload)));
+}
+
 void wc_hub_shut_channel(struct wc_hub *hub, struct wc_channel *c, struct wc_slice text)
 {
     /* Sending may close the session, and that ends its channels. */

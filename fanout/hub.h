@@ -93,6 +93,8 @@ void wc_channel_reply(struct wc_channel *, struct wc_slice ref, bool ok,
 struct wc_slice wc_channel_join_ref(const struct wc_channel *);
 void wc_channel_push_close(struct wc_channel *);
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *); /* owned; NULL: no memory */
+/* "Server requested disconnect"; nothing to one whose join is not answered yet. */
+void wc_channel_push_disconnect(struct wc_channel *);
 void wc_channel_push_system(struct wc_channel *, const char *extension, bool ok,
                             struct wc_slice message);
 

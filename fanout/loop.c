@@ -44,7 +44,8 @@ struct wc_loop {
     wc_us stop_at;
     struct wc_log_limit refused_log;
 
-    _Atomic uint32_t stop_deadline_ms; /* pair S1 with uv_async_send, which orders it */
+    _Atomic bool shall_stop;           /* pair S1, as the next: else the signal means drain */
+    _Atomic uint32_t stop_deadline_ms; /* with uv_async_send, which orders them */
 };
 
 static void on_handle_closed(uv_handle_t *h)
@@ -113,7 +114,7 @@ static void on_accept(uv_poll_t *h, int status, int events)
 
 static void accept_again(struct wc_loop *l)
 {
-    if (l->is_accepting || l->is_stopping)
+    if (l->is_accepting || l->ws.hub->is_restarting)
         return;
     l->is_accepting = uv_poll_start(&l->accept, UV_READABLE, on_accept) == 0;
 }
@@ -251,10 +252,12 @@ static void finish(struct wc_loop *l)
 static void on_stop(uv_async_t *h)
 {
     struct wc_loop *l = h->data;
-    if (l->is_stopping)
+    l->ws.hub->is_restarting = true;
+    (void)uv_poll_stop(&l->accept); /* cannot fail on an open handle */
+    /* S1 acquire */
+    if (l->is_stopping || !atomic_load_explicit(&l->shall_stop, memory_order_acquire))
         return;
     l->is_stopping = true;
-    (void)uv_poll_stop(&l->accept); /* cannot fail on an open handle */
     wc_ws_close_all(&l->ws, WC_CLOSE_SHUTDOWN);
     /* S1 acquire: what wc_loop_stop stored before it sent the signal. */
     uint32_t ms = atomic_load_explicit(&l->stop_deadline_ms, memory_order_acquire);
@@ -367,12 +370,19 @@ enum wc_status wc_loop_start(struct wc_loop *l, struct wc_err *err)
     return e == 0 ? WC_OK : wc_err_set(err, WC_IO, "cannot start a thread: %s", strerror(e));
 }
 
+void wc_loop_drain(struct wc_loop *l)
+{
+    if (l->is_started)
+        (void)uv_async_send(&l->stop); /* fails only while its handle closes: then it ends anyway */
+}
+
 void wc_loop_stop(struct wc_loop *l, uint32_t deadline_ms)
 {
     if (!l->is_started)
         return;
     /* S1 release, with the signal after it. */
     atomic_store_explicit(&l->stop_deadline_ms, deadline_ms, memory_order_release);
+    atomic_store_explicit(&l->shall_stop, true, memory_order_release);
     (void)uv_async_send(&l->stop); /* fails only while its handle closes: then it stops anyway */
 }
 

@@ -138,6 +138,12 @@ enum wc_status wc_server_start(struct wc_server *s, struct wc_err *err)
     return WC_OK;
 }
 
+void wc_server_drain(struct wc_server *s)
+{
+    for (unsigned i = 0; i < s->opt.threads; i++)
+        wc_loop_drain(s->loop[i]);
+}
+
 void wc_server_stop(struct wc_server *s, uint32_t deadline_ms)
 {
     for (unsigned i = 0; i < s->opt.threads; i++)

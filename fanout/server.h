@@ -42,7 +42,11 @@ struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err 
 struct wc_mesh *wc_server_mesh(struct wc_server *);
 WC_MUST_USE
 enum wc_status wc_server_start(struct wc_server *, struct wc_err *err);
-/* Closes every connection with 1012, waits for them up to the deadline, joins the threads. */
+/* The first step of a shutdown: nothing is accepted any more and no join granted, while the
+ * connections go on, so that what is under way can still be delivered. */
+void wc_server_drain(struct wc_server *);
+/* Tells every channel, closes every connection with 1012, waits for them up to the deadline, joins
+ * the threads. */
 void wc_server_stop(struct wc_server *, uint32_t deadline_ms);
 void wc_server_free(struct wc_server *);
 

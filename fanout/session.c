@@ -160,6 +160,16 @@ void wc_session_close(struct wc_session *s, enum wc_close_reason reason)
     queue_close_frame(s, info);
 }
 
+void wc_session_disconnect(struct wc_session *s, enum wc_close_reason reason)
+{
+    WC_LIST_EACH_SAFE (it, &s->channels) {
+        wc_channel_push_disconnect(WC_CONTAINER(it, struct wc_channel, by_session));
+        if (s->state != WC_SESSION_OPEN)
+            return; /* too slow for it, and the list is gone */
+    }
+    wc_session_close(s, reason);
+}
+
 void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
 {
     WC_ON_THREAD(s->hub->owner);

@@ -56,10 +56,10 @@ struct wc_session {
 
     struct wc_list channels;
     uint32_t nchannels;
-    bool is_user;      /* counted by max_concurrent_users */
-    bool has_joined;   /* a join has succeeded */
-    size_t kept_bytes; /* of messages for joins that wait */
-    size_t weight;     /* sum of the channels' */
+    bool is_user;            /* counted by max_concurrent_users */
+    bool has_joined;         /* a join has succeeded */
+    size_t kept_bytes;       /* of messages for joins that wait */
+    size_t weight;           /* sum of the channels' */
     uint64_t presence_bytes; /* reserved by its channels */
 
     struct wc_outq out;
@@ -101,6 +101,8 @@ void wc_session_accepted(struct wc_session *, size_t n);
 void wc_session_writeable(struct wc_session *);
 
 void wc_session_close(struct wc_session *, enum wc_close_reason);
+/* The same, and each of its channels is told "Server requested disconnect" before. */
+void wc_session_disconnect(struct wc_session *, enum wc_close_reason);
 /* The transport is gone; `reason` counts if nothing else ended the session before. */
 void wc_session_lost(struct wc_session *, enum wc_close_reason reason);
 void wc_session_free(struct wc_session *); /* NULL is fine */

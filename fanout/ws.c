@@ -526,7 +526,7 @@ void wc_ws_close_all(struct wc_ws *ws, enum wc_close_reason reason)
 {
     ws->hub->now = wc_clock_mono();
     WC_LIST_EACH_SAFE (it, &ws->hub->sessions) {
-        wc_session_close(WC_CONTAINER(it, struct wc_session, by_activity), reason);
+        wc_session_disconnect(WC_CONTAINER(it, struct wc_session, by_activity), reason);
     }
 }
 

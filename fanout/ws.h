@@ -67,6 +67,7 @@ void wc_ws_resume(struct wc_ws *);
 /* Closes idle sessions, cuts those that had their time to close. */
 void wc_ws_tick(struct wc_ws *);
 
+/* After telling their channels. */
 void wc_ws_close_all(struct wc_ws *, enum wc_close_reason);
 bool wc_ws_has_sessions(const struct wc_ws *);
 

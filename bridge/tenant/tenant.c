@@ -30,6 +30,8 @@ struct wc_tenant {
     struct wc_publisher_mark mark; /* permanent slot: reached means mark_lsn may be confirmed */
     wc_lsn mark_lsn;
     bool marked;
+    bool is_draining;
+    struct wc_publisher_mark last; /* all that it will ever publish of the stream */
 
     pthread_mutex_t lock; /* guards status */
     struct wc_repl_status status;
@@ -76,6 +78,8 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
 {
     struct wc_tenant *t = self;
     (void)key; /* resume and gap signals will carry it */
+    if (t->is_draining)
+        return WC_AGAIN;
     switch (ev->kind) {
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
@@ -171,9 +175,27 @@ static void on_standing(void *self)
     (void)uv_timer_start(t->grace, on_grace_over, t->opt.resume_grace_ms, 0); /* valid handle */
 }
 
+void wc_tenant_drain(struct wc_tenant *t)
+{
+    if (t->is_draining)
+        return;
+    t->is_draining = true;
+    wc_publisher_flush(t->publisher);
+    wc_publisher_mark(t->publisher, &t->last);
+}
+
+bool wc_tenant_is_drained(struct wc_tenant *t)
+{
+    if (!wc_publisher_reached(t->publisher, &t->last))
+        return false;
+    if (t->repl && wc_repl_state(t->repl) == WC_REPL_STREAMING)
+        wc_repl_confirm(t->repl, t->progress);
+    return true;
+}
+
 void wc_tenant_resume(struct wc_tenant *t)
 {
-    if (!t->stalled)
+    if (!t->stalled || t->is_draining)
         return;
     t->stalled = false;
     wc_repl_resume(t->repl);

@@ -53,6 +53,10 @@ enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_
 void wc_tenant_end_stream(struct wc_tenant *); /* for good; what was popped is confirmed */
 void wc_tenant_close(struct wc_tenant *);
 void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
+/* Takes no more changes from the stream. Drained: all that it took has been popped by the socket
+ * threads, and is confirmed when the tenant closes. */
+void wc_tenant_drain(struct wc_tenant *);
+bool wc_tenant_is_drained(struct wc_tenant *);
 struct wc_subs *wc_tenant_subs(struct wc_tenant *);
 
 /* A copy at most 100 ms old. Any thread. */
