@@ -191,7 +191,7 @@ static void on_message(struct wc_session *s, struct lws *wsi, struct wc_slice pa
     wc_buf_release(&s->rx);
 }
 
-/* The rest of what was read already waits in libwebsockets. */
+/* The rest of what was read already waits in libwebsockets, which hands it on when it may. */
 static void stop_reading(struct wc_session *s, struct lws *wsi)
 {
     if (!wc_list_is_empty(&s->paused))
@@ -205,8 +205,6 @@ void wc_ws_resume(struct wc_ws *ws)
         struct wc_session *s = WC_CONTAINER(paused->next, struct wc_session, paused);
         wc_list_remove(&s->paused);
         (void)lws_rx_flow_control(s->wsi, 1); /* fails on a dying connection only */
-        /* What waits in libwebsockets is handed on after an event of any of its sockets. */
-        (void)lws_callback_on_writable(s->wsi);
     }
 }
 
