@@ -2,25 +2,19 @@
 // its HTTP requests under the name `http`.
 import http from 'node:http'
 import WebSocket from 'ws'
+import { ENCODING, decode, userPush } from '../integration/lib/binary.mjs'
 import { tokenFor } from '../integration/lib/token.mjs'
 import { until } from '../integration/lib/wait.mjs'
 import { normaliser } from './normalise.mjs'
 
 const BARRIER = 'barrier'
-const USER_BROADCAST_PUSH = 3, USER_BROADCAST = 4, JSON_ENCODED = 1
 
-/** A kind-4 frame as reference.jsonl shows it; other binary frames as their bytes. */
-function decodeBinary(data, normalise) {
-  const [kind, topic, event, meta, enc] = data
-  if (kind !== USER_BROADCAST) return { kind, hex: data.toString('hex') }
-  const parts = []
-  let at = 5
-  for (const length of [topic, event, meta]) parts.push(data.toString('utf8', at, at += length))
-  const payload = data.subarray(at)
-  return {
-    kind, enc, topic: parts[0], event: parts[1], meta: meta ? normalise(JSON.parse(parts[2])) : '',
-    payload: enc === JSON_ENCODED ? normalise(JSON.parse(payload.toString())) : payload.toString('hex'),
-  }
+/** A binary frame as reference.jsonl shows it. */
+function describe(data, normalise) {
+  const { kind, enc, topic, event, meta, payload } = decode(data)
+  if (enc === undefined) return { kind, hex: data.toString('hex') }
+  const shown = enc === ENCODING.JSON ? normalise(JSON.parse(payload.toString())) : payload.toString('hex')
+  return { kind, enc, topic, event, meta: meta && normalise(JSON.parse(meta)), payload: shown }
 }
 
 class Connection {
@@ -58,7 +52,7 @@ class Connection {
   }
 
   #recordBinary(data) {
-    this.received.push({ d: '<', bin: decodeBinary(data, this.normalise) })
+    this.received.push({ d: '<', bin: describe(data, this.normalise) })
     this.#arrived++
   }
 
@@ -66,10 +60,9 @@ class Connection {
     this.ws.send(data)
   }
 
-  /** A user broadcast push, the binary frame that version 2 clients send. */
-  push(room, event, payload, { ref = '9', joinRef = '1', encoding = JSON_ENCODED, meta = '' } = {}) {
-    const fields = [joinRef, ref, `realtime:${room}`, event, meta].map((text) => Buffer.from(text))
-    this.raw(Buffer.concat([Buffer.from([USER_BROADCAST_PUSH, ...fields.map((f) => f.length), encoding]), ...fields, Buffer.from(payload)]))
+  /** As version 2 clients broadcast. */
+  push(room, event, payload, options) {
+    this.raw(userPush(`realtime:${room}`, event, payload, { ref: '9', joinRef: '1', ...options }))
   }
 
   send(topic, event, payload, ref, joinRef = '1') {

@@ -1,4 +1,5 @@
 // The scenarios of reference.jsonl that walcast must answer alike: name -> what the clients do.
+import { ENCODING } from '../integration/lib/binary.mjs'
 import { mint, secondsFromNow, tokenFor } from '../integration/lib/token.mjs'
 
 const WRONG_SECRET = { secret: 'wrong-secret-wrong-secret-wrong!' }
@@ -171,7 +172,7 @@ const once = {
     await b.until('broadcast')
     b.push('xv', 'from2', '{"b":2}')
     await a.until('broadcast')
-    b.push('xv', 'bytes', Buffer.from([0, 255, 222]), { encoding: 0 })
+    b.push('xv', 'bytes', Buffer.from([0, 255, 222]), { encoding: ENCODING.BYTES })
     b.send('realtime:xv', 'broadcast', message('text2', { t: 1 }), '8')
     await a.until('broadcast', 2)
     await b.until('phx_reply', 4)
@@ -181,7 +182,7 @@ const once = {
     const a = await open('a', { vsn: '2.0.0' })
     a.join('bs', { broadcast: { self: true, ack: true } })
     await a.until('phx_reply')
-    a.push('bs', 'bytes', Buffer.from([1, 2, 3]), { encoding: 0 })
+    a.push('bs', 'bytes', Buffer.from([1, 2, 3]), { encoding: ENCODING.BYTES })
     await a.until('binary')
     a.push('bs', 'json', '{"k":1.0}')
     await a.until('binary', 2)
