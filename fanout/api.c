@@ -117,16 +117,15 @@ static void add_number(struct call *c, const char *name, uint64_t value)
         wc_response_field(c->res, name, wc_slice(kept, (size_t)n));
 }
 
-static void count(struct call *c, enum wc_quota_kind kind, uint64_t n)
+static void count(struct call *c, enum wc_quota_kind kind)
 {
-    const struct wc_hub_options *o = &c->hub->opt;
-    wc_quota_count(c->tenant->quota, wc_mesh_producer_of_socket(o->mesh, o->thread), kind, n);
+    wc_hub_count(c->hub, c->tenant, kind, 1);
 }
 
 static bool check_rate(struct call *c)
 {
     struct wc_quota_rate r = wc_quota_rate(c->tenant->quota, WC_QUOTA_REQUESTS);
-    count(c, WC_QUOTA_REQUESTS, 1);
+    count(c, WC_QUOTA_REQUESTS);
     add_number(c, "x-rate-rolling", r.average);
     add_number(c, "x-rate-limit", r.limit ? r.limit : UINT32_MAX);
     add_number(c, "x-rate-limit-remaining", r.limit ? r.remaining : UINT32_MAX);
@@ -197,7 +196,7 @@ static bool send_batch(struct call *c, const struct wc_batch *batch)
             .form = WC_BROADCAST_NAMED, .event = m->event, .id = m->id, .payload = m->payload};
         if (m->is_private)
             continue;
-        count(c, WC_QUOTA_EVENTS, 1);
+        count(c, WC_QUOTA_EVENTS);
         enum wc_status st = send(c, m->topic, &b);
         if (st != WC_OK)
             return refuse_status(c, st);
@@ -277,7 +276,7 @@ static bool run_single(struct call *c)
         return refuse(c, 429, "You have exceeded your rate limit");
     if (wc_request_has(c->req, "private=true"))
         return refuse(c, 403, "Unauthorized");
-    count(c, WC_QUOTA_EVENTS, 1);
+    count(c, WC_QUOTA_EVENTS);
     enum wc_status st = send(c, topic, &b);
     return st == WC_OK || refuse_status(c, st);
 }
