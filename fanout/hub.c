@@ -107,7 +107,8 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
 {
     wc_subscription_end(c);
     wc_wait_free(c->wait);
-    c->session->nchannels--;
+    if (--c->session->nchannels == 0)
+        c->session->alone_since = hub->now;
     c->session->weight -= c->weight;
     wc_metric_add(WC_M_CHANNELS, -1);
     if (c->room)

@@ -23,7 +23,7 @@ struct wc_hub_options {
     struct wc_rooms *rooms; /* of the whole node */
     size_t max_queued_bytes;
     uint32_t pace_bytes_per_second;
-    wc_us idle_timeout;
+    wc_us idle_timeout, no_channel_timeout;
     struct wc_presence_options presence;
 };
 

@@ -451,6 +451,9 @@ void wc_join(struct wc_session *s, const struct wc_phx_message *m)
                      .sub = wc_channel_subtopic(m->topic),
                      .doc = &m->doc};
     wc_buf_init(&j.reason, REASON_CAP);
+    if (!s->has_tried)
+        s->alone_since = s->hub->now;
+    s->has_tried = true;
     struct wc_channel *c = check(&j) ? open_channel(&j) : NULL;
     if (c)
         answer(&j, c);

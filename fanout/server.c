@@ -14,6 +14,8 @@ struct wc_server {
     size_t nroutes;
     struct wc_mesh *mesh;
     struct wc_rooms *rooms;
+    struct wc_guard *guard;
+    struct wc_networks trusted_proxies;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
     struct wc_presence_budget presence;
@@ -37,6 +39,9 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
     const struct wc_server_options *o = &s->opt;
     struct wc_loop_options opt = {
         .ws = {.directory = o->directory,
+               .gate = {.guard = s->guard,
+                        .trusted_proxies = &s->trusted_proxies,
+                        .allowed_origins = o->allowed_origins},
                .hub = {.thread = thread,
                        .source = o->source,
                        .mesh = s->mesh,
@@ -44,6 +49,7 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
                        .max_queued_bytes = o->max_queued_bytes,
                        .pace_bytes_per_second = o->pace_bytes_per_second,
                        .idle_timeout = (wc_us)o->idle_timeout_ms * 1000,
+                       .no_channel_timeout = (wc_us)o->no_channel_timeout_ms * 1000,
                        .presence = {.node = s->node,
                                     .max_calls = o->presence_max_calls,
                                     .window = (wc_us)o->presence_window_ms * 1000,
@@ -94,6 +100,8 @@ static enum wc_status collect_routes(struct wc_server *s)
 static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
 {
     enum wc_status st = check_options(&s->opt, err);
+    if (st == WC_OK)
+        st = wc_networks_parse(s->opt.trusted_proxies, &s->trusted_proxies, err);
     if (st != WC_OK)
         return st;
     if (getrandom(&s->node, sizeof s->node, 0) != (ssize_t)sizeof s->node)
@@ -101,7 +109,8 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
     s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
     s->rooms = wc_rooms_new();
-    if (!s->mesh || !s->rooms || !s->loop || collect_routes(s) != WC_OK)
+    s->guard = wc_guard_new(&s->opt.guard);
+    if (!s->mesh || !s->rooms || !s->guard || !s->loop || collect_routes(s) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -160,6 +169,8 @@ void wc_server_free(struct wc_server *s)
         wc_loop_free(s->loop[i]);
     free(s->loop);
     free(s->routes);
+    wc_guard_free(s->guard);
+    wc_networks_release(&s->trusted_proxies);
     wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);

@@ -29,6 +29,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "fanout/address.h"
 #include "fanout/close_reason.h"
 #include "fanout/connect.h"
 #include "fanout/outq.h"
@@ -72,7 +73,12 @@ struct wc_session {
 
     struct wc_list paused; /* hub->paused */
 
+    wc_us alone_since; /* without a channel; counts once it has tried to join */
+    bool has_tried;
+
     /* ws.c's */
+    struct wc_address address; /* of the client */
+    bool is_watched;           /* counted by the guard */
     struct lws *wsi;
     struct wc_buf rx; /* fragments of the message being received */
 };

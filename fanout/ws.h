@@ -17,6 +17,7 @@
 #ifndef WC_FANOUT_WS_H
 #define WC_FANOUT_WS_H
 
+#include "fanout/guard.h"
 #include "fanout/http.h"
 #include "fanout/hub.h"
 
@@ -24,9 +25,17 @@ struct uv_loop_s;
 struct lws_context;
 struct lws_vhost;
 
+/* Who may try to connect; everything is borrowed. */
+struct wc_ws_gate {
+    struct wc_guard *guard;
+    const struct wc_networks *trusted_proxies;
+    const char *allowed_origins; /* origin.h */
+};
+
 struct wc_ws_options {
     struct uv_loop_s *loop;
     struct wc_directory directory;
+    struct wc_ws_gate gate;
     struct wc_hub_options hub;
     const struct wc_http_route *routes;
     size_t nroutes;
@@ -40,7 +49,8 @@ struct wc_ws {
     struct wc_http http;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct wc_log_limit refused_log;
+    struct wc_log_limit refused_log, guard_log;
+    wc_us reap_at;
 
     uint8_t *gathered;    /* the flush buffer */
     size_t gathered_len;  /* bytes in it */
@@ -64,7 +74,7 @@ bool wc_ws_flush(struct wc_ws *, wc_us until);
 /* Reads the paused sessions again, once the publisher has drained. */
 void wc_ws_resume(struct wc_ws *);
 
-/* Closes idle sessions, cuts those that had their time to close. */
+/* Closes idle sessions and those without a channel, cuts those that had their time to close. */
 void wc_ws_tick(struct wc_ws *);
 
 /* After telling their channels. */
