@@ -7,7 +7,8 @@
  * paths arrive percent-decoded: libwebsockets decodes them before anybody can take them apart, and
  * makes one slash of several and no "." or ".." segment of any, so such a name cannot be given in a
  * path; and '+', '&' and ';' are taken for what they mean in a query unless they are encoded, as
- * encodeURIComponent does. Whatever stands under /api/ is reached under /realtime/v1/api/ too, as behind the gateways.
+ * encodeURIComponent does. Whatever stands under /api/ is reached under /realtime/v1/api/ too, as
+ * behind the gateways.
  *
  * Ownership: a request borrows everything, fields of a response are borrowed until it is written;
  * both may lie in the arena of the request's hub, which is reset after that.
