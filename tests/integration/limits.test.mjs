@@ -1,5 +1,8 @@
 // The tenant's limits, what counts towards them, and that a reload moves them.
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
 import { connect } from './lib/realtime.mjs'
@@ -148,4 +151,37 @@ test('realtime-js learns of a full server as an error of its channel', async (t)
   assert.equal(status, 'CHANNEL_ERROR')
   assert.match(message, /ChannelRateLimitReached: Too many channels/)
   await client.disconnect()
+})
+
+test('SIGHUP moves the limits under the connections that are there', async (t) => {
+  const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'walcast-limits-')), 'settings')
+  t.after(() => fs.rmSync(path.dirname(file), { recursive: true }))
+  const write = (users, channels, more = '') => fs.writeFileSync(file, `# limits\nTENANT_MAX_CONCURRENT_USERS=${users}\nTENANT_MAX_CHANNELS_PER_CLIENT=${channels}\n${more}`)
+  write(1, 1)
+  const world = await startLimited(t, { SETTINGS_FILE: file })
+  const reload = async (...values) => {
+    write(...values)
+    world.server.log = ''
+    world.server.child.kill('SIGHUP')
+    await world.server.untilLog(/app reload status/)
+  }
+  const waiting = await Client.open(world.server), first = await Client.open(world.server)
+  assert.equal((await first.join('a')).status, 'ok')
+  assert.equal((await waiting.join('a')).status, 'error')
+  assert.equal((await first.join('b')).status, 'error')
+  await reload(2, 2, 'PORT=1\n')
+  assert.match(world.server.log, /status="ok"/) // PORT comes from the environment
+  assert.equal((await waiting.join('a')).status, 'ok')
+  assert.equal((await first.join('b')).status, 'ok')
+  assert.equal((await first.join('c')).status, 'error')
+  await reload(2, 'many')
+  assert.match(world.server.log, /status="invalid input" notes="TENANT_MAX_CHANNELS_PER_CLIENT: /)
+  assert.equal((await first.join('c')).response.reason, 'ChannelRateLimitReached: Too many channels')
+  await reload(0, 0)
+  for (let i = 0; i < 5; i++) assert.equal((await first.join(`more${i}`)).status, 'ok')
+  await reload(1, 1) // who is there stays
+  assert.equal((await waiting.heartbeat()).status, 'ok')
+  assert.equal((await waiting.join('again')).status, 'error')
+  first.close()
+  waiting.close()
 })
