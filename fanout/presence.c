@@ -272,7 +272,10 @@ static enum outcome handle(struct wc_channel *c, const struct wc_phx_message *m)
 
 void wc_presence_receive(struct wc_channel *c, const struct wc_phx_message *m)
 {
+    struct wc_session *s = c->session;
     enum outcome outcome = handle(c, m);
+    if (wc_publisher_is_backlogged(s->hub->publisher))
+        wc_session_pause(s);
     switch (outcome) {
     case ACCEPTED: wc_channel_reply(c, m->ref, true, wc_slice_str("{}")); break;
     case REFUSED: wc_channel_reply(c, m->ref, false, wc_slice_str("{}")); break;
@@ -291,6 +294,7 @@ bool wc_presence_joined(struct wc_channel *c)
         (void)shut(c, "PresenceRateLimitReached", too_many_events); /* always GONE */
         return false;
     }
+    c->presence.awaits_state = true;
     return send_or_close(c, new_request(c, WC_PRESENCE_STATE, c->room->sub));
 }
 
@@ -366,6 +370,7 @@ void wc_presence_deliver_state(struct wc_hub *hub, const struct wc_msg *m)
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
     if (!c)
         return;
+    c->presence.awaits_state = false;
     wc_hub_count(hub, c->session->tenant, WC_QUOTA_PRESENCE, 1);
     if (c->session->serializer == WC_PHX_V2)
         send_v2(c, m->frame[WC_PHX_V2]);

@@ -45,7 +45,8 @@ struct wc_presence_member {
     uint64_t bytes;       /* reserved of the budget */
     uint64_t payload;     /* hash of what it tracks */
     wc_us window_end;
-    uint32_t calls; /* in the window */
+    uint32_t calls;    /* in the window */
+    bool awaits_state; /* diffs that come earlier are in it, and not for this channel */
     bool is_tracked;
     bool has_uuid;
     uint8_t uuid[16];

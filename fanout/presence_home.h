@@ -11,7 +11,8 @@
  * after 50 ms: first who asked for the state gets it as members know it now, encoded once for all
  * who asked and cached while it stands; then what was tracked and untracked is applied and goes out
  * as one diff. State and diffs leave through one ring per thread, so a channel has its state before
- * the diffs that add to it, and is not told twice what is in it.
+ * the diffs that add to it, and is not told twice what is in it. A diff that reaches it before its
+ * state is withheld from it (hub.c).
  *
  * phx_ref is 4 bytes of the node's id, one of the thread, 7 of a counter. After an update
  * phx_ref_prev names the meta that members know; it stays in later states.
