@@ -15,7 +15,11 @@ static struct wc_hub *new_hub(struct wc_fake_world *w, unsigned thread)
                                             .source = wc_fake_change_source(&w->source),
                                             .max_queued_bytes = 1 << 20,
                                             .pace_bytes_per_second = 1000000,
-                                            .idle_timeout = 60000000});
+                                            .idle_timeout = 60000000,
+                                            .presence = {.node = 0x0123456789abcdef,
+                                                         .max_calls = WC_FAKE_PRESENCE_CALLS,
+                                                         .window = WC_FAKE_PRESENCE_WINDOW_US,
+                                                         .budget = &w->presence}});
     WC_ASSERT(hub);
     wc_thread_own(&hub->owner);
     hub->now = 1000;
@@ -27,6 +31,7 @@ void wc_fake_world_init(struct wc_fake_world *w, uint32_t ring_entries)
     *w = (struct wc_fake_world){.mesh = wc_mesh_new(1, WC_FAKE_HUBS, ring_entries),
                                 .rooms = wc_rooms_new()};
     WC_ASSERT(w->mesh && w->rooms);
+    w->presence.max = 1 << 20;
     wc_fake_source_init(&w->source);
     w->token = wc_fake_token(&w->source, "{\"role\":\"anon\",\"exp\":9000000000}");
     for (unsigned i = 0; i < WC_FAKE_HUBS; i++)
@@ -84,18 +89,42 @@ void wc_fake_join(struct wc_session *s, const char *sub, const char *config)
     wc_fake_skip(s);
 }
 
-void wc_fake_turn(struct wc_fake_world *w)
+static void deliver(struct wc_fake_world *w, unsigned thread)
 {
+    struct wc_msg *m;
+    while ((m = wc_mesh_pop(w->mesh, thread, 0))) {
+        wc_hub_deliver(w->hub[thread], m);
+        wc_msg_unref(m);
+    }
+    wc_mesh_popped(w->mesh, thread);
+}
+
+wc_us wc_fake_turn(struct wc_fake_world *w)
+{
+    wc_us longest = 0;
     for (unsigned i = 0; i < WC_FAKE_HUBS; i++)
         wc_publisher_flush(w->hub[i]->publisher);
     for (unsigned i = 0; i < WC_FAKE_HUBS; i++) {
-        struct wc_msg *m;
-        while ((m = wc_mesh_pop(w->mesh, i, 0))) {
-            wc_hub_deliver(w->hub[i], m);
-            wc_msg_unref(m);
-        }
-        wc_mesh_popped(w->mesh, i);
+        deliver(w, i);
+        wc_us wait = wc_presence_turn(w->hub[i]);
+        longest = wait > longest ? wait : longest;
+        wc_publisher_flush(w->hub[i]->publisher);
     }
+    return longest;
+}
+
+wc_us wc_fake_settle(struct wc_fake_world *w)
+{
+    /* A request reaches its home, what the home says the members; each may be a turn late. */
+    for (int turn = 0; turn < 3; turn++)
+        (void)wc_fake_turn(w);
+    return wc_fake_turn(w);
+}
+
+void wc_fake_pass(struct wc_fake_world *w, wc_us time)
+{
+    for (unsigned i = 0; i < WC_FAKE_HUBS; i++)
+        w->hub[i]->now += time;
 }
 
 struct wc_frame *wc_fake_take(struct wc_session *s)
