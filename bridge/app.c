@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -18,6 +19,7 @@ enum {
     MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
     BRIDGES = 1,
     TRIM_SECONDS = 10,
+    SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
 
 struct app {
@@ -49,6 +51,24 @@ static unsigned socket_threads(const struct wc_config *c)
         return c->socket_threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+}
+
+/* Every connection is a descriptor, and the usual soft limit is 1024. Not up to a hard limit of a
+ * billion: libwebsockets has a table with an entry for each descriptor there may be. */
+static void allow_descriptors(const struct wc_config *c)
+{
+    struct rlimit r;
+    rlim_t wanted = c->max_connections + (rlim_t)SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= wanted)
+        return;
+    const rlim_t earlier = r.rlim_cur;
+    r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
+    bool is_raised = r.rlim_cur == earlier || setrlimit(RLIMIT_NOFILE, &r) == 0;
+    bool is_enough = is_raised && r.rlim_cur >= wanted;
+    WC_LOG(is_enough ? WC_LOG_INFO : WC_LOG_WARN, "app", "open_files",
+           "was=%llu is=%llu max_connections=%u hint=\"%s\"", (unsigned long long)earlier,
+           (unsigned long long)(is_raised ? r.rlim_cur : earlier), c->max_connections,
+           is_enough ? "" : "raise the hard limit of open files, or lower MAX_CONNECTIONS");
 }
 
 static struct wc_tenant_limits limits_of(const struct wc_config *c)
@@ -236,6 +256,7 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     struct app app = {.config = config};
     struct wc_err err = {.code = WC_OK};
     set_log_level(config);
+    allow_descriptors(config);
     sigset_t signals = block_signals();
     bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
               start(&app, &err);

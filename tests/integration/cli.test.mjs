@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import crypto from 'node:crypto'
+import fs from 'node:fs'
 import { test } from 'node:test'
 import { BINARY } from './lib/env.mjs'
-import { childEnv } from './lib/server.mjs'
+import { childEnv, freePort } from './lib/server.mjs'
 import { SECRET, tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 import { sharedWorld } from './lib/world.mjs'
@@ -109,4 +110,15 @@ test('listen with a wrong token says so and fails', () => {
   const { status, stderr } = run(['listen', '--url', world.server.socketUrl, '--token', 'potato', '--table', 't'])
   assert.ok(status > 0)
   assert.match(stderr, /not a valid JWT/)
+})
+
+test('serve raises the soft limit of open files to what its connections need', async (t) => {
+  const port = await freePort()
+  const child = spawn('/bin/sh', ['-c', 'ulimit -Sn 100; exec "$0" serve', BINARY], { env: childEnv({ JWT_SECRET: SECRET, PORT: String(port), DB_PORT: '1', MAX_CONNECTIONS: '1000' }) })
+  t.after(() => child.kill('SIGKILL'))
+  let log = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text })
+  await until(() => /open_files was=100 is=(\d+)/.exec(log), () => `the line about open files in ${log}`)
+  assert.ok(Number(/ is=(\d+)/.exec(log)[1]) > 1000, log)
+  assert.match(fs.readFileSync(`/proc/${child.pid}/limits`, 'utf8'), /^Max open files +1[0-9]{3} /m)
 })
