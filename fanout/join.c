@@ -340,6 +340,7 @@ static struct wc_subscribe *build_request(const struct join *j)
         return NULL;
     uint8_t *at = (uint8_t *)r + fixed;
     r->size = fixed + text;
+    r->session = j->s->serial << 6 | j->s->hub->channels.thread; /* serials are the thread's */
     r->serializer = j->s->serializer;
     r->is_legacy = j->config.is_legacy;
     r->topic = copy_bytes(&at, j->m->topic);

@@ -54,6 +54,7 @@ struct wc_directory {
 struct wc_subscribe {
     size_t size; /* of the allocation */
     struct wc_handle handle;
+    uint64_t session; /* the same for requests of one connection; to be fair to the others */
     enum wc_serializer serializer;
     struct wc_tenant_view *tenant; /* a reference */
     struct wc_claims *claims;      /* a reference */
