@@ -270,7 +270,9 @@ bool wc_bridge_end_streams(struct wc_bridge *b, uint32_t timeout_ms)
 {
     if (!b->running)
         return true;
-    b->drain_ms = timeout_ms; /* published with the flag */
+    (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
+    b->drain_ms = timeout_ms;
+    (void)pthread_mutex_unlock(&b->lock);
     tell(b, &b->end_streams);
     uv_sem_wait(&b->streams_ended);
     return b->is_drained;
