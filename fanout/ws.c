@@ -539,15 +539,6 @@ void wc_ws_tick(struct wc_ws *ws)
 
 /* ---- life ---- */
 
-/* At debug level whatever its own: what it complains of is mostly what clients send, one line each;
- * failures that are ours show in results. */
-static void on_lws_log(int level, const char *line)
-{
-    size_t len = strcspn(line, "\n");
-    (void)level;
-    WC_LOG(WC_LOG_DEBUG, "lws", "message", "text=\"%.*s\"", (int)(len > 1000 ? 1000 : len), line);
-}
-
 static enum wc_status open_context(struct wc_ws *ws)
 {
     /* The name is what a client that offers sub-protocols may ask for; one that offers none, as
@@ -576,7 +567,9 @@ static enum wc_status open_context(struct wc_ws *ws)
         .vhost_name = "walcast",
         .alpn = "http/1.1",
     };
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    /* Its log writes into one static buffer from all threads. What it has to say is mostly what
+     * clients send; failures that are ours show in results. */
+    lws_set_log_level(0, NULL);
     ws->context = lws_create_context(&info);
     if (!ws->context)
         return WC_NOMEM;
