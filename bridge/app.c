@@ -53,21 +53,22 @@ static unsigned socket_threads(const struct wc_config *c)
     return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
 }
 
-/* Every connection is a descriptor, and the usual soft limit is 1024. Not up to a hard limit of a
- * billion: libwebsockets has a table with an entry for each descriptor there may be. */
-static void allow_descriptors(const struct wc_config *c)
+/* Every connection is a descriptor, and the usual soft limit is 1024. Where it is a billion it is
+ * lowered: libwebsockets has a table with an entry for each descriptor there may be. */
+static void fit_descriptors(const struct wc_config *c)
 {
     struct rlimit r;
-    rlim_t wanted = c->max_connections + (rlim_t)SPARE_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= wanted)
+    const rlim_t wanted = c->max_connections + (rlim_t)SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == wanted)
         return;
     const rlim_t earlier = r.rlim_cur;
     r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
-    bool is_raised = r.rlim_cur == earlier || setrlimit(RLIMIT_NOFILE, &r) == 0;
-    bool is_enough = is_raised && r.rlim_cur >= wanted;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+        r.rlim_cur = earlier;
+    bool is_enough = r.rlim_cur >= wanted;
     WC_LOG(is_enough ? WC_LOG_INFO : WC_LOG_WARN, "app", "open_files",
            "was=%llu is=%llu max_connections=%u hint=\"%s\"", (unsigned long long)earlier,
-           (unsigned long long)(is_raised ? r.rlim_cur : earlier), c->max_connections,
+           (unsigned long long)r.rlim_cur, c->max_connections,
            is_enough ? "" : "raise the hard limit of open files, or lower MAX_CONNECTIONS");
 }
 
@@ -256,7 +257,7 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     struct app app = {.config = config};
     struct wc_err err = {.code = WC_OK};
     set_log_level(config);
-    allow_descriptors(config);
+    fit_descriptors(config);
     sigset_t signals = block_signals();
     bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
               start(&app, &err);
