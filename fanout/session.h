@@ -16,7 +16,8 @@
  * accepts buys 1/pace_bytes_per_second seconds, up to 1 s, which is also what a session starts with
  * and covers a hiccup of a radio link or a busy client. A thread's sessions spend from one
  * patience, too: 1 s that comes back at a tenth of the time that nobody holds back, and with what
- * those above the half drain. So many that do not read delay the others hardly longer than one.
+ * those above the half drain. Whoever begins to hold back gets half of it at most, so that one who
+ * sleeps leaves some to one who reads, and many who sleep delay the others hardly longer than one.
  * Without credit or patience a session holds nobody back, and when its queue then passes
  * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
  * pass the limit of a session with credit whose queue is not above half, or a row larger than the
