@@ -237,6 +237,8 @@ static void judge_holding(struct wc_session *s)
         return;
     }
     s->credit_at = s->hub->now;
+    if (s->credit > s->hub->patience / 2) /* the rest is for those who come after */
+        s->credit = s->hub->patience / 2;
     wc_list_push(&s->hub->holding, &s->holding);
 }
 

@@ -13,13 +13,15 @@
  * measured in time. While its queue is above half of max_queued_bytes and it has credit, it *holds
  * back* the thread: messages of the bridges stay in their rings, and the pressure reaches Postgres.
  * Holding back spends credit as time passes. Credit is earned by draining: each byte the kernel
- * accepts buys 1/pace_bytes_per_second seconds, up to 200 ms, which is also what a session starts
- * with. A thread's sessions spend from one patience, too: 200 ms that come back at a tenth of the
- * time that nobody holds back, and with what those above the half drain. So many that do not read
- * delay the others hardly longer than one. Without credit or patience a session holds nobody back,
- * and when its queue then passes max_queued_bytes it is closed as slow_consumer: what waits is
- * dropped and counted. One frame may pass the limit of a session with credit whose queue is not
- * above half, or a row larger than the rest of the queue could never be sent.
+ * accepts buys 1/pace_bytes_per_second seconds, up to 1 s, which is also what a session starts with
+ * and covers a hiccup of a radio link or a busy client. A thread's sessions spend from one
+ * patience, too: 1 s that comes back at a tenth of the time that nobody holds back, and with what
+ * those above the half drain. Whoever begins to hold back gets half of it at most, so that one who
+ * sleeps leaves some to one who reads, and many who sleep delay the others hardly longer than one.
+ * Without credit or patience a session holds nobody back, and when its queue then passes
+ * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
+ * pass the limit of a session with credit whose queue is not above half, or a row larger than the
+ * rest of the queue could never be sent.
  *
  * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
  * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
@@ -37,7 +39,7 @@
 struct lws;
 struct wc_hub;
 
-enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 200000 };
+enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 1000000 };
 
 enum wc_session_state { WC_SESSION_OPEN, WC_SESSION_CLOSING, WC_SESSION_CLOSED };
 

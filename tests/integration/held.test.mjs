@@ -27,6 +27,8 @@ test('a held stream outlives wal_sender_timeout, and /health tells its lag', asy
   await until(async () => (await stuck.query('show synchronous_standby_names')).rows[0].synchronous_standby_names === 'nobody', 'a standby is waited for')
   // the table is described anew, and who may read it is judged only when this commit is visible
   const commit = stuck.query('begin; alter table t add w int; insert into t values (2); commit')
+  // what follows must lie behind it in the log, or it would be confirmed before
+  await until(async () => (await local.query("select from pg_stat_activity where wait_event = 'SyncRep'")).rowCount === 1, 'the commit hangs')
   await local.query(`insert into other select repeat('x', 1000) from generate_series(1, 5000)`)
   const since = Date.now()
   await until(async () => (await world.server.health()).tenant.lag_bytes > 5_000_000, 'a lag of 5 MB')
