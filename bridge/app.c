@@ -176,6 +176,15 @@ static sigset_t block_signals(void)
     return set;
 }
 
+/* The log level last: the line about the reload is judged by the old one. */
+static void apply(struct app *app, struct wc_config *fresh)
+{
+    const struct wc_tenant_limits limits = limits_of(fresh);
+    wc_tenant_set_limits(app->tenant, &limits);
+    wc_config_free(app->config);
+    app->config = fresh;
+}
+
 static void reload(struct app *app, int argc, char **argv)
 {
     struct wc_buf notes;
@@ -184,29 +193,13 @@ static void reload(struct app *app, int argc, char **argv)
         .use = WC_CONFIG_SERVE, .argc = argc, .argv = argv, .env = environ};
     struct wc_config *fresh = NULL;
     enum wc_status st = wc_config_reload(app->config, &in, &notes, &fresh);
+    if (st == WC_OK)
+        apply(app, fresh);
     wc_buf_byte(&notes, '\0');
     WC_LOG(st == WC_OK ? WC_LOG_INFO : WC_LOG_ERROR, "app", "reload", "status=\"%s\" notes=\"%s\"",
            wc_status_text(st), notes.p ? (const char *)notes.p : "");
     wc_buf_release(&notes);
-    if (st != WC_OK)
-        return;
-    wc_config_free(app->config);
-    app->config = fresh;
-    set_log_level(fresh);
-    const struct wc_tenant_limits limits = limits_of(fresh);
-    wc_tenant_set_limits(app->tenant, &limits);
-}
-
-/* malloc keeps the pages of a flood that is over: 30 clients that did not read left 270 MB behind,
- * of which this gives all but 9 back. Here, because it takes milliseconds that the other threads do
- * not have. */
-static void trim_memory(int64_t *trimmed_at)
-{
-    int64_t ended = wc_metric_sum(WC_M_CONNECTIONS_TOTAL) - wc_metric_sum(WC_M_CONNECTIONS);
-    if (ended == *trimmed_at)
-        return;
-    *trimmed_at = ended;
-    (void)malloc_trim(0); /* whether there was anything to give back */
+    set_log_level(app->config);
 }
 
 static void run_until_told(struct app *app, const sigset_t *signals, int argc, char **argv)
