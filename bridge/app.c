@@ -202,6 +202,18 @@ static void reload(struct app *app, int argc, char **argv)
     set_log_level(app->config);
 }
 
+/* malloc keeps the pages of a flood that is over: 30 clients that did not read left 270 MB behind,
+ * of which this gives all but 9 back. Here, because it takes milliseconds that the other threads do
+ * not have. */
+static void trim_memory(int64_t *trimmed_at)
+{
+    int64_t ended = wc_metric_sum(WC_M_CONNECTIONS_TOTAL) - wc_metric_sum(WC_M_CONNECTIONS);
+    if (ended == *trimmed_at)
+        return;
+    *trimmed_at = ended;
+    (void)malloc_trim(0); /* whether there was anything to give back */
+}
+
 static void run_until_told(struct app *app, const sigset_t *signals, int argc, char **argv)
 {
     static const struct timespec wait = {.tv_sec = TRIM_SECONDS};
