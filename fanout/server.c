@@ -16,6 +16,7 @@ struct wc_server {
     struct wc_rooms *rooms;
     struct wc_guard *guard;
     struct wc_networks trusted_proxies;
+    char *allowed_origins;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
     struct wc_presence_budget presence;
@@ -41,7 +42,7 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
         .ws = {.directory = o->directory,
                .gate = {.guard = s->guard,
                         .trusted_proxies = &s->trusted_proxies,
-                        .allowed_origins = o->allowed_origins},
+                        .allowed_origins = s->allowed_origins},
                .hub = {.thread = thread,
                        .source = o->source,
                        .mesh = s->mesh,
@@ -110,7 +111,9 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
     s->rooms = wc_rooms_new();
     s->guard = wc_guard_new(&s->opt.guard);
-    if (!s->mesh || !s->rooms || !s->guard || !s->loop || collect_routes(s) != WC_OK)
+    s->allowed_origins = strdup(s->opt.allowed_origins);
+    if (!s->mesh || !s->rooms || !s->guard || !s->allowed_origins || !s->loop ||
+        collect_routes(s) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -171,6 +174,7 @@ void wc_server_free(struct wc_server *s)
     free(s->routes);
     wc_guard_free(s->guard);
     wc_networks_release(&s->trusted_proxies);
+    free(s->allowed_origins);
     wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);

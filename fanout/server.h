@@ -28,8 +28,8 @@ struct wc_server_options {
     uint32_t idle_timeout_ms;       /* without anything from the client: close 1000 */
     uint32_t no_channel_timeout_ms; /* after a join was tried, without any channel: cut */
     struct wc_guard_options guard;  /* of one client address */
-    const char *trusted_proxies;    /* networks, address.h; borrowed during new */
-    const char *allowed_origins;    /* origin.h; borrowed */
+    const char *trusted_proxies;    /* networks, address.h; read */
+    const char *allowed_origins;    /* origin.h; copied */
     uint32_t presence_max_calls;    /* presence messages of one channel in one window */
     uint32_t presence_window_ms;
     uint64_t presence_max_bytes; /* of all presences */
@@ -42,8 +42,8 @@ struct wc_server_options {
 
 struct wc_server;
 
-/* Returns owned, NULL with *err filled. Borrows nothing but `routes`, what is marked, and the
- * interfaces' selves. */
+/* Returns owned, NULL with *err filled. Borrows nothing but `routes` and the interfaces'
+ * selves. */
 struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err *err);
 struct wc_mesh *wc_server_mesh(struct wc_server *);
 WC_MUST_USE

@@ -69,6 +69,10 @@ test('only pages of the allowed origins open WebSockets; what sends no origin is
   for (const origin of ['https://app.example.com', 'https://x.example.org']) assert.equal(await page(origin), null)
   for (const origin of ['https://evil.example', 'https://example.org', 'null']) assert.deepEqual(await page(origin), [403, 'Origin not allowed'])
   assert.equal(await attempt(server, {}), null)
+  server.child.kill('SIGHUP') // the list outlives the settings it came with
+  await server.untilLog(/app reload status="ok"/)
+  assert.equal(await page('https://app.example.com'), null)
+  assert.deepEqual(await page('https://evil.example'), [403, 'Origin not allowed'])
 })
 
 test('by default every page may', async (t) => {
