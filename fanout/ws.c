@@ -452,10 +452,8 @@ static void flush_session(struct wc_ws *ws, struct wc_session *s)
     settle(s);
     if (!s->out.count)
         return;
-    if (lws_send_pipe_choked(s->wsi)) {
-        (void)lws_callback_on_writable(s->wsi); /* fails on a dying connection only */
-        return;
-    }
+    /* Not asked first whether there is room: that is a poll() before each write, and a write that
+     * finds none costs a copy of the chunk, once until the connection has drained. */
     struct chunk c = next_chunk(ws, &s->out);
     if (lws_write(s->wsi, c.p, c.len, LWS_WRITE_HTTP) < 0) {
         cut(s->wsi);
