@@ -1,4 +1,4 @@
-#include "fake_pg.h"
+#include "tests/unit/bridge/subs/fake_pg.h"
 
 #include <stdio.h>
 #include <stdlib.h>

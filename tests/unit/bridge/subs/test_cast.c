@@ -1,6 +1,6 @@
 #include "bridge/subs/cast.h"
 
-#include "fake_pg.h"
+#include "tests/unit/bridge/subs/fake_pg.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

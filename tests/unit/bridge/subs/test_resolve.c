@@ -1,7 +1,7 @@
 #include "bridge/subs/resolve.h"
 
 #include "base/clock.h"
-#include "fake_pg.h"
+#include "tests/unit/bridge/subs/fake_pg.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
