@@ -38,6 +38,7 @@ struct wc_loop {
     uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
     uint64_t skip; /* producers that are not popped now */
+    bool is_behind; /* the last turn's time was up before everything was written */
     bool is_accepting;
     bool is_fast; /* the tick is armed for CLOSING_TICK_MS */
     bool is_stopping;
@@ -161,12 +162,14 @@ static void on_prepare(uv_prepare_t *h)
     wc_mesh_awake(l->opt.mesh, l->thread_index);
     hub->now = wc_clock_mono();
     wc_publisher_flush(hub->publisher); /* what this turn's input has published */
-    if (wc_list_is_empty(&hub->dirty))
+    /* Answers to this turn's input are no reason to wait: who never stops asking would keep
+     * everybody else's messages in the rings. */
+    if (!l->is_behind)
         pop(l);
     wc_us presence = wc_presence_turn(hub);
     wc_publisher_flush(hub->publisher); /* and what delivering has */
     wc_ws_resume(&l->ws);
-    bool is_left = wc_ws_flush(&l->ws, hub->now + TURN_US);
+    l->is_behind = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
     wc_us hold = wc_hub_hold_time(hub);
     l->skip = hold > 0 ? l->bridges : 0;
@@ -177,7 +180,7 @@ static void on_prepare(uv_prepare_t *h)
         arm_tick(l);
     if (presence > 0)
         (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
-    if (is_left || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
+    if (l->is_behind || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
         (void)uv_idle_stop(&l->busy);
