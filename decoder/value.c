@@ -76,7 +76,9 @@ static enum wc_status render_number(struct wc_buf *out, struct wc_slice text)
 {
     if (text.len == 0)
         return WC_PROTO;
-    if (is_json_number(text))
+    if (wc_slice_is(text, "-0"))
+        wc_buf_byte(out, '0'); /* numeric, which to_jsonb turns floats into, has no other zero */
+    else if (is_json_number(text))
         wc_buf_slice(out, text);
     else if (is_not_finite(text))
         wc_buf_str(out, "null");
