@@ -3,7 +3,6 @@
 #include "base/jsonw.h"
 #include "decoder/copyboth.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -33,6 +32,16 @@ static const char *op_name(enum wc_op op)
     return "?";
 }
 
+/* Writes at least `width` digits and `before` them, ending at `end`; returns where it begins. */
+static char *prepend(char *end, char before, unsigned value, int width)
+{
+    for (; width > 0 || value; width--, value /= 10)
+        *--end = (char)('0' + value % 10);
+    *--end = before;
+    return end;
+}
+
+/* By hand and from the right: strftime and printf took a quarter of the time of a narrow row. */
 static void render_time(struct wc_buf *out, int64_t commit_time)
 {
     int64_t us = commit_time % 1000000;
@@ -42,11 +51,21 @@ static void render_time(struct wc_buf *out, int64_t commit_time)
         us += 1000000;
         secs--;
     }
-    char date[40], ms[8];
-    size_t n = gmtime_r(&secs, &tm) ? strftime(date, sizeof date, "\"%Y-%m-%dT%H:%M:%S.", &tm) : 0;
-    (void)snprintf(ms, sizeof ms, "%03dZ\"", (int)(us / 1000)); /* five characters */
-    wc_buf_append(out, date, n);
-    wc_buf_str(out, ms);
+    (void)gmtime_r(&secs, &tm); /* any 64 bits of microseconds are within its years */
+    int year = tm.tm_year + 1900;
+    char text[40], *end = text + sizeof text, *at = end;
+    *--at = '"';
+    *--at = 'Z';
+    at = prepend(at, '.', (unsigned)(us / 1000), 3);
+    at = prepend(at, ':', (unsigned)tm.tm_sec, 2);
+    at = prepend(at, ':', (unsigned)tm.tm_min, 2);
+    at = prepend(at, 'T', (unsigned)tm.tm_hour, 2);
+    at = prepend(at, '-', (unsigned)tm.tm_mday, 2);
+    at = prepend(at, '-', (unsigned)tm.tm_mon + 1, 2);
+    at = prepend(at, year < 0 ? '-' : '"', (unsigned)(year < 0 ? -year : year), 4);
+    if (year < 0)
+        *--at = '"';
+    wc_buf_append(out, at, (size_t)(end - at));
 }
 
 /* Remembers that column i could not be rendered. */
