@@ -253,6 +253,20 @@ test('a type that is altered is known by its new shape within a second', async (
   }
 })
 
+test('a type that is altered together with its table is never seen in its old shape', async () => {
+  await session.query(`create type paired as (a int4); create table pairs (id int4 primary key, p paired); grant select on pairs to anon;
+    alter publication supabase_realtime add table pairs`)
+  for (let n = 0; n < 20; n++) {
+    await session.query(`insert into pairs (id) values (${2 * n})`) // so that the old shape is known just now
+    await untilChangesOf('pairs', 2 * n + 1)
+    await session.query(`begin; alter type paired add attribute b${n} text; alter table pairs add column c${n} int4;
+      insert into pairs (id, p.b${n}) values (${2 * n + 1}, 'x'); commit`)
+    const { record, errors } = (await untilChangesOf('pairs', 2 * n + 2)).at(-1)
+    assert.equal(errors, null)
+    assert.equal(record.p[`b${n}`], 'x')
+  }
+})
+
 test('a column whose type was changed and dropped before its rows are looked at', async () => {
   await session.query(`create type passing as (a int4); create table passes (id int4 primary key, p passing, t text); grant select on passes to anon;
     alter publication supabase_realtime add table passes`)
