@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/map.h"
 
 #include <stdlib.h>
 
@@ -366,6 +367,8 @@ enum wc_jwt_result wc_jwt_verify(const struct wc_keyset *keys, struct wc_slice t
                                                    : WC_JWT_MALFORMED;
         sodium_memzero(text, token.len); /* it would still open a connection */
     }
+    if (result == WC_JWT_OK)
+        (*out)->token_hash = wc_hash(token);
     wc_arena_release(&arena);
     return result;
 }

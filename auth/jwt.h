@@ -34,6 +34,7 @@ struct wc_claims {
     struct wc_slice role; /* NUL-terminated too; the JSON text when the claim is no string */
     struct wc_slice json; /* the payload as sent, valid JSON; NUL-terminated too */
     int64_t exp;          /* Unix seconds, rounded to an integer */
+    uint64_t token_hash;  /* wc_hash of the token as it came: equal ones are recognised by it */
 };
 
 struct wc_claims *wc_claims_ref(struct wc_claims *);

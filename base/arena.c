@@ -12,7 +12,12 @@ struct wc_arena_block {
 
 void wc_arena_init(struct wc_arena *a, size_t cap)
 {
-    *a = (struct wc_arena){.cap = cap};
+    wc_arena_init_sized(a, cap, FIRST_BLOCK);
+}
+
+void wc_arena_init_sized(struct wc_arena *a, size_t cap, size_t first)
+{
+    *a = (struct wc_arena){.cap = cap, .first_size = first};
 }
 
 static void free_from(struct wc_arena_block *b)
@@ -27,7 +32,7 @@ static void free_from(struct wc_arena_block *b)
 void wc_arena_release(struct wc_arena *a)
 {
     free_from(a->first);
-    wc_arena_init(a, a->cap);
+    wc_arena_init_sized(a, a->cap, a->first_size);
 }
 
 void wc_arena_reset(struct wc_arena *a)
@@ -43,7 +48,7 @@ void wc_arena_reset(struct wc_arena *a)
 
 static struct wc_arena_block *grow(struct wc_arena *a, size_t n)
 {
-    size_t size = a->cur ? a->cur->size * 2 : FIRST_BLOCK;
+    size_t size = a->cur ? a->cur->size * 2 : a->first_size;
     if (size > LARGEST_BLOCK)
         size = LARGEST_BLOCK;
     if (size < n)

@@ -13,11 +13,14 @@ struct wc_arena_block;
 
 struct wc_arena {
     struct wc_arena_block *first, *cur;
-    size_t used; /* bytes handed out since the last reset, each rounded up to the alignment */
-    size_t cap;  /* ceiling for `used` */
+    size_t used;       /* bytes handed out since the last reset, each rounded up to the alignment */
+    size_t cap;        /* ceiling for `used` */
+    size_t first_size; /* of the first block */
 };
 
 void wc_arena_init(struct wc_arena *, size_t cap);
+/* For arenas of which there are many: the first block has `first` bytes instead of 4 KiB. */
+void wc_arena_init_sized(struct wc_arena *, size_t cap, size_t first);
 void wc_arena_release(struct wc_arena *);
 void wc_arena_reset(struct wc_arena *);
 

@@ -11,12 +11,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
     LAST_RESORT_S = 10,         /* beyond the time clients have to take the close */
     MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
+    BRIDGES = 1,
     TRIM_SECONDS = 10,
+    SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
 
 struct app {
@@ -50,6 +53,35 @@ static unsigned socket_threads(const struct wc_config *c)
     return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
 }
 
+/* Every connection is a descriptor, and the usual soft limit is 1024. Where it is a billion it is
+ * lowered: libwebsockets has a table with an entry for each descriptor there may be. */
+static void fit_descriptors(const struct wc_config *c)
+{
+    struct rlimit r;
+    const rlim_t wanted = c->max_connections + (rlim_t)SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == wanted)
+        return;
+    const rlim_t earlier = r.rlim_cur;
+    r.rlim_cur = r.rlim_max < wanted ? r.rlim_max : wanted;
+    if (setrlimit(RLIMIT_NOFILE, &r) != 0)
+        r.rlim_cur = earlier;
+    bool is_enough = r.rlim_cur >= wanted;
+    WC_LOG(is_enough ? WC_LOG_INFO : WC_LOG_WARN, "app", "open_files",
+           "was=%llu is=%llu max_connections=%u hint=\"%s\"", (unsigned long long)earlier,
+           (unsigned long long)r.rlim_cur, c->max_connections,
+           is_enough ? "" : "raise the hard limit of open files, or lower MAX_CONNECTIONS");
+}
+
+static struct wc_tenant_limits limits_of(const struct wc_config *c)
+{
+    return (struct wc_tenant_limits){.max_concurrent_users = c->tenant_max_concurrent_users,
+                                     .max_channels_per_client = c->tenant_max_channels_per_client,
+                                     .max_joins_per_second = c->tenant_max_joins_per_second,
+                                     .max_events_per_second = c->tenant_max_events_per_second,
+                                     .max_presence_events_per_second =
+                                         c->tenant_max_presence_events_per_second};
+}
+
 static bool make_tenant(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
@@ -68,7 +100,10 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                         .resume_grace_ms = c->resume_grace_ms,
                                         .status_interval_ms = c->status_interval_ms,
                                         .max_bindings = c->max_bindings_per_channel,
-                                        .max_record_bytes = MAX_RECORD_BYTES};
+                                        .max_payload_kb = c->tenant_max_payload_kb,
+                                        .max_record_bytes = MAX_RECORD_BYTES,
+                                        .producers = BRIDGES + socket_threads(c),
+                                        .limits = limits_of(c)};
     app->tenant = wc_tenant_new(&o, 1);
     app->directory = (struct wc_tenant_directory){
         .only = app->tenant, .strict = c->tenant_host == WC_TENANT_HOST_STRICT};
@@ -88,21 +123,31 @@ static bool make_server(struct app *app, struct wc_err *err)
                                .tenant = app->tenant,
                                .metrics_keys = app->metrics_keys};
     wc_ops_routes(&app->ops, app->routes);
-    const struct wc_server_options o = {.bind_address = c->bind_address,
-                                        .port = (uint16_t)c->port,
-                                        .threads = socket_threads(c),
-                                        .nbridges = 1,
-                                        .ring_entries = c->ring_entries,
-                                        .max_connections = c->max_connections,
-                                        .max_frame_bytes = c->max_frame_bytes,
-                                        .max_queued_bytes = c->max_queued_bytes,
-                                        .pace_bytes_per_second = c->pace_bytes_per_second,
-                                        .idle_timeout_ms = c->idle_timeout_ms,
-                                        .send_buffer_bytes = c->send_buffer_bytes,
-                                        .directory = wc_tenant_directory(&app->directory),
-                                        .source = wc_bridge_source(),
-                                        .routes = app->routes,
-                                        .nroutes = WC_OPS_ROUTES};
+    const struct wc_server_options o = {
+        .bind_address = c->bind_address,
+        .port = (uint16_t)c->port,
+        .threads = socket_threads(c),
+        .nbridges = BRIDGES,
+        .ring_entries = c->ring_entries,
+        .max_connections = c->max_connections,
+        .max_frame_bytes = c->max_frame_bytes,
+        .max_queued_bytes = c->max_queued_bytes,
+        .pace_bytes_per_second = c->pace_bytes_per_second,
+        .idle_timeout_ms = c->idle_timeout_ms,
+        .no_channel_timeout_ms = c->no_channel_timeout_ms,
+        .guard = {.max_connections = c->max_connections_per_address,
+                  .connects_per_second = c->connects_per_second_per_address,
+                  .refusals_per_minute = c->refusals_per_minute_per_address},
+        .trusted_proxies = c->trusted_proxies,
+        .allowed_origins = c->allowed_origins,
+        .presence_max_calls = c->client_presence_max_calls,
+        .presence_window_ms = c->client_presence_window_ms,
+        .presence_max_bytes = c->presence_max_bytes,
+        .send_buffer_bytes = c->send_buffer_bytes,
+        .directory = wc_tenant_directory(&app->directory),
+        .source = wc_bridge_source(),
+        .routes = app->routes,
+        .nroutes = WC_OPS_ROUTES};
     app->server = wc_server_new(&o, err);
     return app->server != NULL;
 }
@@ -131,6 +176,15 @@ static sigset_t block_signals(void)
     return set;
 }
 
+/* The log level last: the line about the reload is judged by the old one. */
+static void apply(struct app *app, struct wc_config *fresh)
+{
+    const struct wc_tenant_limits limits = limits_of(fresh);
+    wc_tenant_set_limits(app->tenant, &limits);
+    wc_config_free(app->config);
+    app->config = fresh;
+}
+
 static void reload(struct app *app, int argc, char **argv)
 {
     struct wc_buf notes;
@@ -139,15 +193,13 @@ static void reload(struct app *app, int argc, char **argv)
         .use = WC_CONFIG_SERVE, .argc = argc, .argv = argv, .env = environ};
     struct wc_config *fresh = NULL;
     enum wc_status st = wc_config_reload(app->config, &in, &notes, &fresh);
+    if (st == WC_OK)
+        apply(app, fresh);
     wc_buf_byte(&notes, '\0');
     WC_LOG(st == WC_OK ? WC_LOG_INFO : WC_LOG_ERROR, "app", "reload", "status=\"%s\" notes=\"%s\"",
            wc_status_text(st), notes.p ? (const char *)notes.p : "");
     wc_buf_release(&notes);
-    if (st != WC_OK)
-        return;
-    wc_config_free(app->config);
-    app->config = fresh;
-    set_log_level(fresh);
+    set_log_level(app->config);
 }
 
 /* malloc keeps the pages of a flood that is over: 30 clients that did not read left 270 MB behind,
@@ -179,12 +231,23 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
     (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the next one ends us at once */
 }
 
+/* Joins are refused; what was taken from Postgres reaches the connections and is confirmed; then
+ * the clients are told and sent away. Half of the time for each. */
+static void stop_serving(struct app *app)
+{
+    uint32_t half_ms = app->config->shutdown_timeout_ms / 2;
+    if (app->server)
+        wc_server_drain(app->server);
+    if (app->bridge && !wc_bridge_end_streams(app->bridge, half_ms))
+        WC_LOG(WC_LOG_WARN, "app", "not_drained",
+               "waited_ms=%u hint=\"a permanent slot holds what was not delivered\"", half_ms);
+    if (app->server)
+        wc_server_stop(app->server, app->config->shutdown_timeout_ms - half_ms);
+}
+
 static void take_down(struct app *app)
 {
-    if (app->bridge)
-        wc_bridge_end_streams(app->bridge);
-    if (app->server)
-        wc_server_stop(app->server, app->config->shutdown_timeout_ms);
+    stop_serving(app);
     if (app->bridge)
         wc_bridge_stop(app->bridge);
     wc_bridge_free(app->bridge);
@@ -199,6 +262,7 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     struct app app = {.config = config};
     struct wc_err err = {.code = WC_OK};
     set_log_level(config);
+    fit_descriptors(config);
     sigset_t signals = block_signals();
     bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
               start(&app, &err);

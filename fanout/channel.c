@@ -97,22 +97,21 @@ static enum wc_status grow(struct wc_channels *t)
     return WC_OK;
 }
 
-static void take_slot(struct wc_channels *t, struct wc_channel *c)
+static uint32_t take_slot(struct wc_channels *t, struct wc_channel *c)
 {
-    struct wc_channel_slot *s = &t->slot[t->first_free];
-    c->slot = t->first_free;
-    c->generation = s->generation;
-    t->first_free = s->next_free;
-    s->channel = c;
+    uint32_t at = t->first_free;
+    t->first_free = t->slot[at].next_free;
+    t->slot[at].channel = c;
+    return at;
 }
 
-static void return_slot(struct wc_channels *t, struct wc_channel *c)
+static void return_slot(struct wc_channels *t, uint32_t at)
 {
-    struct wc_channel_slot *s = &t->slot[c->slot];
+    struct wc_channel_slot *s = &t->slot[at];
     s->channel = NULL;
     s->generation++;
     s->next_free = t->first_free;
-    t->first_free = c->slot;
+    t->first_free = at;
 }
 
 struct wc_channel *wc_channel_by_handle(const struct wc_channels *t, struct wc_handle h)
@@ -128,6 +127,26 @@ struct wc_handle wc_channel_handle(const struct wc_channels *t, const struct wc_
         .thread = (uint16_t)t->thread, .slot = c->slot, .generation = c->generation};
 }
 
+enum wc_status wc_channel_subscription(struct wc_channels *t, struct wc_channel *c,
+                                       struct wc_handle *out)
+{
+    if (c->subscription_slot == WC_CHANNEL_NO_SLOT) {
+        if (t->first_free == UINT32_MAX && grow(t) != WC_OK)
+            return WC_NOMEM;
+        c->subscription_slot = take_slot(t, c);
+    }
+    *out = (struct wc_handle){.thread = (uint16_t)t->thread,
+                              .slot = c->subscription_slot,
+                              .generation = t->slot[c->subscription_slot].generation};
+    return WC_OK;
+}
+
+void wc_channel_end_subscription(struct wc_channels *t, struct wc_channel *c)
+{
+    if (c->subscription_slot != WC_CHANNEL_NO_SLOT)
+        t->slot[c->subscription_slot].generation++;
+}
+
 /* ---- life ---- */
 
 static struct wc_slice copy_text(struct wc_channel *c, size_t *at, struct wc_slice from)
@@ -141,7 +160,8 @@ static struct wc_slice copy_text(struct wc_channel *c, size_t *at, struct wc_sli
 
 static struct wc_channel *build(const struct wc_channel_join *j)
 {
-    size_t len = sizeof j->serial + j->topic.len + j->join_ref.len + j->ref.len;
+    size_t len =
+        sizeof j->serial + j->topic.len + j->join_ref.len + j->ref.len + j->config.presence_key.len;
     struct wc_channel *c = calloc(1, sizeof *c + len);
     if (!c)
         return NULL;
@@ -150,8 +170,11 @@ static struct wc_channel *build(const struct wc_channel_join *j)
     c->topic = copy_text(c, &at, j->topic);
     c->join_ref = copy_text(c, &at, j->join_ref);
     c->ref = copy_text(c, &at, j->ref);
+    c->config = j->config;
+    c->config.presence_key = copy_text(c, &at, j->config.presence_key);
     c->node.key = wc_slice(c->text, sizeof j->serial + j->topic.len);
     c->session = j->session;
+    c->subscription_slot = WC_CHANNEL_NO_SLOT;
     wc_list_init(&c->by_session);
     return c;
 }
@@ -169,18 +192,29 @@ struct wc_channel *wc_channel_new(struct wc_channels *t, const struct wc_channel
         return NULL;
     }
     c->claims = wc_claims_ref(j->claims);
-    take_slot(t, c);
+    c->slot = take_slot(t, c);
+    c->generation = t->slot[c->slot].generation;
     heap_insert(t, c);
     return c;
 }
 
-void wc_channel_free(struct wc_channels *t, struct wc_audiences *audiences, struct wc_channel *c)
+void wc_channel_set_claims(struct wc_channels *t, struct wc_channel *c, struct wc_claims *claims)
 {
-    wc_audience_leave(audiences, c);
+    heap_remove(t, c);
+    wc_claims_unref(c->claims);
+    c->claims = wc_claims_ref(claims);
+    heap_insert(t, c);
+}
+
+void wc_channel_free(struct wc_channels *t, struct wc_channel *c)
+{
+    WC_DASSERT(!c->in[WC_GROUP_AUDIENCE].group && !c->in[WC_GROUP_ROOM].group);
     wc_list_remove(&c->by_session);
     wc_map_remove(&t->by_topic, &c->node);
     heap_remove(t, c);
-    return_slot(t, c);
+    return_slot(t, c->slot);
+    if (c->subscription_slot != WC_CHANNEL_NO_SLOT)
+        return_slot(t, c->subscription_slot);
     wc_claims_unref(c->claims);
     free(c);
 }
@@ -201,7 +235,7 @@ bool wc_channels_ok(const struct wc_channels *t)
 {
     uint32_t used = 0;
     for (uint32_t i = 0; i < t->nslots; i++)
-        used += t->slot[i].channel != NULL;
+        used += t->slot[i].channel && t->slot[i].channel->slot == i;
     for (uint32_t i = 0; i < t->nheap; i++) {
         if (t->heap[i]->heap_index != i || (i && exp_at(t, (i - 1) / 2) > exp_at(t, i)))
             return false;

@@ -1,5 +1,6 @@
 #include "fanout/connect.h"
 
+#include "fanout/quota.h"
 #include "fanout/token.h"
 
 /* `~> 1.0.0` and `~> 2.0.0`: any patch level. */
@@ -24,6 +25,13 @@ static struct wc_connect_result refusal(unsigned status, const char *text)
     return (struct wc_connect_result){.status = status, .text = text};
 }
 
+static const char *exceeded_limit(const struct wc_quota *q)
+{
+    if (wc_quota_is_full(q))
+        return "Too many connected users";
+    return wc_quota_is_triggered(q, WC_QUOTA_JOINS) ? "Too many joins per second" : NULL;
+}
+
 struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
                                           const struct wc_connect_request *req, int64_t now)
 {
@@ -38,9 +46,14 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
         return refusal(401, "API key is missing");
     }
     enum wc_jwt_result verdict = wc_jwt_verify(r.tenant->keys, req->key, now, &r.claims, NULL);
-    if (verdict == WC_JWT_OK)
+    const char *exceeded = verdict == WC_JWT_OK ? exceeded_limit(r.tenant->quota) : NULL;
+    if (verdict == WC_JWT_OK && !exceeded)
         return r;
     wc_tenant_view_unref(r.tenant);
+    if (exceeded) {
+        wc_claims_unref(r.claims);
+        return refusal(429, exceeded);
+    }
     const struct wc_token_refusal *why = wc_token_refusal(verdict);
     return refusal(why->http_status, why->connect_text);
 }

@@ -1,8 +1,8 @@
 /*
  * May this request open a WebSocket? The checks of a connection attempt, in the order of the
- * protocol reference, section 1.3: vsn, tenant, key. Refusals are immediate; the incumbent's delay
- * is not part of the contract.
- * Ownership: an accepted result holds references. Threads: any. Source: sections 1.1 to 1.3.
+ * protocol reference, section 1.3: vsn, tenant, key, limits. Refusals are immediate; the
+ * incumbent's delay is not part of the contract. Ownership: an accepted result holds references.
+ * Threads: any. Source: sections 1.1 to 1.3.
  */
 #ifndef WC_FANOUT_CONNECT_H
 #define WC_FANOUT_CONNECT_H

@@ -8,7 +8,7 @@ enum { FIN = 0x80, LEN16 = 126, LEN64 = 127, MAX_HEADER = 10 };
  * byte first; servers do not mask. Returns how many bytes it wrote. */
 static uint32_t put_header(uint8_t *at, enum wc_frame_opcode opcode, size_t payload_len)
 {
-    at[0] = (uint8_t)(FIN | opcode);
+    at[0] = opcode == WC_FRAME_TEXT_BEGIN ? WC_FRAME_TEXT : (uint8_t)(FIN | opcode);
     if (payload_len < LEN16) {
         at[1] = (uint8_t)payload_len;
         return 2;

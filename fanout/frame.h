@@ -1,6 +1,6 @@
 /*
- * A complete server-to-client WebSocket frame, header and payload (RFC 6455, section 5.2: FIN set,
- * unmasked), built once and sent to everybody who gets it.
+ * A server-to-client WebSocket frame, header and payload (RFC 6455, section 5.2: unmasked, FIN set
+ * but in the first of two), built once and sent to everybody who gets it.
  *
  *   bytes ──┬────────────┬─────────────────┐
  *           │ 2, 4 or 10 │ payload         │  len = both
@@ -20,7 +20,14 @@
 /* Serializer versions of the Phoenix protocol (protocol reference, section 2). */
 enum wc_serializer { WC_PHX_V1, WC_PHX_V2, WC_PHX_COUNT };
 
-enum wc_frame_opcode { WC_FRAME_TEXT = 1, WC_FRAME_BINARY = 2, WC_FRAME_CLOSE = 8 };
+/* A message in two frames is a TEXT_BEGIN and a CONTINUATION, with no other message in between. */
+enum wc_frame_opcode {
+    WC_FRAME_CONTINUATION = 0,
+    WC_FRAME_TEXT = 1,
+    WC_FRAME_BINARY = 2,
+    WC_FRAME_CLOSE = 8,
+    WC_FRAME_TEXT_BEGIN = 0x101, /* text without FIN */
+};
 
 struct wc_frame {
     _Atomic uint32_t refs;

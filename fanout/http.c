@@ -3,9 +3,10 @@
 #include "fanout/connect.h"
 
 #include <libwebsockets.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { HEADERS_MAX = 1024 };
+enum { HEADERS_MAX = 2048 }; /* the longest: the request id, and headers a preflight asks for */
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 
@@ -74,30 +75,61 @@ struct wc_slice wc_http_path(struct lws *wsi, const char **method, struct wc_are
 
 /* ---- writing ---- */
 
-static bool put_headers(struct lws *wsi, unsigned status, const char *content_type, size_t body_len,
-                        uint8_t **at, uint8_t *end)
+struct header_sink {
+    struct lws *wsi;
+    uint8_t *at, *end;
+};
+
+static bool put_field(struct header_sink *s, const char *name, struct wc_slice value)
 {
-    if (lws_add_http_header_status(wsi, status, at, end))
-        return false;
-    if (content_type && lws_add_http_header_by_token(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE,
-                                                     (const unsigned char *)content_type,
-                                                     (int)strlen(content_type), at, end))
-        return false;
-    static const char close[] = "close";
-    return !lws_add_http_header_by_token(wsi, WSI_TOKEN_CONNECTION, (const unsigned char *)close,
-                                         sizeof close - 1, at, end) &&
-           !lws_add_http_header_content_length(wsi, body_len, at, end) &&
-           !lws_finalize_http_header(wsi, at, end);
+    char line[64]; /* our names are shorter, and libwebsockets wants the colon */
+    int n = snprintf(line, sizeof line, "%s:", name);
+    return n > 0 && (size_t)n < sizeof line &&
+           !lws_add_http_header_by_name(s->wsi, (const unsigned char *)line, value.p,
+                                        (int)value.len, &s->at, s->end);
 }
 
-void wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
-                     struct wc_slice body)
+/* A header of the request on the stack, empty when it is absent or longer. */
+static struct wc_slice copy_header(struct lws *wsi, const char *name, char *out, int size)
+{
+    int len = lws_hdr_custom_copy(wsi, out, size, name, (int)strlen(name));
+    return wc_slice(out, len > 0 ? (size_t)len : 0);
+}
+
+static bool put_request_id(struct header_sink *s)
+{
+    char baggage[1024], own[256], fresh[WC_REQUEST_ID_FRESH];
+    struct wc_slice b = copy_header(s->wsi, "baggage:", baggage, sizeof baggage);
+    struct wc_slice o = copy_header(s->wsi, "x-request-id:", own, sizeof own);
+    return put_field(s, "x-request-id", wc_request_id(b, o, fresh));
+}
+
+static bool put_headers(struct header_sink *s, const struct wc_http_response *res)
+{
+    if (lws_add_http_header_status(s->wsi, res->status, &s->at, s->end) || !put_request_id(s))
+        return false;
+    if (res->content_type && !put_field(s, "content-type", wc_slice_str(res->content_type)))
+        return false;
+    for (size_t i = 0; i < res->nfields; i++)
+        if (!put_field(s, res->field[i].name, res->field[i].value))
+            return false;
+    if (!put_field(s, "connection", wc_slice_str("close")))
+        return false;
+    /* 204 has no length (RFC 9110, section 8.6). */
+    if (res->status != 204 &&
+        lws_add_http_header_content_length(s->wsi, res->body.len, &s->at, s->end))
+        return false;
+    return !lws_finalize_http_header(s->wsi, &s->at, s->end);
+}
+
+static void respond(struct lws *wsi, const struct wc_http_response *res, struct wc_slice body)
 {
     uint8_t buf[LWS_PRE + HEADERS_MAX];
-    uint8_t *start = buf + LWS_PRE, *at = start;
-    if (!put_headers(wsi, status, content_type, body.len, &at, buf + sizeof buf))
+    uint8_t *start = buf + LWS_PRE;
+    struct header_sink s = {.wsi = wsi, .at = start, .end = buf + sizeof buf};
+    if (!put_headers(&s, res))
         return;
-    int len = (int)(at - start);
+    int len = (int)(s.at - start);
     if (lws_write(wsi, start, (size_t)len, LWS_WRITE_HTTP_HEADERS) != len || !body.len)
         return;
     /* libwebsockets' own frame types are written in place, HTTP/1.1 bodies are not: const is kept.
@@ -109,27 +141,20 @@ void wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
     (void)lws_write(wsi, p.out, body.len, LWS_WRITE_HTTP_FINAL); /* the connection ends anyway */
 }
 
+void wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
+                     struct wc_slice body)
+{
+    const struct wc_http_response res = {
+        .status = status, .content_type = content_type, .body = {.len = body.len}};
+    respond(wsi, &res, body);
+}
+
 static void respond_text(struct lws *wsi, unsigned status, const char *text)
 {
     wc_http_respond(wsi, status, text_plain, wc_slice_str(text));
 }
 
 /* ---- requests ---- */
-
-void wc_http_answer(const struct wc_http *http, const struct wc_http_request *req,
-                    struct wc_http_response *res)
-{
-    for (size_t i = 0; i < http->nroutes; i++) {
-        const struct wc_http_route *r = &http->routes[i];
-        if (wc_slice_is(req->method, r->method) && wc_slice_is(req->path, r->path)) {
-            r->handle(r->self, req, res);
-            return;
-        }
-    }
-    res->status = 404;
-    res->content_type = "text/html; charset=utf-8"; /* as the incumbent has it */
-    wc_buf_str(&res->body, "Not Found");
-}
 
 /* libwebsockets has taken the query apart and decoded each parameter. */
 static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
@@ -150,19 +175,32 @@ static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
     return wc_slice(text, at);
 }
 
-static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
+static struct wc_http_request read_request(const struct wc_http *http, struct lws *wsi)
 {
     const char *method;
-    struct wc_http_request req = {.path = wc_http_path(wsi, &method, http->arena), .body = body};
-    struct wc_http_response res = {.status = 200, .content_type = text_plain};
+    struct wc_arena *arena = http->arena;
+    struct wc_http_request req = {.path = wc_http_path(wsi, &method, arena), .hub = http->hub};
     req.method = wc_slice_str(method);
-    req.query = whole_query(wsi, http->arena);
-    req.authorization = wc_http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, http->arena);
-    req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, http->arena));
+    req.query = whole_query(wsi, arena);
+    req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena));
+    req.authorization = wc_http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, arena);
+    req.apikey = wc_http_custom_header(wsi, "apikey:", arena);
+    req.content_type = wc_http_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, arena);
+    req.accept = wc_http_header(wsi, WSI_TOKEN_HTTP_ACCEPT, arena);
+    req.origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, arena);
+    req.wanted_headers = wc_http_header(wsi, WSI_TOKEN_HTTP_AC_REQUEST_HEADERS, arena);
+    return req;
+}
+
+static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
+{
+    struct wc_http_request req = read_request(http, wsi);
+    struct wc_http_response res = {.status = 200, .content_type = text_plain};
+    req.body = body;
     wc_buf_init(&res.body, INT32_MAX);
-    wc_http_answer(http, &req, &res);
+    wc_request_answer(http->routes, http->nroutes, &req, &res);
     if (res.body.status == WC_OK)
-        wc_http_respond(wsi, res.status, res.content_type, wc_buf_view(&res.body));
+        respond(wsi, &res, wc_buf_view(&res.body));
     else
         respond_text(wsi, 500, "Internal Server Error");
     wc_buf_release(&res.body);

@@ -1,7 +1,7 @@
 /*
- * Plain HTTP on a socket thread: the server's routes by exact method and path, 404 for everything
- * else (the incumbent knows no 405). Bodies are collected before the handler runs.
- * One of the homes of libwebsockets; its types appear by forward declaration only.
+ * Plain HTTP on a socket thread, between libwebsockets and the routes (request.h). Bodies are
+ * collected before the handler runs. Every response carries an `x-request-id`. One of the homes of
+ * libwebsockets; its types appear by forward declaration only.
  *
  * One request per connection: every response says "connection: close". libwebsockets 4.1.6 takes
  * the body of a pipelined request from the wrong bytes, and then loops for ever with the thread's
@@ -15,7 +15,7 @@
 #define WC_FANOUT_HTTP_H
 
 #include "base/arena.h"
-#include "fanout/source.h"
+#include "fanout/request.h"
 
 struct lws;
 
@@ -30,12 +30,9 @@ struct wc_http_exchange {
 struct wc_http {
     const struct wc_http_route *routes; /* borrowed */
     size_t nroutes;
-    struct wc_arena *arena; /* scratch for header texts; on_request's caller resets it */
+    struct wc_hub *hub;     /* handed to handlers */
+    struct wc_arena *arena; /* the hub's: scratch; on_request's caller resets it */
 };
-
-/* Runs the route's handler, or fills in the 404. Pure but for the handler. */
-void wc_http_answer(const struct wc_http *, const struct wc_http_request *,
-                    struct wc_http_response *);
 
 /* Events of a connection; the results are for libwebsockets (0 goes on, -1 closes). */
 int wc_http_on_request(const struct wc_http *, struct lws *);

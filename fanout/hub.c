@@ -3,13 +3,16 @@
 #include "base/assert.h"
 #include "base/jsonw.h"
 #include "fanout/phoenix.h"
+#include "fanout/presence_home.h"
+#include "fanout/subscription.h"
 #include "fanout/token.h"
+#include "fanout/wait.h"
 
 #include <stdlib.h>
 
 /* The nodes of the largest message take several times its bytes; beyond this it is dropped as
  * malformed. One such arena per socket thread. */
-enum { ARENA_CAP = 64 << 20, PAYLOAD_CAP = 1 << 20 };
+enum { ARENA_CAP = 64 << 20, PAYLOAD_CAP = 1 << 20, RATE_LOG_US = 10 * 1000000 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
 {
@@ -21,13 +24,27 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->closing);
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
+    wc_list_init(&hub->waiting);
+    wc_list_init(&hub->paused);
     hub->patience = WC_CREDIT_MAX_US;
     wc_channels_init(&hub->channels, opt->thread);
-    wc_audiences_init(&hub->audiences);
+    for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
+        wc_groups_init(&hub->groups[k], k);
     wc_slab_init(&hub->session_slab, sizeof(struct wc_session));
     wc_slab_init(&hub->held_slab, sizeof(struct wc_held));
     wc_arena_init(&hub->arena, ARENA_CAP);
-    return hub;
+    hub->producer = wc_mesh_producer_of_socket(opt->mesh, opt->thread);
+    hub->publisher = wc_publisher_new(opt->mesh, hub->producer);
+    if (hub->publisher)
+        hub->presence_home =
+            wc_presence_home_new(&(struct wc_presence_home_options){.thread = opt->thread,
+                                                                    .node = opt->presence.node,
+                                                                    .rooms = opt->rooms,
+                                                                    .publisher = hub->publisher});
+    if (hub->presence_home)
+        return hub;
+    wc_hub_free(hub);
+    return NULL;
 }
 
 void wc_hub_free(struct wc_hub *hub)
@@ -36,7 +53,11 @@ void wc_hub_free(struct wc_hub *hub)
         return;
     WC_ASSERT(wc_list_is_empty(&hub->sessions) && wc_list_is_empty(&hub->closing));
     wc_channels_release(&hub->channels);
-    wc_audiences_release(&hub->audiences);
+    for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
+        wc_groups_release(&hub->groups[k]);
+    wc_presence_home_free(hub->presence_home);
+    wc_msg_queue_clear(&hub->leaves);
+    wc_publisher_free(hub->publisher);
     wc_slab_release(&hub->session_slab);
     wc_slab_release(&hub->held_slab);
     wc_arena_release(&hub->arena);
@@ -45,28 +66,76 @@ void wc_hub_free(struct wc_hub *hub)
 
 /* ---- channels ---- */
 
-void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
+static bool has_member(const struct wc_group *g, enum wc_serializer v)
 {
-    if (c->is_subscribed)
-        hub->opt.source.unsubscribe(hub->opt.source.self, c->session->tenant,
-                                    wc_channel_handle(&hub->channels, c));
-    c->session->nchannels--;
-    c->session->weight -= c->weight;
-    wc_metric_add(WC_M_CHANNELS, -1);
-    wc_channel_free(&hub->channels, &hub->audiences, c);
+    for (uint32_t i = 0; g && i < g->count; i++)
+        if (g->member[i]->session->serializer == v)
+            return true;
+    return false;
 }
 
-/* The join's join_ref, or its ref when it had none; what V2 puts on a channel's own messages. */
-static struct wc_slice join_ref_of(const struct wc_channel *c)
+enum wc_status wc_hub_enter_room(struct wc_hub *hub, struct wc_channel *c, bool is_private)
+{
+    enum wc_serializer v = c->session->serializer;
+    struct wc_room *room = wc_room_enter(hub->opt.rooms, c->session->tenant->id, is_private,
+                                         wc_channel_subtopic(c->topic), hub->opt.thread, v);
+    if (!room)
+        return WC_NOMEM;
+    struct wc_groups *groups = &hub->groups[WC_GROUP_ROOM];
+    if (wc_group_join(groups, room->number, c) == WC_OK) {
+        c->room = room;
+        return WC_OK;
+    }
+    wc_room_leave(hub->opt.rooms, room, hub->opt.thread, v,
+                  !has_member(wc_group_find(groups, room->number), v));
+    return WC_NOMEM;
+}
+
+static void leave_room(struct wc_hub *hub, struct wc_channel *c)
+{
+    if (!c->room)
+        return;
+    enum wc_serializer v = c->session->serializer;
+    struct wc_groups *groups = &hub->groups[WC_GROUP_ROOM];
+    wc_group_leave(groups, c);
+    wc_room_leave(hub->opt.rooms, c->room, hub->opt.thread, v,
+                  !has_member(wc_group_find(groups, c->room->number), v));
+    c->room = NULL;
+}
+
+void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
+{
+    wc_subscription_end(c);
+    wc_wait_free(c->wait);
+    if (--c->session->nchannels == 0)
+        c->session->alone_since = hub->now;
+    c->session->weight -= c->weight;
+    wc_metric_add(WC_M_CHANNELS, -1);
+    if (c->room)
+        wc_presence_ended(c);
+    leave_room(hub, c);
+    wc_channel_free(&hub->channels, c);
+}
+
+struct wc_slice wc_channel_join_ref(const struct wc_channel *c)
 {
     return wc_slice_is(c->join_ref, "null") ? c->ref : c->join_ref;
+}
+
+void wc_channel_reply(struct wc_channel *c, struct wc_slice ref, bool ok,
+                      struct wc_slice response_json)
+{
+    struct wc_session *s = c->session;
+    const struct wc_phx_envelope e = {
+        .topic = c->topic, .ref = ref, .join_ref = wc_channel_join_ref(c)};
+    wc_session_send(s, wc_phx_reply(s->serializer, &e, ok, response_json));
 }
 
 struct wc_frame *wc_channel_close_frame(const struct wc_channel *c)
 {
     const struct wc_session *s = c->session;
     struct wc_phx_envelope e = {
-        .topic = c->topic, .event = wc_slice_str("phx_close"), .join_ref = join_ref_of(c)};
+        .topic = c->topic, .event = wc_slice_str("phx_close"), .join_ref = wc_channel_join_ref(c)};
     e.ref = s->serializer == WC_PHX_V1 ? c->join_ref : e.join_ref;
     return wc_phx_encode(s->serializer, &e, wc_slice_str("{}"));
 }
@@ -81,7 +150,7 @@ void wc_channel_push_system(struct wc_channel *c, const char *extension, bool ok
 {
     struct wc_session *s = c->session;
     struct wc_phx_envelope e = {
-        .topic = c->topic, .event = wc_slice_str("system"), .join_ref = join_ref_of(c)};
+        .topic = c->topic, .event = wc_slice_str("system"), .join_ref = wc_channel_join_ref(c)};
     struct wc_buf payload;
     wc_buf_init(&payload, PAYLOAD_CAP);
     wc_buf_printf(&payload, "{\"extension\":\"%s\",\"status\":\"%s\",\"message\":", extension,
@@ -96,6 +165,27 @@ void wc_channel_push_system(struct wc_channel *c, const char *extension, bool ok
     wc_buf_release(&payload);
 }
 
+void wc_channel_push_disconnect(struct wc_channel *c)
+{
+    static const char payload[] = "{\"extension\":\"system\",\"status\":\"ok\","
+                                  "\"message\":\"Server requested disconnect\"}";
+    const struct wc_phx_envelope e = {.topic = c->topic, .event = wc_slice_str("system")};
+    if (!c->wait)
+        wc_session_send(c->session,
+                        wc_phx_encode(c->session->serializer, &e, wc_slice_str(payload)));
+}
+
+void wc_hub_shut_channel(struct wc_hub *hub, struct wc_channel *c, struct wc_slice text)
+{
+    /* Sending may close the session, and that ends its channels. */
+    struct wc_session *s = c->session;
+    wc_channel_push_system(c, "system", false, text);
+    if (s->state == WC_SESSION_OPEN)
+        wc_channel_push_close(c);
+    if (s->state == WC_SESSION_OPEN)
+        wc_hub_end_channel(hub, c);
+}
+
 void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
 {
     struct wc_channel *c;
@@ -103,15 +193,11 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
         struct wc_buf text;
         wc_buf_init(&text, 64);
         wc_token_expired_text(&text, wall_s - c->claims->exp);
-        struct wc_session *s = c->session;
-        wc_channel_push_system(c, "system", false, wc_buf_view(&text));
+        if (c->wait)
+            wc_wait_verdict(c, false, wc_buf_view(&text));
+        else
+            wc_hub_shut_channel(hub, c, wc_buf_view(&text));
         wc_buf_release(&text);
-        /* Sending may have closed the session, and that has ended its channels. */
-        if (s->state != WC_SESSION_OPEN)
-            continue;
-        wc_channel_push_close(c);
-        if (s->state == WC_SESSION_OPEN)
-            wc_hub_end_channel(hub, c);
     }
 }
 
@@ -121,6 +207,7 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
 struct fanout {
     struct wc_hub *hub;
     const struct wc_msg *msg;
+    bool is_change;
     struct wc_held *held[WC_PHX_COUNT];
 };
 
@@ -131,7 +218,7 @@ static void send_to(struct fanout *f, struct wc_session *s)
     if (!frame)
         return;
     if (!*held)
-        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), true);
+        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), f->is_change);
     if (*held)
         wc_session_send_held(s, *held);
     else
@@ -147,7 +234,7 @@ static void finish(struct fanout *f)
 static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    struct fanout f = {.hub = hub, .msg = m};
+    struct fanout f = {.hub = hub, .msg = m, .is_change = true};
     if (!c) {
         wc_metric_add(WC_M_WITHHELD_STALE, 1);
         return;
@@ -156,25 +243,81 @@ static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
     finish(&f);
 }
 
-/* From the last member to the first: sending may close a session, which takes its channel out of
- * the audience, and the place of one that leaves is filled from the end. */
-static void deliver_audience(struct wc_hub *hub, const struct wc_msg *m)
+/* From the last member to the first: sending may close a session, which takes its channels out of
+ * the group, and the place of one that leaves is filled from the end. Returns to how many. */
+/* A diff that comes before the state is in it. It must be held back: it may have been under way
+ * since before the channel joined, when this thread had no member, and the next one have passed by.
+ */
+static bool is_for(const struct wc_msg *m, const struct wc_channel *c)
 {
-    struct fanout f = {.hub = hub, .msg = m};
-    struct wc_audience *a = wc_audience_find(&hub->audiences, m->audience);
-    for (uint32_t i = a ? a->count : 0; i-- > 0;) {
-        struct wc_session *s = a->member[i]->session;
-        send_to(&f, s);
-        if (s->state != WC_SESSION_OPEN && !wc_audience_find(&hub->audiences, m->audience))
+    return !(m->is_presence && c->presence.awaits_state);
+}
+
+static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
+                              const struct wc_channel *except, const struct wc_msg *m)
+{
+    struct fanout f = {.hub = hub, .msg = m, .is_change = kind == WC_GROUP_AUDIENCE};
+    struct wc_group *g = wc_group_find(&hub->groups[kind], number);
+    uint32_t delivered = 0;
+    for (uint32_t i = g ? g->count : 0; i-- > 0;) {
+        struct wc_session *s = g->member[i]->session;
+        if (g->member[i] != except && is_for(m, g->member[i])) {
+            send_to(&f, s);
+            delivered += m->frame[s->serializer] != NULL;
+        }
+        if (s->state != WC_SESSION_OPEN && !wc_group_find(&hub->groups[kind], number))
             break; /* it was the last member */
     }
     finish(&f);
+    return delivered;
+}
+
+/* The tenant has more events than it may: whoever would get another one is shut instead. In the
+ * same order, and for the same reasons, as above. */
+static void shut_group(struct wc_hub *hub, const struct wc_msg *m, const struct wc_channel *except)
+{
+    static const char text[] = "Too many messages per second";
+    struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    for (uint32_t i = g->count; i-- > 0;) {
+        struct wc_channel *c = g->member[i];
+        if (c == except || !m->frame[c->session->serializer])
+            continue;
+        wc_hub_shut_channel(hub, c, wc_slice_str(text));
+        if (!wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room))
+            return; /* it was the last member */
+    }
+}
+
+static void log_over_rate(struct wc_hub *hub, const struct wc_tenant_view *tenant)
+{
+    unsigned long more = 0;
+    if (wc_log_limit(&hub->rate_log, RATE_LOG_US, &more))
+        WC_LOG(WC_LOG_WARN, "channel", "over_rate",
+               "code=MessagePerSecondRateLimitReached tenant=%s suppressed=%lu",
+               tenant->external_id, more);
+}
+
+static void deliver_room(struct wc_hub *hub, const struct wc_msg *m)
+{
+    const struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    if (!g)
+        return;
+    struct wc_tenant_view *tenant = wc_tenant_view_ref(g->member[0]->session->tenant);
+    const struct wc_channel *except = wc_channel_by_handle(&hub->channels, m->handle);
+    if (!m->is_presence && wc_quota_is_triggered(tenant->quota, WC_QUOTA_EVENTS)) {
+        log_over_rate(hub, tenant);
+        shut_group(hub, m, except);
+    } else {
+        uint32_t n = deliver_group(hub, WC_GROUP_ROOM, m->room, except, m);
+        wc_hub_count(hub, tenant, m->is_presence ? WC_QUOTA_PRESENCE : WC_QUOTA_EVENTS, n);
+    }
+    wc_tenant_view_unref(tenant);
 }
 
 static void enlist(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    if (c && wc_audience_join(&hub->audiences, m->audience, c) != WC_OK)
+    if (c && wc_group_join(&hub->groups[WC_GROUP_AUDIENCE], m->audience, c) != WC_OK)
         wc_session_close(c->session, WC_CLOSE_NO_MEMORY); /* or it would miss changes unnoticed */
 }
 
@@ -182,17 +325,22 @@ static void deliver_verdict(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
     if (c)
-        wc_channel_push_system(c, "postgres_changes", m->ok, wc_slice(m->text, m->text_len));
+        wc_wait_verdict(c, m->ok, wc_slice(m->text, m->text_len));
 }
 
-void wc_hub_deliver(struct wc_hub *hub, const struct wc_msg *m)
+void wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
 {
     WC_ON_THREAD(hub->owner);
     switch (m->kind) {
     case WC_MSG_DIRECT: deliver_direct(hub, m); break;
-    case WC_MSG_AUDIENCE: deliver_audience(hub, m); break;
+    case WC_MSG_AUDIENCE:
+        (void)deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m); /* the bridge counts */
+        break;
+    case WC_MSG_ROOM: deliver_room(hub, m); break;
     case WC_MSG_ENLIST: enlist(hub, m); break;
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;
+    case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
+    case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
     }
 }
 

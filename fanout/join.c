@@ -3,7 +3,9 @@
 #include "base/jsonw.h"
 #include "fanout/binding.h"
 #include "fanout/hub.h"
+#include "fanout/subscription.h"
 #include "fanout/token.h"
+#include "fanout/wait.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -18,6 +20,8 @@ enum {
 
 static const struct wc_json_limits legacy_limits = {.depth = 2, .nodes = 8};
 
+static const char no_memory[] = "Unknown Error on Channel";
+
 struct join {
     struct wc_session *s;
     const struct wc_phx_message *m;
@@ -25,8 +29,12 @@ struct join {
     struct wc_slice sub; /* topic without its prefix */
     struct wc_buf reason;
     struct wc_claims *claims; /* a reference */
-    struct wc_json legacy;    /* the binding a legacy join stands for */
+    struct wc_channel_config config;
+    struct wc_json legacy; /* the binding a legacy join stands for */
     const struct wc_json *doc;
+    bool waits; /* to be answered when the changes stand */
+    uint32_t timeout_ms;
+    bool is_over_rate; /* the connection goes down, too */
     uint32_t nbindings;
     uint32_t node[WC_BINDINGS_MAX], id[WC_BINDINGS_MAX];
 };
@@ -39,7 +47,7 @@ static bool refuse(struct join *j, const char *reason)
 
 static bool refuse_for_memory(struct join *j)
 {
-    return refuse(j, "Unknown Error on Channel");
+    return refuse(j, no_memory);
 }
 
 /* ---- token (sections 3.3 and 3.4, row 7) ---- */
@@ -52,17 +60,12 @@ static struct wc_slice string_member(struct join *j, const char *key)
     return wc_json_string(doc, node, j->arena, &s) ? s : wc_slice(NULL, 0);
 }
 
-static bool is_api_key(struct wc_slice s)
-{
-    return s.len >= 3 && memcmp(s.p, "sb_", 3) == 0;
-}
-
 /* The token that the join brings; p NULL: the connection's own serves. */
 static struct wc_slice choose_token(struct join *j)
 {
     struct wc_slice access = string_member(j, "access_token");
     struct wc_slice user = string_member(j, "user_token");
-    if (is_api_key(access.p ? access : user))
+    if (wc_token_is_api_key(access.p ? access : user))
         return wc_slice(NULL, 0);
     return user.p ? user : access;
 }
@@ -155,19 +158,53 @@ static bool take_legacy(struct join *j)
     return take_binding(j, 0);
 }
 
+/* Any scalar; a number stands for its decimal text, null and false for none. */
+static struct wc_slice scalar_text(struct join *j, uint32_t node)
+{
+    struct wc_slice s;
+    if (wc_json_string(j->doc, node, j->arena, &s))
+        return s;
+    enum wc_json_type type = wc_json_type(j->doc, node);
+    return type == WC_JSON_NUMBER || type == WC_JSON_TRUE ? wc_json_raw(j->doc, node)
+                                                          : wc_slice(NULL, 0);
+}
+
+static void take_options(struct join *j, uint32_t config)
+{
+    uint32_t broadcast = wc_json_get(j->doc, config, "broadcast");
+    uint32_t presence = wc_json_get(j->doc, config, "presence");
+    j->config.is_private = is_flexible_true(j, wc_json_get(j->doc, config, "private"));
+    j->config.wants_self = is_flexible_true(j, wc_json_get(j->doc, broadcast, "self"));
+    j->config.wants_ack = is_flexible_true(j, wc_json_get(j->doc, broadcast, "ack"));
+    j->config.wants_presence = is_flexible_true(j, wc_json_get(j->doc, presence, "enabled"));
+    j->config.presence_key = scalar_text(j, wc_json_get(j->doc, presence, "key"));
+}
+
+static void take_wait(struct join *j, uint32_t options)
+{
+    int64_t ms = 0;
+    j->waits = is_flexible_true(j, wc_json_get(j->doc, options, "wait"));
+    j->timeout_ms = WC_WAIT_DEFAULT_MS;
+    if (wc_json_int(j->doc, wc_json_get(j->doc, options, "timeout"), &ms) && ms > 0)
+        j->timeout_ms = ms < WC_WAIT_MAX_MS ? (uint32_t)ms : WC_WAIT_MAX_MS;
+}
+
 static bool take_config(struct join *j)
 {
     if (wc_json_type(j->doc, j->m->payload) != WC_JSON_OBJECT)
         return refuse(j, "UnknownErrorOnChannel: the join payload is not an object");
     uint32_t config = wc_json_get(j->doc, j->m->payload, "config");
-    if (config == WC_JSON_NONE)
+    j->config.is_legacy = config == WC_JSON_NONE;
+    if (j->config.is_legacy)
         return take_legacy(j);
     enum wc_json_type type = wc_json_type(j->doc, config);
     if (type == WC_JSON_NULL)
         return true;
     if (type != WC_JSON_OBJECT)
         return refuse(j, "UnknownErrorOnChannel: config is not an object");
-    if (is_flexible_true(j, wc_json_get(j->doc, config, "private"))) {
+    take_options(j, config);
+    take_wait(j, wc_json_get(j->doc, config, "postgres_changes_options"));
+    if (j->config.is_private) {
         wc_buf_str(&j->reason, "Unauthorized: You do not have permissions to read from this "
                                "Channel topic: ");
         wc_buf_slice(&j->reason, j->sub);
@@ -178,33 +215,78 @@ static bool take_config(struct join *j)
 
 /* ---- answers ---- */
 
-static struct wc_phx_envelope envelope(const struct join *j)
-{
-    return (struct wc_phx_envelope){
-        .topic = j->m->topic, .ref = j->m->ref, .join_ref = j->m->join_ref};
-}
-
-static void log_refusal(const struct join *j)
+static void log_refusal(const struct wc_session *s, struct wc_slice reason)
 {
     unsigned long more = 0;
-    if (wc_log_limit(&j->s->hub->refused_log, REFUSED_LOG_US, &more))
+    if (wc_log_limit(&s->hub->refused_log, REFUSED_LOG_US, &more))
         WC_LOG(WC_LOG_INFO, "channel", "join_refused", "tenant=%s reason=\"%.*s\" suppressed=%lu",
-               j->s->tenant->external_id, WC_SLICE_ARG(wc_buf_view(&j->reason)), more);
+               s->tenant->external_id, WC_SLICE_ARG(reason), more);
+}
+
+/* NULL when out of memory. */
+static struct wc_frame *refusal(const struct wc_session *s, const struct wc_phx_envelope *e,
+                                struct wc_slice reason)
+{
+    struct wc_buf response;
+    wc_buf_init(&response, REPLY_CAP);
+    wc_buf_str(&response, "{\"reason\":");
+    wc_jsonw_string(&response, reason);
+    wc_buf_byte(&response, '}');
+    log_refusal(s, reason);
+    struct wc_frame *f = response.status == WC_OK
+                             ? wc_phx_reply(s->serializer, e, false, wc_buf_view(&response))
+                             : NULL;
+    wc_buf_release(&response);
+    return f;
+}
+
+/* A connection counts as a user from its first join that succeeds; until then each attempt holds a
+ * place only while it lasts. */
+static void return_place(struct wc_session *s)
+{
+    if (!s->is_user || s->has_joined || s->nchannels)
+        return;
+    s->is_user = false;
+    wc_quota_user_leave(s->tenant->quota);
 }
 
 static void send_refusal(struct join *j)
 {
-    struct wc_phx_envelope e = envelope(j);
-    struct wc_buf response;
-    wc_buf_init(&response, REPLY_CAP);
-    wc_buf_str(&response, "{\"reason\":");
-    wc_jsonw_string(&response, wc_buf_view(&j->reason));
-    wc_buf_byte(&response, '}');
-    bool ok = j->reason.status == WC_OK && response.status == WC_OK;
-    log_refusal(j);
+    const struct wc_phx_envelope e = {
+        .topic = j->m->topic, .ref = j->m->ref, .join_ref = j->m->join_ref};
+    return_place(j->s);
     wc_session_send(j->s,
-                    ok ? wc_phx_reply(j->s->serializer, &e, false, wc_buf_view(&response)) : NULL);
-    wc_buf_release(&response);
+                    j->reason.status == WC_OK ? refusal(j->s, &e, wc_buf_view(&j->reason)) : NULL);
+    if (j->is_over_rate)
+        wc_session_close(j->s, WC_CLOSE_JOIN_RATE);
+}
+
+static struct wc_phx_envelope envelope_of(const struct wc_channel *c)
+{
+    return (struct wc_phx_envelope){.topic = c->topic, .ref = c->ref, .join_ref = c->join_ref};
+}
+
+void wc_join_abandon(struct wc_channel *c, struct wc_slice reason)
+{
+    struct wc_session *s = c->session;
+    const struct wc_phx_envelope e = envelope_of(c);
+    struct wc_frame *f = refusal(s, &e, reason);
+    wc_hub_end_channel(s->hub, c);
+    return_place(s);
+    wc_session_send(s, f);
+}
+
+bool wc_join_complete(struct wc_channel *c, struct wc_frame *reply)
+{
+    struct wc_session *s = c->session;
+    if (wc_hub_enter_room(s->hub, c, c->config.is_private) != WC_OK) {
+        wc_frame_unref(reply);
+        wc_join_abandon(c, wc_slice_str(no_memory));
+        return false;
+    }
+    s->has_joined = true;
+    wc_session_send(s, reply);
+    return s->state == WC_SESSION_OPEN && wc_presence_joined(c);
 }
 
 /* The object as sent, with its id as the last member, where it wins over one that came along. */
@@ -214,9 +296,10 @@ static void put_binding(struct wc_buf *out, struct wc_slice object, bool is_empt
     wc_buf_printf(out, "%s\"id\":%u}", is_empty ? "" : ",", id);
 }
 
-static void send_ok(struct join *j)
+/* NULL when out of memory. */
+static struct wc_frame *ok_reply(const struct join *j, const struct wc_channel *c)
 {
-    struct wc_phx_envelope e = envelope(j);
+    const struct wc_phx_envelope e = envelope_of(c);
     struct wc_buf response;
     wc_buf_init(&response, REPLY_CAP);
     wc_buf_str(&response, "{\"postgres_changes\":[");
@@ -227,10 +310,11 @@ static void send_ok(struct join *j)
                     wc_json_count(j->doc, j->node[i]) == 0, j->id[i]);
     }
     wc_buf_str(&response, "]}");
-    wc_session_send(j->s, response.status == WC_OK
-                              ? wc_phx_reply(j->s->serializer, &e, true, wc_buf_view(&response))
-                              : NULL);
+    struct wc_frame *f = response.status == WC_OK
+                             ? wc_phx_reply(j->s->serializer, &e, true, wc_buf_view(&response))
+                             : NULL;
     wc_buf_release(&response);
+    return f;
 }
 
 /* ---- subscription ---- */
@@ -244,7 +328,8 @@ static struct wc_slice copy_bytes(uint8_t **at, struct wc_slice from)
     return to;
 }
 
-static struct wc_subscribe *build_request(struct join *j, struct wc_handle handle)
+/* What the channel asks for; who asks is filled in when it does. NULL when out of memory. */
+static struct wc_subscribe *build_request(const struct join *j)
 {
     size_t fixed = sizeof(struct wc_subscribe) + j->nbindings * sizeof(struct wc_binding_request);
     size_t text = j->m->topic.len;
@@ -254,10 +339,10 @@ static struct wc_subscribe *build_request(struct join *j, struct wc_handle handl
     if (!r)
         return NULL;
     uint8_t *at = (uint8_t *)r + fixed;
-    r->handle = handle;
+    r->size = fixed + text;
+    r->session = j->s->serial << 6 | j->s->hub->channels.thread; /* serials are the thread's */
     r->serializer = j->s->serializer;
-    r->tenant = wc_tenant_view_ref(j->s->tenant);
-    r->claims = wc_claims_ref(j->claims);
+    r->is_legacy = j->config.is_legacy;
     r->topic = copy_bytes(&at, j->m->topic);
     r->nbindings = j->nbindings;
     for (uint32_t i = 0; i < j->nbindings; i++) {
@@ -267,22 +352,7 @@ static struct wc_subscribe *build_request(struct join *j, struct wc_handle handl
     return r;
 }
 
-/* After the reply is queued, so that no change precedes it. */
-static void subscribe(struct join *j, struct wc_channel *c)
-{
-    const struct wc_change_source *source = &j->s->hub->opt.source;
-    struct wc_subscribe *r = build_request(j, wc_channel_handle(&j->s->hub->channels, c));
-    enum wc_status st = r ? source->subscribe(source->self, r) : WC_NOMEM;
-    c->is_subscribed = st == WC_OK;
-    if (c->is_subscribed)
-        return;
-    wc_subscribe_free(r);
-    struct wc_buf text;
-    wc_buf_init(&text, 256);
-    wc_buf_printf(&text, "Unable to subscribe to changes: %s", wc_status_text(st));
-    wc_channel_push_system(c, "postgres_changes", false, wc_buf_view(&text));
-    wc_buf_release(&text);
-}
+/* ---- the whole ---- */
 
 /* What a channel keeps of its join here and, two or three times over, behind the change source. */
 static size_t weight(const struct join *j)
@@ -304,6 +374,7 @@ static struct wc_channel *open_channel(struct join *j)
                                                                  .topic = j->m->topic,
                                                                  .join_ref = j->m->join_ref,
                                                                  .ref = j->m->ref,
+                                                                 .config = j->config,
                                                                  .claims = j->claims});
     if (!c) {
         (void)refuse_for_memory(j); /* always false */
@@ -317,6 +388,47 @@ static struct wc_channel *open_channel(struct join *j)
     return c;
 }
 
+/* The reply comes before the request for changes, so that no change precedes it; when the join
+ * waits for its changes, what they send until then is held back by the channel. */
+static void answer(const struct join *j, struct wc_channel *c)
+{
+    struct wc_subscribe *asked = j->nbindings ? build_request(j) : NULL;
+    struct wc_frame *reply = ok_reply(j, c);
+    if (j->nbindings && !asked) {
+        wc_frame_unref(reply);
+        wc_join_abandon(c, wc_slice_str(no_memory));
+    } else if (!asked || !j->waits) {
+        if (wc_join_complete(c, reply) && asked)
+            wc_subscription_ask(c, asked);
+        else
+            wc_subscribe_free(asked);
+    } else if (wc_wait_begin(c, reply, j->timeout_ms) == WC_OK) {
+        wc_subscription_ask(c, asked);
+    } else {
+        wc_subscribe_free(asked);
+        wc_join_abandon(c, wc_slice_str(no_memory));
+    }
+}
+
+/* Rows 4 to 6 of section 3.4. */
+static bool take_place(struct join *j)
+{
+    struct wc_session *s = j->s;
+    struct wc_quota *q = s->tenant->quota;
+    if (!s->is_user)
+        s->is_user = wc_quota_user_enter(q);
+    if (!s->is_user)
+        return refuse(j, "ConnectionRateLimitReached: Too many connected users");
+    j->is_over_rate = wc_quota_is_triggered(q, WC_QUOTA_JOINS);
+    if (j->is_over_rate)
+        return refuse(j, "ClientJoinRateLimitReached: Too many joins per second");
+    wc_hub_count(s->hub, s->tenant, WC_QUOTA_JOINS, 1);
+    uint32_t max = wc_quota_limits(q).max_channels_per_client;
+    if (max && s->nchannels >= max)
+        return refuse(j, "ChannelRateLimitReached: Too many channels");
+    return s->nchannels < CHANNELS_MAX || refuse(j, "too many channels joined");
+}
+
 static bool check_weight(struct join *j)
 {
     return j->s->weight + weight(j) <= WEIGHT_MAX ||
@@ -327,9 +439,9 @@ static bool check(struct join *j)
 {
     if (j->sub.len == 0)
         return refuse(j, "TopicNameRequired: You must provide a topic name");
-    if (j->s->nchannels >= CHANNELS_MAX)
-        return refuse(j, "too many channels joined");
-    return take_token(j) && take_config(j) && check_weight(j);
+    if (j->s->hub->is_restarting)
+        return refuse(j, "RealtimeRestarting: Realtime is restarting, please standby");
+    return take_place(j) && take_token(j) && take_config(j) && check_weight(j);
 }
 
 void wc_join(struct wc_session *s, const struct wc_phx_message *m)
@@ -340,14 +452,14 @@ void wc_join(struct wc_session *s, const struct wc_phx_message *m)
                      .sub = wc_channel_subtopic(m->topic),
                      .doc = &m->doc};
     wc_buf_init(&j.reason, REASON_CAP);
+    if (!s->has_tried)
+        s->alone_since = s->hub->now;
+    s->has_tried = true;
     struct wc_channel *c = check(&j) ? open_channel(&j) : NULL;
-    if (!c) {
+    if (c)
+        answer(&j, c);
+    else
         send_refusal(&j);
-    } else {
-        send_ok(&j);
-        if (j.nbindings && s->state == WC_SESSION_OPEN)
-            subscribe(&j, c);
-    }
     wc_claims_unref(j.claims);
     wc_buf_release(&j.reason);
 }

@@ -1,6 +1,7 @@
 #include "fanout/loop.h"
 
 #include "base/assert.h"
+#include "fanout/wait.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,7 +17,7 @@ enum {
     CLOCK_EVERY = 16,         /* messages between looks at the clock */
     ACCEPTS_PER_TURN = 64,    /* a burst of connections must not delay the open ones */
     TICK_MS = 1000,           /* also the backstop of the wake-up protocol */
-    CLOSING_TICK_MS = 50,     /* while connections are being closed */
+    CLOSING_TICK_MS = 50,     /* while connections are being closed, or joins wait */
     UNSENT_LOWAT = 128 << 10, /* the kernel reports room below this: two flush buffers */
     LOG_EVERY_US = 10 * 1000000,
 };
@@ -33,16 +34,18 @@ struct wc_loop {
     uv_poll_t accept, wake;
     uv_prepare_t prepare;
     uv_idle_t busy; /* active: the loop does not block */
-    uv_timer_t tick, hold;
-    uv_async_t stop;
+    uv_timer_t tick, hold, presence;
+    uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
     uint64_t skip; /* producers that are not popped now */
     bool is_accepting;
+    bool is_fast; /* the tick is armed for CLOSING_TICK_MS */
     bool is_stopping;
     wc_us stop_at;
     struct wc_log_limit refused_log;
 
-    _Atomic uint32_t stop_deadline_ms; /* pair S1 with uv_async_send, which orders it */
+    _Atomic bool shall_stop;           /* pair S1, as the next: else the signal means drain */
+    _Atomic uint32_t stop_deadline_ms; /* with uv_async_send, which orders them */
 };
 
 static void on_handle_closed(uv_handle_t *h)
@@ -111,7 +114,7 @@ static void on_accept(uv_poll_t *h, int status, int events)
 
 static void accept_again(struct wc_loop *l)
 {
-    if (l->is_accepting || l->is_stopping)
+    if (l->is_accepting || l->ws.hub->is_restarting)
         return;
     l->is_accepting = uv_poll_start(&l->accept, UV_READABLE, on_accept) == 0;
 }
@@ -139,7 +142,7 @@ static void pop(struct wc_loop *l)
     wc_mesh_popped(l->opt.mesh, l->thread_index);
 }
 
-static void on_hold_over(uv_timer_t *h)
+static void on_due(uv_timer_t *h)
 {
     (void)h; /* it only ends the sleep: the next prepare judges anew */
 }
@@ -149,21 +152,31 @@ static void on_busy(uv_idle_t *h)
     (void)h;
 }
 
+static void arm_tick(struct wc_loop *l);
+
 static void on_prepare(uv_prepare_t *h)
 {
     struct wc_loop *l = h->data;
     struct wc_hub *hub = l->ws.hub;
     wc_mesh_awake(l->opt.mesh, l->thread_index);
     hub->now = wc_clock_mono();
+    wc_publisher_flush(hub->publisher); /* what this turn's input has published */
     if (wc_list_is_empty(&hub->dirty))
         pop(l);
+    wc_us presence = wc_presence_turn(hub);
+    wc_publisher_flush(hub->publisher); /* and what delivering has */
+    wc_ws_resume(&l->ws);
     bool is_left = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
     wc_us hold = wc_hub_hold_time(hub);
     l->skip = hold > 0 ? l->bridges : 0;
-    /* Neither call fails: the handles are open and the callbacks set. */
+    /* None of these calls fails: the handles are open and the callbacks set. */
     if (hold > 0)
-        (void)uv_timer_start(&l->hold, on_hold_over, (uint64_t)hold / 1000 + 1, 0);
+        (void)uv_timer_start(&l->hold, on_due, (uint64_t)hold / 1000 + 1, 0);
+    if (!l->is_fast && !wc_list_is_empty(&hub->waiting))
+        arm_tick(l);
+    if (presence > 0)
+        (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
     if (is_left || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
@@ -184,6 +197,17 @@ static void on_wake(uv_poll_t *h, int status, int events)
 
 static void finish(struct wc_loop *l);
 
+static void on_tick(uv_timer_t *h);
+
+static void arm_tick(struct wc_loop *l)
+{
+    const struct wc_hub *hub = l->ws.hub;
+    l->is_fast =
+        l->is_stopping || !wc_list_is_empty(&hub->closing) || !wc_list_is_empty(&hub->waiting);
+    /* Does not fail: the handle is open and the callback set. */
+    (void)uv_timer_start(&l->tick, on_tick, l->is_fast ? CLOSING_TICK_MS : TICK_MS, 0);
+}
+
 /* Runs before the prepare step, so the thread still counts as asleep here. */
 static void on_tick(uv_timer_t *h)
 {
@@ -192,13 +216,13 @@ static void on_tick(uv_timer_t *h)
         wc_metric_add(WC_M_WAKE_BACKSTOP, 1);
     wc_ws_tick(&l->ws);
     wc_hub_expire(l->ws.hub, wc_clock_wall() / 1000000);
+    wc_wait_expire(l->ws.hub);
     accept_again(l);
     if (l->is_stopping && (!wc_ws_has_sessions(&l->ws) || l->ws.hub->now >= l->stop_at)) {
         finish(l);
         return;
     }
-    bool is_closing = l->is_stopping || !wc_list_is_empty(&l->ws.hub->closing);
-    (void)uv_timer_start(&l->tick, on_tick, is_closing ? CLOSING_TICK_MS : TICK_MS, 0);
+    arm_tick(l);
 }
 
 /* ---- the end ---- */
@@ -220,21 +244,37 @@ static void finish(struct wc_loop *l)
     close_handle((uv_handle_t *)&l->busy);
     close_handle((uv_handle_t *)&l->tick);
     close_handle((uv_handle_t *)&l->hold);
+    close_handle((uv_handle_t *)&l->presence);
     close_handle((uv_handle_t *)&l->stop);
+    close_handle((uv_handle_t *)&l->space);
 }
 
 static void on_stop(uv_async_t *h)
 {
     struct wc_loop *l = h->data;
-    if (l->is_stopping)
+    l->ws.hub->is_restarting = true;
+    (void)uv_poll_stop(&l->accept); /* cannot fail on an open handle */
+    /* S1 acquire */
+    if (l->is_stopping || !atomic_load_explicit(&l->shall_stop, memory_order_acquire))
         return;
     l->is_stopping = true;
-    (void)uv_poll_stop(&l->accept); /* cannot fail on an open handle */
     wc_ws_close_all(&l->ws, WC_CLOSE_SHUTDOWN);
     /* S1 acquire: what wc_loop_stop stored before it sent the signal. */
     uint32_t ms = atomic_load_explicit(&l->stop_deadline_ms, memory_order_acquire);
     l->stop_at = l->ws.hub->now + (wc_us)ms * 1000;
     (void)uv_timer_start(&l->tick, on_tick, 0, 0);
+}
+
+static void on_space(uv_async_t *h)
+{
+    (void)h; /* it only ends the sleep: the next prepare flushes */
+}
+
+/* On a consumer's thread. */
+static void tell_space(void *arg)
+{
+    struct wc_loop *l = arg;
+    (void)uv_async_send(&l->space); /* fails only while its handle closes: nobody waits then */
 }
 
 static void *run(void *arg)
@@ -264,9 +304,16 @@ static int open_handles(struct wc_loop *l)
     if (st == 0)
         st = uv_timer_init(&l->uv, &l->hold);
     if (st == 0)
+        st = uv_timer_init(&l->uv, &l->presence);
+    if (st == 0)
         st = uv_async_init(&l->uv, &l->stop, on_stop);
+    if (st == 0)
+        st = uv_async_init(&l->uv, &l->space, on_space);
+    if (st == 0)
+        wc_mesh_on_space(l->opt.mesh, wc_mesh_producer_of_socket(l->opt.mesh, l->thread_index),
+                         tell_space, l);
     l->accept.data = l->wake.data = l->prepare.data = l->busy.data = l->tick.data = l->hold.data =
-        l->stop.data = l;
+        l->presence.data = l->stop.data = l->space.data = l;
     if (st == 0)
         st = uv_poll_start(&l->wake, UV_READABLE, on_wake);
     if (st == 0)
@@ -323,12 +370,19 @@ enum wc_status wc_loop_start(struct wc_loop *l, struct wc_err *err)
     return e == 0 ? WC_OK : wc_err_set(err, WC_IO, "cannot start a thread: %s", strerror(e));
 }
 
+void wc_loop_drain(struct wc_loop *l)
+{
+    if (l->is_started)
+        (void)uv_async_send(&l->stop); /* fails only while its handle closes: then it ends anyway */
+}
+
 void wc_loop_stop(struct wc_loop *l, uint32_t deadline_ms)
 {
     if (!l->is_started)
         return;
     /* S1 release, with the signal after it. */
     atomic_store_explicit(&l->stop_deadline_ms, deadline_ms, memory_order_release);
+    atomic_store_explicit(&l->shall_stop, true, memory_order_release);
     (void)uv_async_send(&l->stop); /* fails only while its handle closes: then it stops anyway */
 }
 

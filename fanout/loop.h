@@ -28,8 +28,10 @@ struct wc_loop_options {
 struct wc_loop *wc_loop_new(const struct wc_loop_options *, struct wc_err *err);
 WC_MUST_USE
 enum wc_status wc_loop_start(struct wc_loop *, struct wc_err *err);
-/* Closes every connection with 1012, waits for them up to the deadline, then ends the thread. Only
- * asks; join waits. */
+/* From now on nothing is accepted and no join granted; what is open goes on. Only asks. */
+void wc_loop_drain(struct wc_loop *);
+/* Tells every channel, closes every connection with 1012, waits for them up to the deadline, then
+ * ends the thread. Only asks; join waits. */
 void wc_loop_stop(struct wc_loop *, uint32_t deadline_ms);
 void wc_loop_join(struct wc_loop *);
 void wc_loop_free(struct wc_loop *); /* not running; NULL is fine */

@@ -29,3 +29,35 @@ void wc_msg_unref(struct wc_msg *m)
         wc_frame_unref(m->frame[s]);
     free(m);
 }
+
+void wc_msg_queue_push(struct wc_msg_queue *q, struct wc_msg *m)
+{
+    m->next = NULL;
+    if (q->first)
+        q->last->next = m;
+    else
+        q->first = m;
+    q->last = m;
+}
+
+void wc_msg_queue_push_front(struct wc_msg_queue *q, struct wc_msg *m)
+{
+    m->next = q->first;
+    if (!q->first)
+        q->last = m;
+    q->first = m;
+}
+
+struct wc_msg *wc_msg_queue_pop(struct wc_msg_queue *q)
+{
+    struct wc_msg *m = q->first;
+    if (m)
+        q->first = m->next;
+    return m;
+}
+
+void wc_msg_queue_clear(struct wc_msg_queue *q)
+{
+    for (struct wc_msg *m; (m = wc_msg_queue_pop(q));)
+        wc_msg_unref(m);
+}

@@ -4,11 +4,18 @@
  *
  *   direct    one channel, named by handle: a frame for it
  *   audience  every channel enlisted on the receiving thread under an audience number: a frame
+ *   room      every channel of a room on the receiving thread but the one named by handle (none of
+ *             generation 0): a frame
  *   enlist    put one channel into an audience
  *   verdict   one channel: how its request for changes ended; becomes its `system` message
+ *   presence  to the home of a room (presence_home.h): a channel tracks, ends that, or asks for the
+ *             state; the text is the room's topic, the key and the members of the meta
+ *   state     one channel: the presence_state it asked for. V1: the message; V2: its end, from the
+ *             payload on, as a continuation frame
  *
- * A handle names a channel for one join: rejoining, leaving, a new token and the end of the
- * connection end its generation, and a message for an old generation is skipped and counted.
+ * A handle names a channel for one join, or a subscription of it: rejoining, leaving and the end of
+ * the connection end its generation, and a new token that of the subscription; a message for an old
+ * generation is skipped and counted.
  * An audience is the set of channels that always receive the same frames for changes: equal tenant,
  * topic, bindings, role and claims. Its number is chosen by the bridge and never used again.
  * Since rings are FIFO, what a bridge sends before an `enlist` reaches the channel directly, what
@@ -26,14 +33,37 @@ struct wc_handle {
     uint32_t generation;
 };
 
-enum wc_msg_kind { WC_MSG_DIRECT, WC_MSG_AUDIENCE, WC_MSG_ENLIST, WC_MSG_VERDICT };
+enum wc_msg_kind {
+    WC_MSG_DIRECT,
+    WC_MSG_AUDIENCE,
+    WC_MSG_ROOM,
+    WC_MSG_ENLIST,
+    WC_MSG_VERDICT,
+    WC_MSG_PRESENCE,
+    WC_MSG_PRESENCE_STATE,
+};
+
+enum wc_presence_op { WC_PRESENCE_TRACK, WC_PRESENCE_UNTRACK, WC_PRESENCE_STATE };
+
+struct wc_presence_request {
+    enum wc_presence_op op;
+    enum wc_serializer serializer; /* state: the channel's */
+    bool is_private;
+    unsigned home; /* socket thread */
+    uint64_t tenant;
+    uint32_t sub_len, key_len; /* in text, one after the other; what follows are the members */
+};
 
 struct wc_msg {
     _Atomic uint32_t refs;
     enum wc_msg_kind kind;
-    struct wc_handle handle;              /* direct, enlist, verdict */
+    struct wc_handle handle;              /* direct, enlist, verdict; room: left out */
     uint64_t audience;                    /* audience, enlist */
-    struct wc_frame *frame[WC_PHX_COUNT]; /* direct, audience: those somebody uses, else NULL */
+    uint64_t room;                        /* room, presence */
+    bool is_presence;                     /* room: counted as presence and not as a broadcast */
+    struct wc_presence_request presence;  /* presence */
+    struct wc_msg *next;                  /* presence: in a queue of the thread it was moved to */
+    struct wc_frame *frame[WC_PHX_COUNT]; /* those somebody uses, else NULL */
     bool ok;                              /* verdict: status of the system message */
     size_t text_len;                      /* verdict: its message */
     char text[];
@@ -44,5 +74,16 @@ struct wc_msg {
 struct wc_msg *wc_msg_new(enum wc_msg_kind, struct wc_slice text);
 void wc_msg_ref(struct wc_msg *, uint32_t n);
 void wc_msg_unref(struct wc_msg *); /* NULL is fine */
+
+/* Messages that one thread holds, in order; zeroed is empty. Owns a reference to each, which has no
+ * other holder that queues it. */
+struct wc_msg_queue {
+    struct wc_msg *first, *last;
+};
+
+void wc_msg_queue_push(struct wc_msg_queue *, struct wc_msg *taken);
+void wc_msg_queue_push_front(struct wc_msg_queue *, struct wc_msg *taken);
+struct wc_msg *wc_msg_queue_pop(struct wc_msg_queue *); /* owned; NULL: it is empty */
+void wc_msg_queue_clear(struct wc_msg_queue *);
 
 #endif

@@ -65,7 +65,7 @@ static enum wc_status find_v2(const struct wc_json *doc, struct nodes *n, struct
 enum wc_status wc_phx_decode(enum wc_serializer serializer, struct wc_slice text,
                              struct wc_arena *arena, struct wc_phx_message *out, struct wc_err *err)
 {
-    struct wc_phx_message m;
+    struct wc_phx_message m = {.form = WC_PHX_TEXT};
     struct nodes n = {0};
     enum wc_status st = wc_json_parse(&m.doc, text, arena, limits, err);
     if (st == WC_OK)
@@ -155,12 +155,28 @@ static void put_number(struct sink *s, uint32_t n)
 }
 
 struct payload {
-    enum { PAYLOAD_JSON, PAYLOAD_REPLY, PAYLOAD_CHANGE } kind;
+    enum { PAYLOAD_JSON, PAYLOAD_REPLY, PAYLOAD_CHANGE, PAYLOAD_NAMED } kind;
     struct wc_slice json; /* the whole, the response, or the data */
     bool ok;              /* reply */
     const uint32_t *ids;  /* change */
     size_t nids;
+    const struct wc_phx_named *named;
 };
+
+static void put_named(struct sink *s, const struct wc_phx_named *n)
+{
+    put_str(s, "{\"event\":");
+    put_string(s, n->event);
+    put_str(s, ",\"payload\":");
+    put_json(s, n->payload_json);
+    put_str(s, ",\"type\":\"broadcast\"");
+    if (n->id.p) {
+        put_str(s, ",\"meta\":{\"id\":");
+        put_string(s, n->id);
+        put_str(s, "}");
+    }
+    put_str(s, "}");
+}
 
 static void put_payload(struct sink *s, const struct payload *p)
 {
@@ -183,6 +199,7 @@ static void put_payload(struct sink *s, const struct payload *p)
         put_json(s, p->json);
         put_str(s, "}");
         break;
+    case PAYLOAD_NAMED: put_named(s, p->named); break;
     }
 }
 
@@ -243,6 +260,13 @@ struct wc_frame *wc_phx_reply(enum wc_serializer serializer, const struct wc_phx
     e.event = wc_slice_str("phx_reply");
     return encode(serializer, &e,
                   &(struct payload){.kind = PAYLOAD_REPLY, .json = response_json, .ok = ok});
+}
+
+struct wc_frame *wc_phx_named(enum wc_serializer serializer, struct wc_slice topic,
+                              const struct wc_phx_named *named)
+{
+    struct wc_phx_envelope e = {.topic = topic, .event = wc_slice_str("broadcast")};
+    return encode(serializer, &e, &(struct payload){.kind = PAYLOAD_NAMED, .named = named});
 }
 
 struct wc_frame *wc_phx_change(enum wc_serializer serializer, struct wc_slice topic,

@@ -1,5 +1,6 @@
 /*
- * The Phoenix serializers V1 and V2, text frames: bytes to messages and messages to frames.
+ * The Phoenix serializers V1 and V2, text frames: bytes to messages and messages to frames. The
+ * binary frames of V2 are in phxbin.h.
  *
  *   V1  {"topic":T,"event":E,"payload":P,"ref":R[,"join_ref":J]}   J is never sent
  *   V2  [J,R,T,E,P]                                                more elements are ignored
@@ -20,11 +21,22 @@
 
 enum { WC_PHX_REF_MAX = 255, WC_PHX_TOPIC_MAX = 4096 };
 
+/* In what kind of frame a message came. */
+enum wc_phx_form {
+    WC_PHX_TEXT,        /* payload is a node of doc */
+    WC_PHX_BINARY_PUSH, /* kind 0: payload bytes in data */
+    WC_PHX_USER_JSON,   /* kind 3, event `broadcast`: JSON in data, not looked at */
+    WC_PHX_USER_BINARY, /* kind 3, event `broadcast`: bytes in data */
+};
+
 struct wc_phx_message {
-    struct wc_json doc;
+    enum wc_phx_form form;
+    struct wc_json doc;            /* empty in every form but TEXT */
     struct wc_slice topic, event;  /* unescaped */
     struct wc_slice ref, join_ref; /* JSON text */
-    uint32_t payload;              /* node of doc */
+    uint32_t payload;              /* node of doc, or NONE */
+    struct wc_slice user_event;    /* of kind 3 */
+    struct wc_slice data;
 };
 
 WC_MUST_USE
@@ -43,6 +55,15 @@ struct wc_frame *wc_phx_encode(enum wc_serializer, const struct wc_phx_envelope 
 /* A `phx_reply`; env->event is not looked at. */
 struct wc_frame *wc_phx_reply(enum wc_serializer, const struct wc_phx_envelope *env, bool ok,
                               struct wc_slice response_json);
+
+/* Event `broadcast`, refs null, payload {"event":E,"payload":P,"type":"broadcast"} and, unless id.p
+ * is NULL, "meta":{"id":ID}. */
+struct wc_phx_named {
+    struct wc_slice event, id;    /* UTF-8, to be escaped */
+    struct wc_slice payload_json; /* valid JSON */
+};
+struct wc_frame *wc_phx_named(enum wc_serializer, struct wc_slice topic,
+                              const struct wc_phx_named *);
 
 /* Event `postgres_changes`, refs null, payload {"ids":[...],"data":D}. data_json is rendered once
  * and shared by all topics and serializers; one allocation of the exact size. */

@@ -19,6 +19,7 @@ struct wc_publisher {
     unsigned producer;
     unsigned nsockets;
     uint64_t backlog;       /* consumers with a non-empty overflow list */
+    size_t waiting;         /* bytes of the messages in them, once per list */
     struct overflow *spare; /* entries not in use */
     size_t nspare;
     struct overflow_list *overflow; /* per consumer */
@@ -60,6 +61,11 @@ static void free_entries(struct overflow *e)
     }
 }
 
+unsigned wc_publisher_producer(const struct wc_publisher *p)
+{
+    return p->producer;
+}
+
 void wc_publisher_free(struct wc_publisher *p)
 {
     if (!p)
@@ -85,6 +91,14 @@ static enum wc_status ensure_spare(struct wc_publisher *p, unsigned n)
     return WC_OK;
 }
 
+static size_t size_of(const struct wc_msg *m)
+{
+    size_t n = sizeof *m + sizeof(struct overflow) + m->text_len;
+    for (unsigned v = 0; v < WC_PHX_COUNT; v++)
+        n += m->frame[v] ? m->frame[v]->len : 0;
+    return n;
+}
+
 static void append(struct wc_publisher *p, unsigned consumer, struct wc_msg *msg)
 {
     struct overflow *e = p->spare;
@@ -96,6 +110,7 @@ static void append(struct wc_publisher *p, unsigned consumer, struct wc_msg *msg
     if (!(p->backlog & UINT64_C(1) << consumer))
         wc_metric_add(WC_M_RING_FULL, 1);
     p->backlog |= UINT64_C(1) << consumer;
+    p->waiting += size_of(msg);
 }
 
 enum wc_status wc_publish(struct wc_publisher *p, enum wc_origin origin, struct wc_msg *msg,
@@ -128,8 +143,10 @@ static void drain(struct wc_publisher *p, unsigned consumer)
     struct overflow_list *list = &p->overflow[consumer];
     while (list->first) {
         struct overflow *e = list->first;
+        size_t size = size_of(e->msg); /* once pushed it is the consumer's to free */
         if (wc_mesh_push(p->mesh, p->producer, consumer, e->msg) != WC_OK)
             return;
+        p->waiting -= size;
         list->first = e->next;
         *e = (struct overflow){.next = p->spare};
         p->spare = e;
@@ -144,6 +161,11 @@ void wc_publisher_flush(struct wc_publisher *p)
     for (uint64_t todo = p->backlog; todo; todo &= todo - 1)
         drain(p, (unsigned)__builtin_ctzll(todo));
     wc_mesh_flush(p->mesh, p->producer);
+}
+
+bool wc_publisher_is_full(const struct wc_publisher *p)
+{
+    return p->waiting >= WC_PUBLISHER_OVERFLOW_MAX;
 }
 
 bool wc_publisher_is_backlogged(const struct wc_publisher *p)

@@ -21,6 +21,7 @@ struct wc_publisher;
 /* `producer` is the mesh's index of the calling thread. Returns owned; NULL when out of memory. */
 struct wc_publisher *wc_publisher_new(struct wc_mesh *, unsigned producer);
 void wc_publisher_free(struct wc_publisher *); /* drops what still waits */
+unsigned wc_publisher_producer(const struct wc_publisher *);
 
 /* Takes the caller's reference, on failure too. `threads` has bit i set for socket thread i.
  * Visible to the others after the next flush. Errors: NOMEM (an overflow entry could not be made;
@@ -30,6 +31,11 @@ enum wc_status wc_publish(struct wc_publisher *, enum wc_origin, struct wc_msg *
 
 /* End of a batch or of a loop turn: moves what waits into the rings, publishes, wakes sleepers. */
 void wc_publisher_flush(struct wc_publisher *);
+
+/* True when what waits for room has reached WC_PUBLISHER_OVERFLOW_MAX. Who publishes on behalf of
+ * clients takes no more from them then; whoever stops reading while backlogged never gets here. */
+enum { WC_PUBLISHER_OVERFLOW_MAX = 64 << 20 }; /* bytes; a dozen of the largest client messages */
+bool wc_publisher_is_full(const struct wc_publisher *);
 
 /* True while messages wait for room. The mesh's space callback says when to flush again. */
 bool wc_publisher_is_backlogged(const struct wc_publisher *);

@@ -1,10 +1,14 @@
 /*
  * What a client message does (protocol reference, sections 3.1, 3.6 to 3.9, 3.12): heartbeat, join,
- * leave; the rest of the events on a joined topic is nobody's yet and is not answered.
+ * leave, and what is pushed on a joined topic.
  */
 #include "base/clock.h"
+#include "fanout/broadcast.h"
 #include "fanout/hub.h"
 #include "fanout/join.h"
+#include "fanout/phxbin.h"
+#include "fanout/refresh.h"
+#include "fanout/wait.h"
 
 enum { MALFORMED_LOG_US = 10 * 1000000 };
 
@@ -46,10 +50,21 @@ static void rejoin(struct wc_session *s, struct wc_channel *old, const struct wc
     wc_session_send(s, close);
 }
 
-static void dispatch(struct wc_session *s, const struct wc_phx_message *m)
+/* On a joined topic, whatever its join_ref (section 3.9). Other events are nobody's and are not
+ * answered (section 3.12). */
+static void push(struct wc_channel *c, const struct wc_phx_message *m)
+{
+    if (wc_slice_is(m->event, "broadcast"))
+        wc_broadcast_receive(c, m);
+    else if (wc_slice_is(m->event, "presence"))
+        wc_presence_receive(c, m);
+    else if (!wc_slice_is(m->event, "access_token") || !wc_refresh_receive(c, m))
+        wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_EVENTS, 1);
+}
+
+static void dispatch(struct wc_session *s, struct wc_channel *c, const struct wc_phx_message *m)
 {
     static const char prefix[] = "realtime:";
-    struct wc_channel *c = wc_channel_find(&s->hub->channels, s->serial, m->topic);
     bool is_ours =
         m->topic.len >= sizeof prefix - 1 && memcmp(m->topic.p, prefix, sizeof prefix - 1) == 0;
     if (wc_slice_is(m->topic, "phoenix") && wc_slice_is(m->event, "heartbeat"))
@@ -64,6 +79,8 @@ static void dispatch(struct wc_session *s, const struct wc_phx_message *m)
         reply(s, m, m->join_ref, NULL);
     else if (!c)
         reply(s, m, wc_slice(NULL, 0), unmatched_topic);
+    else
+        push(c, m);
 }
 
 /* Dropped without a reply; the connection goes on (section 1.6). */
@@ -79,6 +96,16 @@ static void drop_malformed(struct wc_session *s, size_t len, const char *why)
                more);
 }
 
+/* The channel's join is not answered yet: what is sent to it waits, too. */
+static void keep(struct wc_channel *c, struct wc_slice message, bool is_binary)
+{
+    enum wc_status st = wc_wait_keep(c->wait, message, is_binary);
+    if (st != WC_OK)
+        drop_malformed(c->session, message.len,
+                       st == WC_LIMIT ? "too much sent to a topic whose join waits"
+                                      : "out of memory");
+}
+
 void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_binary)
 {
     WC_ON_THREAD(s->hub->owner);
@@ -86,10 +113,15 @@ void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_b
     struct wc_phx_message m;
     wc_metric_add(WC_M_BYTES_IN, (int64_t)message.len);
     /* V1 takes a binary frame for text (section 2.1). */
-    if (is_binary && s->serializer != WC_PHX_V1)
-        drop_malformed(s, message.len, "binary frame");
-    else if (wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err) == WC_OK)
-        dispatch(s, &m);
+    enum wc_status st = is_binary && s->serializer != WC_PHX_V1
+                            ? wc_phxbin_decode(message, &s->hub->arena, &m, &err)
+                            : wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err);
+    struct wc_channel *c =
+        st == WC_OK ? wc_channel_find(&s->hub->channels, s->serial, m.topic) : NULL;
+    if (c && c->wait)
+        keep(c, message, is_binary);
+    else if (st == WC_OK)
+        dispatch(s, c, &m);
     else
         drop_malformed(s, message.len, err.text);
     wc_arena_reset(&s->hub->arena);

@@ -1,16 +1,26 @@
 #include "fanout/server.h"
 
+#include "fanout/api.h"
 #include "fanout/listen.h"
 #include "fanout/loop.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 struct wc_server {
     struct wc_server_options opt;
+    struct wc_http_route *routes; /* those of the options, then of api.h */
+    size_t nroutes;
     struct wc_mesh *mesh;
+    struct wc_rooms *rooms;
+    struct wc_guard *guard;
+    struct wc_networks trusted_proxies;
+    char *allowed_origins;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
+    struct wc_presence_budget presence;
+    uint64_t node; /* this process among nodes */
 };
 
 static enum wc_status check_options(const struct wc_server_options *o, struct wc_err *err)
@@ -30,13 +40,23 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
     const struct wc_server_options *o = &s->opt;
     struct wc_loop_options opt = {
         .ws = {.directory = o->directory,
+               .gate = {.guard = s->guard,
+                        .trusted_proxies = &s->trusted_proxies,
+                        .allowed_origins = s->allowed_origins},
                .hub = {.thread = thread,
                        .source = o->source,
+                       .mesh = s->mesh,
+                       .rooms = s->rooms,
                        .max_queued_bytes = o->max_queued_bytes,
                        .pace_bytes_per_second = o->pace_bytes_per_second,
-                       .idle_timeout = (wc_us)o->idle_timeout_ms * 1000},
-               .routes = o->routes,
-               .nroutes = o->nroutes,
+                       .idle_timeout = (wc_us)o->idle_timeout_ms * 1000,
+                       .no_channel_timeout = (wc_us)o->no_channel_timeout_ms * 1000,
+                       .presence = {.node = s->node,
+                                    .max_calls = o->presence_max_calls,
+                                    .window = (wc_us)o->presence_window_ms * 1000,
+                                    .budget = &s->presence}},
+               .routes = s->routes,
+               .nroutes = s->nroutes,
                .max_frame_bytes = o->max_frame_bytes,
                .connections = &s->connections},
         .mesh = s->mesh,
@@ -65,14 +85,35 @@ static enum wc_status open_loops(struct wc_server *s, struct wc_err *err)
     return WC_OK;
 }
 
+static enum wc_status collect_routes(struct wc_server *s)
+{
+    const struct wc_server_options *o = &s->opt;
+    s->nroutes = o->nroutes + WC_API_ROUTES;
+    s->routes = calloc(s->nroutes, sizeof *s->routes);
+    if (!s->routes)
+        return WC_NOMEM;
+    for (size_t i = 0; i < o->nroutes; i++)
+        s->routes[i] = o->routes[i];
+    wc_api_routes(&s->opt.directory, s->routes + o->nroutes);
+    return WC_OK;
+}
+
 static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
 {
     enum wc_status st = check_options(&s->opt, err);
+    if (st == WC_OK)
+        st = wc_networks_parse(s->opt.trusted_proxies, &s->trusted_proxies, err);
     if (st != WC_OK)
         return st;
+    if (getrandom(&s->node, sizeof s->node, 0) != (ssize_t)sizeof s->node)
+        return wc_err_set(err, WC_IO, "the system has no random numbers");
     s->mesh = wc_mesh_new(s->opt.nbridges, s->opt.threads, s->opt.ring_entries);
     s->loop = calloc(s->opt.threads, sizeof(struct wc_loop *));
-    if (!s->mesh || !s->loop)
+    s->rooms = wc_rooms_new();
+    s->guard = wc_guard_new(&s->opt.guard);
+    s->allowed_origins = strdup(s->opt.allowed_origins);
+    if (!s->mesh || !s->rooms || !s->guard || !s->allowed_origins || !s->loop ||
+        collect_routes(s) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -85,6 +126,7 @@ struct wc_server *wc_server_new(const struct wc_server_options *opt, struct wc_e
         return NULL;
     }
     s->opt = *opt;
+    s->presence.max = opt->presence_max_bytes;
     if (open_parts(s, err) == WC_OK)
         return s;
     wc_server_free(s);
@@ -108,6 +150,12 @@ enum wc_status wc_server_start(struct wc_server *s, struct wc_err *err)
     return WC_OK;
 }
 
+void wc_server_drain(struct wc_server *s)
+{
+    for (unsigned i = 0; i < s->opt.threads; i++)
+        wc_loop_drain(s->loop[i]);
+}
+
 void wc_server_stop(struct wc_server *s, uint32_t deadline_ms)
 {
     for (unsigned i = 0; i < s->opt.threads; i++)
@@ -123,6 +171,11 @@ void wc_server_free(struct wc_server *s)
     for (unsigned i = 0; s->loop && i < s->opt.threads; i++)
         wc_loop_free(s->loop[i]);
     free(s->loop);
+    free(s->routes);
+    wc_guard_free(s->guard);
+    wc_networks_release(&s->trusted_proxies);
+    free(s->allowed_origins);
+    wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);
 }

@@ -9,7 +9,9 @@
 #ifndef WC_FANOUT_SERVER_H
 #define WC_FANOUT_SERVER_H
 
+#include "fanout/guard.h"
 #include "fanout/mesh.h"
+#include "fanout/request.h"
 #include "fanout/source.h"
 
 struct wc_server_options {
@@ -24,7 +26,14 @@ struct wc_server_options {
     uint32_t pace_bytes_per_second; /* a client that drains at least this fast may hold back the
                                        stream instead of being closed (session.h, "Pacing") */
     uint32_t idle_timeout_ms;       /* without anything from the client: close 1000 */
-    uint32_t send_buffer_bytes;     /* SO_SNDBUF; 0 leaves the system's */
+    uint32_t no_channel_timeout_ms; /* after a join was tried, without any channel: cut */
+    struct wc_guard_options guard;  /* of one client address */
+    const char *trusted_proxies;    /* networks, address.h; read */
+    const char *allowed_origins;    /* origin.h; copied */
+    uint32_t presence_max_calls;    /* presence messages of one channel in one window */
+    uint32_t presence_window_ms;
+    uint64_t presence_max_bytes; /* of all presences */
+    uint32_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves the system's */
     struct wc_directory directory;
     struct wc_change_source source;
     const struct wc_http_route *routes;
@@ -33,12 +42,17 @@ struct wc_server_options {
 
 struct wc_server;
 
-/* Returns owned, NULL with *err filled. Borrows nothing but `routes` and the interfaces' selves. */
+/* Returns owned, NULL with *err filled. Borrows nothing but `routes` and the interfaces'
+ * selves. */
 struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err *err);
 struct wc_mesh *wc_server_mesh(struct wc_server *);
 WC_MUST_USE
 enum wc_status wc_server_start(struct wc_server *, struct wc_err *err);
-/* Closes every connection with 1012, waits for them up to the deadline, joins the threads. */
+/* The first step of a shutdown: nothing is accepted any more and no join granted, while the
+ * connections go on, so that what is under way can still be delivered. */
+void wc_server_drain(struct wc_server *);
+/* Tells every channel, closes every connection with 1012, waits for them up to the deadline, joins
+ * the threads. */
 void wc_server_stop(struct wc_server *, uint32_t deadline_ms);
 void wc_server_free(struct wc_server *);
 

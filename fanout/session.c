@@ -33,6 +33,9 @@ static void set_state(struct wc_session *s, enum wc_session_state to, enum wc_cl
         s->reason = why;
         wc_metric_add(wc_close_info(why)->metric, 1);
         wc_metric_add(WC_M_CONNECTIONS, -1);
+        if (s->is_user)
+            wc_quota_user_leave(s->tenant->quota);
+        s->is_user = false;
     }
     wc_list_remove(&s->by_activity);
     reckon_patience(s->hub);
@@ -61,6 +64,7 @@ struct wc_session *wc_session_new(struct wc_hub *hub, struct wc_connect_result *
     wc_list_init(&s->channels);
     wc_list_init(&s->dirty);
     wc_list_init(&s->holding);
+    wc_list_init(&s->paused);
     wc_buf_init(&s->rx, RX_CAP);
     return s;
 }
@@ -81,6 +85,12 @@ void wc_session_heard(struct wc_session *s)
     s->heard_at = s->hub->now;
     wc_list_remove(&s->by_activity);
     wc_list_push(&s->hub->sessions, &s->by_activity);
+}
+
+void wc_session_pause(struct wc_session *s)
+{
+    if (s->state == WC_SESSION_OPEN && wc_list_is_empty(&s->paused))
+        wc_list_push(&s->hub->paused, &s->paused);
 }
 
 static void end_channels(struct wc_session *s)
@@ -150,6 +160,16 @@ void wc_session_close(struct wc_session *s, enum wc_close_reason reason)
     queue_close_frame(s, info);
 }
 
+void wc_session_disconnect(struct wc_session *s, enum wc_close_reason reason)
+{
+    WC_LIST_EACH_SAFE (it, &s->channels) {
+        wc_channel_push_disconnect(WC_CONTAINER(it, struct wc_channel, by_session));
+        if (s->state != WC_SESSION_OPEN)
+            return; /* too slow for it, and the list is gone */
+    }
+    wc_session_close(s, reason);
+}
+
 void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
 {
     WC_ON_THREAD(s->hub->owner);
@@ -159,6 +179,7 @@ void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
         log_close(s, wc_close_info(reason));
     end_channels(s);
     wc_list_remove(&s->dirty);
+    wc_list_remove(&s->paused);
     wc_outq_release(&s->out, &s->hub->held_slab);
     wc_buf_release(&s->rx);
     set_state(s, WC_SESSION_CLOSED, reason);
@@ -216,6 +237,8 @@ static void judge_holding(struct wc_session *s)
         return;
     }
     s->credit_at = s->hub->now;
+    if (s->credit > s->hub->patience / 2) /* the rest is for those who come after */
+        s->credit = s->hub->patience / 2;
     wc_list_push(&s->hub->holding, &s->holding);
 }
 

@@ -13,13 +13,15 @@
  * measured in time. While its queue is above half of max_queued_bytes and it has credit, it *holds
  * back* the thread: messages of the bridges stay in their rings, and the pressure reaches Postgres.
  * Holding back spends credit as time passes. Credit is earned by draining: each byte the kernel
- * accepts buys 1/pace_bytes_per_second seconds, up to 200 ms, which is also what a session starts
- * with. A thread's sessions spend from one patience, too: 200 ms that come back at a tenth of the
- * time that nobody holds back, and with what those above the half drain. So many that do not read
- * delay the others hardly longer than one. Without credit or patience a session holds nobody back,
- * and when its queue then passes max_queued_bytes it is closed as slow_consumer: what waits is
- * dropped and counted. One frame may pass the limit of a session with credit whose queue is not
- * above half, or a row larger than the rest of the queue could never be sent.
+ * accepts buys 1/pace_bytes_per_second seconds, up to 1 s, which is also what a session starts with
+ * and covers a hiccup of a radio link or a busy client. A thread's sessions spend from one
+ * patience, too: 1 s that comes back at a tenth of the time that nobody holds back, and with what
+ * those above the half drain. Whoever begins to hold back gets half of it at most, so that one who
+ * sleeps leaves some to one who reads, and many who sleep delay the others hardly longer than one.
+ * Without credit or patience a session holds nobody back, and when its queue then passes
+ * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
+ * pass the limit of a session with credit whose queue is not above half, or a row larger than the
+ * rest of the queue could never be sent.
  *
  * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
  * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
@@ -29,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "fanout/address.h"
 #include "fanout/close_reason.h"
 #include "fanout/connect.h"
 #include "fanout/outq.h"
@@ -36,7 +39,7 @@
 struct lws;
 struct wc_hub;
 
-enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 200000 };
+enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 1000000 };
 
 enum wc_session_state { WC_SESSION_OPEN, WC_SESSION_CLOSING, WC_SESSION_CLOSED };
 
@@ -56,7 +59,11 @@ struct wc_session {
 
     struct wc_list channels;
     uint32_t nchannels;
-    size_t weight; /* sum of the channels' */
+    bool is_user;            /* counted by max_concurrent_users */
+    bool has_joined;         /* a join has succeeded */
+    size_t kept_bytes;       /* of messages for joins that wait */
+    size_t weight;           /* sum of the channels' */
+    uint64_t presence_bytes; /* reserved by its channels */
 
     struct wc_outq out;
     size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
@@ -66,7 +73,14 @@ struct wc_session {
     wc_us credit;
     wc_us credit_at; /* until when it is spent, while holding */
 
+    struct wc_list paused; /* hub->paused */
+
+    wc_us alone_since; /* without a channel; counts once it has tried to join */
+    bool has_tried;
+
     /* ws.c's */
+    struct wc_address address; /* of the client */
+    bool is_watched;           /* counted by the guard */
     struct lws *wsi;
     struct wc_buf rx; /* fragments of the message being received */
 };
@@ -78,6 +92,8 @@ void wc_session_open(struct wc_session *);
 
 /* One complete message of the client (route.c). */
 void wc_session_receive(struct wc_session *, struct wc_slice message, bool is_binary);
+/* What it sends waits for a full ring: ws.c stops reading it until the publisher has drained. */
+void wc_session_pause(struct wc_session *);
 void wc_session_heard(struct wc_session *); /* anything came from the client */
 
 /* Queues a frame for this session alone; takes the reference. NULL closes it as NO_MEMORY. */
@@ -93,6 +109,8 @@ void wc_session_accepted(struct wc_session *, size_t n);
 void wc_session_writeable(struct wc_session *);
 
 void wc_session_close(struct wc_session *, enum wc_close_reason);
+/* The same, and each of its channels is told "Server requested disconnect" before. */
+void wc_session_disconnect(struct wc_session *, enum wc_close_reason);
 /* The transport is gone; `reason` counts if nothing else ended the session before. */
 void wc_session_lost(struct wc_session *, enum wc_close_reason reason);
 void wc_session_free(struct wc_session *); /* NULL is fine */

@@ -10,3 +10,25 @@ void wc_subscribe_free(struct wc_subscribe *s)
     wc_claims_unref(s->claims);
     free(s);
 }
+
+static struct wc_slice moved(const struct wc_subscribe *from, struct wc_subscribe *to,
+                             struct wc_slice s)
+{
+    return wc_slice((uint8_t *)to + (s.p - (const uint8_t *)from), s.len);
+}
+
+struct wc_subscribe *wc_subscribe_copy(const struct wc_subscribe *from, struct wc_handle handle,
+                                       struct wc_tenant_view *tenant, struct wc_claims *claims)
+{
+    struct wc_subscribe *to = malloc(from->size);
+    if (!to)
+        return NULL;
+    memcpy(to, from, from->size);
+    to->handle = handle;
+    to->tenant = wc_tenant_view_ref(tenant);
+    to->claims = wc_claims_ref(claims);
+    to->topic = moved(from, to, from->topic);
+    for (uint32_t i = 0; i < from->nbindings; i++)
+        to->binding[i].json = moved(from, to, from->binding[i].json);
+    return to;
+}

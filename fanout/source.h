@@ -8,12 +8,25 @@
 #include "auth/jwt.h"
 #include "fanout/msg.h"
 
+/* What a tenant may use (protocol reference, section 9); 0: no such limit. */
+struct wc_tenant_limits {
+    uint32_t max_concurrent_users; /* connections that have joined a channel */
+    uint32_t max_channels_per_client;
+    uint32_t max_joins_per_second;
+    uint32_t max_events_per_second;
+    uint32_t max_presence_events_per_second;
+};
+
+struct wc_quota;
+
 /* What a socket thread knows of a tenant: an immutable snapshot, reference counted, any thread. */
 struct wc_tenant_view {
     _Atomic uint32_t refs;
     uint64_t id; /* number in this process, never used again */
     const char *external_id;
     const struct wc_keyset *keys;
+    struct wc_quota *quota;                /* its counters and limits, shared by all its views */
+    uint32_t max_payload_kb;               /* of one broadcast */
     void (*free)(struct wc_tenant_view *); /* called at the last unref */
     void *owner;                           /* the implementer's */
 };
@@ -39,11 +52,14 @@ struct wc_directory {
 
 /* One channel's request for changes. One allocation; slices point into it. */
 struct wc_subscribe {
+    size_t size; /* of the allocation */
     struct wc_handle handle;
+    uint64_t session; /* the same for requests of one connection; to be fair to the others */
     enum wc_serializer serializer;
     struct wc_tenant_view *tenant; /* a reference */
     struct wc_claims *claims;      /* a reference */
     struct wc_slice topic;         /* full, "realtime:room" */
+    bool is_legacy;                /* changes come as event = type, payload = data */
     uint32_t nbindings;
     struct wc_binding_request {
         uint32_t id; /* as in the join reply */
@@ -52,7 +68,12 @@ struct wc_subscribe {
     } binding[];
 };
 
+/* Drops its references; NULL is fine. */
 void wc_subscribe_free(struct wc_subscribe *);
+/* A request of its own with the same topic and bindings, for this handle; shares tenant and claims.
+ * NULL when out of memory. */
+struct wc_subscribe *wc_subscribe_copy(const struct wc_subscribe *, struct wc_handle,
+                                       struct wc_tenant_view *, struct wc_claims *);
 
 struct wc_change_source {
     void *self;
@@ -62,27 +83,6 @@ struct wc_change_source {
     /* Ends what an accepted subscribe began; never refused. Messages already under way are skipped
      * by generation. Any socket thread; does not block. */
     void (*unsubscribe)(void *self, struct wc_tenant_view *, struct wc_handle);
-};
-
-/* HTTP. Handlers run on the socket thread that accepted the request and must not block. */
-struct wc_http_request {
-    struct wc_slice method, path;  /* path decoded */
-    struct wc_slice query;         /* parameters joined by '&', each percent-decoded */
-    struct wc_slice authorization; /* header value, empty when absent */
-    struct wc_slice host;          /* port removed */
-    struct wc_slice body;
-};
-
-struct wc_http_response {
-    unsigned status;          /* 200 at the start */
-    const char *content_type; /* "text/plain; charset=utf-8" at the start */
-    struct wc_buf body;
-};
-
-struct wc_http_route {
-    const char *method, *path;
-    void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
-    void *self;
 };
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/jsonw.h"
+#include "fanout/origin.h"
 
 #include <libwebsockets.h>
 #include <netinet/tcp.h>
@@ -15,7 +16,9 @@ enum {
     KEY_MAX = 128,           /* libwebsockets' limit for Sec-WebSocket-Key */
     REQUEST_TIMEOUT_S = 10,
     REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
-    CLOCK_EVERY = 16,         /* writes between looks at the clock */
+    GUARD_LOG_US = 10 * 1000000,
+    REAPS_PER_TIMEOUT = 16, /* each looks at every connection */
+    CLOCK_EVERY = 16,       /* writes between looks at the clock */
 };
 
 static const char json_type[] = "application/json; charset=utf-8";
@@ -56,6 +59,24 @@ static bool is_websocket_path(struct wc_slice path)
     return wc_slice_is(path, "/socket/websocket") || wc_slice_is(path, "/realtime/v1/websocket");
 }
 
+/* Who is at the other end. A trusted proxy that names nobody is not watched: anybody may be behind
+ * it. */
+struct visitor {
+    struct wc_address address;
+    bool is_watched;
+};
+
+static struct visitor visitor_of(struct wc_ws *ws, struct lws *wsi)
+{
+    const struct wc_networks *trusted = ws->opt.gate.trusted_proxies;
+    struct wc_address peer;
+    if (!wc_address_of_peer(lws_get_socket_fd(wsi), &peer))
+        return (struct visitor){.is_watched = false};
+    struct wc_slice forwarded = wc_http_header(wsi, WSI_TOKEN_X_FORWARDED_FOR, &ws->hub->arena);
+    struct wc_address client = wc_address_of_client(peer, forwarded, trusted);
+    return (struct visitor){.address = client, .is_watched = !wc_networks_hold(trusted, &client)};
+}
+
 static struct wc_connect_result check_request(struct wc_ws *ws, struct lws *wsi)
 {
     struct wc_arena *arena = &ws->hub->arena;
@@ -67,6 +88,44 @@ static struct wc_connect_result check_request(struct wc_ws *ws, struct lws *wsi)
     if (!req.key.p)
         req.key = wc_http_parameter(wsi, "apikey=", arena);
     return wc_connect_check(&ws->opt.directory, &req, wc_clock_wall() / 1000000);
+}
+
+static void log_guarded(struct wc_ws *ws, const struct wc_address *a, const char *why)
+{
+    unsigned long more = 0;
+    char text[WC_ADDRESS_TEXT_MAX];
+    if (!wc_log_limit(&ws->guard_log, GUARD_LOG_US, &more))
+        return;
+    wc_address_text(a, text);
+    WC_LOG(WC_LOG_WARN, "ws", "address_refused",
+           "address=%s why=\"%s\" suppressed=%lu hint=\"if this is a proxy, name it in "
+           "TRUSTED_PROXIES: then its clients are told apart\"",
+           text, why, more);
+}
+
+static struct wc_connect_result refuse_visitor(struct wc_ws *ws, const struct visitor *v,
+                                               const char *why)
+{
+    log_guarded(ws, &v->address, why);
+    return (struct wc_connect_result){.status = 429, .text = why};
+}
+
+/* The guard, the origin, then the request itself. A tenant's own limits (429) are not the
+ * address's fault. */
+static struct wc_connect_result admit(struct wc_ws *ws, struct lws *wsi, const struct visitor *v)
+{
+    struct wc_ws_gate *gate = &ws->opt.gate;
+    wc_us now = wc_clock_mono();
+    const char *why = v->is_watched ? wc_guard_attempt(gate->guard, &v->address, now) : NULL;
+    if (why)
+        return refuse_visitor(ws, v, why);
+    struct wc_slice origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, &ws->hub->arena);
+    struct wc_connect_result r = {.status = 403, .text = "Origin not allowed"};
+    if (wc_origin_is_allowed(gate->allowed_origins, origin))
+        r = check_request(ws, wsi);
+    if (v->is_watched && r.status && r.status != 429)
+        wc_guard_refused(gate->guard, &v->address, now);
+    return r;
 }
 
 static void log_refusal(struct wc_ws *ws, const struct wc_connect_result *r)
@@ -117,6 +176,21 @@ static const char *upgrade_problem(struct wc_ws *ws, struct lws *wsi)
     return NULL;
 }
 
+/* Counts the connection; another thread may have taken the address's last place just now. */
+static void watch(struct wc_ws *ws, struct lws *wsi, struct wc_session *s, const struct visitor *v)
+{
+    s->address = v->address;
+    s->is_watched =
+        v->is_watched && wc_guard_enter(ws->opt.gate.guard, &v->address, wc_clock_mono());
+    if (s->is_watched == v->is_watched)
+        return;
+    lws_set_opaque_user_data(wsi, NULL);
+    wc_session_free(s);
+    const struct wc_connect_result r =
+        refuse_visitor(ws, v, "Too many connections from this address");
+    respond_refusal(wsi, &r);
+}
+
 /* A request for the WebSocket path: it gets its session or a response that says what is wrong. */
 static void try_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method, const char *problem)
 {
@@ -124,7 +198,8 @@ static void try_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method, c
         wc_http_respond(wsi, 400, NULL, wc_slice(NULL, 0));
         return;
     }
-    struct wc_connect_result r = check_request(ws, wsi);
+    struct visitor v = visitor_of(ws, wsi);
+    struct wc_connect_result r = admit(ws, wsi, &v);
     if (r.status) {
         log_refusal(ws, &r);
         respond_refusal(wsi, &r);
@@ -140,6 +215,8 @@ static void try_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method, c
     lws_set_opaque_user_data(wsi, s);
     if (!s)
         respond_text(wsi, 503, "out of memory");
+    else
+        watch(ws, wsi, s, &v);
 }
 
 /* 0 allows it; -1 closes, behind the response if one was written ("One request", http.h). */
@@ -191,6 +268,23 @@ static void on_message(struct wc_session *s, struct lws *wsi, struct wc_slice pa
     wc_buf_release(&s->rx);
 }
 
+/* The rest of what was read already waits in libwebsockets, which hands it on when it may. */
+static void stop_reading(struct wc_session *s, struct lws *wsi)
+{
+    if (!wc_list_is_empty(&s->paused))
+        (void)lws_rx_flow_control(wsi, 0); /* fails on a dying connection only */
+}
+
+void wc_ws_resume(struct wc_ws *ws)
+{
+    struct wc_list *paused = &ws->hub->paused;
+    while (!wc_list_is_empty(paused) && !wc_publisher_is_backlogged(ws->hub->publisher)) {
+        struct wc_session *s = WC_CONTAINER(paused->next, struct wc_session, paused);
+        wc_list_remove(&s->paused);
+        (void)lws_rx_flow_control(s->wsi, 1); /* fails on a dying connection only */
+    }
+}
+
 static int on_receive(struct wc_ws *ws, struct lws *wsi, struct wc_slice part)
 {
     struct wc_session *s = session_of(wsi);
@@ -202,6 +296,7 @@ static int on_receive(struct wc_ws *ws, struct lws *wsi, struct wc_slice part)
         wc_session_close(s, WC_CLOSE_TOO_LARGE);
     else
         on_message(s, wsi, part);
+    stop_reading(s, wsi);
     return 0;
 }
 
@@ -243,6 +338,8 @@ static int on_destroy(struct wc_ws *ws, struct lws *wsi)
     struct wc_session *s = session_of(wsi);
     if (s && s->wsi)
         wc_session_lost(s, WC_CLOSE_ABORTED);
+    if (s && s->is_watched)
+        wc_guard_leave(ws->opt.gate.guard, &s->address);
     wc_session_free(s);
     wc_http_exchange_free(exchange_of(wsi));
     lws_set_opaque_user_data(wsi, NULL);
@@ -355,10 +452,8 @@ static void flush_session(struct wc_ws *ws, struct wc_session *s)
     settle(s);
     if (!s->out.count)
         return;
-    if (lws_send_pipe_choked(s->wsi)) {
-        (void)lws_callback_on_writable(s->wsi); /* fails on a dying connection only */
-        return;
-    }
+    /* Not asked first whether there is room: that is a poll() before each write, and a write that
+     * finds none costs a copy of the chunk, once until the connection has drained. */
     struct chunk c = next_chunk(ws, &s->out);
     if (lws_write(s->wsi, c.p, c.len, LWS_WRITE_HTTP) < 0) {
         cut(s->wsi);
@@ -411,10 +506,28 @@ static void close_idle(struct wc_ws *ws)
     }
 }
 
+/* Those that have joined or tried to, and have been without a channel for long; as the reference
+ * does it, without a close frame. */
+static void reap(struct wc_ws *ws)
+{
+    wc_us now = ws->hub->now, timeout = ws->opt.hub.no_channel_timeout;
+    if (now < ws->reap_at)
+        return;
+    ws->reap_at = now + timeout / REAPS_PER_TIMEOUT;
+    WC_LIST_EACH_SAFE (it, &ws->hub->sessions) {
+        struct wc_session *s = WC_CONTAINER(it, struct wc_session, by_activity);
+        if (!s->has_tried || s->nchannels || now - s->alone_since < timeout)
+            continue;
+        wc_session_lost(s, WC_CLOSE_NO_CHANNEL);
+        cut(s->wsi);
+    }
+}
+
 void wc_ws_tick(struct wc_ws *ws)
 {
     ws->hub->now = wc_clock_mono();
     close_idle(ws);
+    reap(ws);
     WC_LIST_EACH (it, &ws->hub->closing) {
         struct wc_session *s = WC_CONTAINER(it, struct wc_session, by_activity);
         if (s->deadline <= ws->hub->now)
@@ -423,15 +536,6 @@ void wc_ws_tick(struct wc_ws *ws)
 }
 
 /* ---- life ---- */
-
-/* At debug level whatever its own: what it complains of is mostly what clients send, one line each;
- * failures that are ours show in results. */
-static void on_lws_log(int level, const char *line)
-{
-    size_t len = strcspn(line, "\n");
-    (void)level;
-    WC_LOG(WC_LOG_DEBUG, "lws", "message", "text=\"%.*s\"", (int)(len > 1000 ? 1000 : len), line);
-}
 
 static enum wc_status open_context(struct wc_ws *ws)
 {
@@ -461,7 +565,9 @@ static enum wc_status open_context(struct wc_ws *ws)
         .vhost_name = "walcast",
         .alpn = "http/1.1",
     };
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    /* Its log writes into one static buffer from all threads. What it has to say is mostly what
+     * clients send; failures that are ours show in results. */
+    lws_set_log_level(0, NULL);
     ws->context = lws_create_context(&info);
     if (!ws->context)
         return WC_NOMEM;
@@ -477,8 +583,8 @@ enum wc_status wc_ws_open(struct wc_ws *ws, const struct wc_ws_options *opt)
     ws->run = malloc(RUN_MAX * sizeof(struct wc_held *));
     if (!ws->hub || !ws->gathered || !ws->run)
         return WC_NOMEM;
-    ws->http =
-        (struct wc_http){.routes = opt->routes, .nroutes = opt->nroutes, .arena = &ws->hub->arena};
+    ws->http = (struct wc_http){
+        .routes = opt->routes, .nroutes = opt->nroutes, .hub = ws->hub, .arena = &ws->hub->arena};
     return open_context(ws);
 }
 
@@ -506,7 +612,7 @@ void wc_ws_close_all(struct wc_ws *ws, enum wc_close_reason reason)
 {
     ws->hub->now = wc_clock_mono();
     WC_LIST_EACH_SAFE (it, &ws->hub->sessions) {
-        wc_session_close(WC_CONTAINER(it, struct wc_session, by_activity), reason);
+        wc_session_disconnect(WC_CONTAINER(it, struct wc_session, by_activity), reason);
     }
 }
 

@@ -17,6 +17,7 @@
 #ifndef WC_FANOUT_WS_H
 #define WC_FANOUT_WS_H
 
+#include "fanout/guard.h"
 #include "fanout/http.h"
 #include "fanout/hub.h"
 
@@ -24,9 +25,17 @@ struct uv_loop_s;
 struct lws_context;
 struct lws_vhost;
 
+/* Who may try to connect; everything is borrowed. */
+struct wc_ws_gate {
+    struct wc_guard *guard;
+    const struct wc_networks *trusted_proxies;
+    const char *allowed_origins; /* origin.h */
+};
+
 struct wc_ws_options {
     struct uv_loop_s *loop;
     struct wc_directory directory;
+    struct wc_ws_gate gate;
     struct wc_hub_options hub;
     const struct wc_http_route *routes;
     size_t nroutes;
@@ -40,7 +49,8 @@ struct wc_ws {
     struct wc_http http;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct wc_log_limit refused_log;
+    struct wc_log_limit refused_log, guard_log;
+    wc_us reap_at;
 
     uint8_t *gathered;    /* the flush buffer */
     size_t gathered_len;  /* bytes in it */
@@ -61,9 +71,13 @@ void wc_ws_adopt(struct wc_ws *, int fd);
 /* Writes the dirty sessions' queues until none is left or `until` has passed; true: some are. */
 bool wc_ws_flush(struct wc_ws *, wc_us until);
 
-/* Closes idle sessions, cuts those that had their time to close. */
+/* Reads the paused sessions again, once the publisher has drained. */
+void wc_ws_resume(struct wc_ws *);
+
+/* Closes idle sessions and those without a channel, cuts those that had their time to close. */
 void wc_ws_tick(struct wc_ws *);
 
+/* After telling their channels. */
 void wc_ws_close_all(struct wc_ws *, enum wc_close_reason);
 bool wc_ws_has_sessions(const struct wc_ws *);
 

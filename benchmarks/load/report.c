@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 int64_t wc_bench_now_ns(void)
 {
@@ -60,4 +61,27 @@ int64_t wc_bench_number(const char *name, const char *text)
     if (errno || end == text || *end || n <= 0)
         wc_bench_die("%s must be a whole number above 0, not %s", name, text);
     return n;
+}
+
+double wc_bench_cpu_seconds(int64_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+
+    if (clock_getcpuclockid((pid_t)pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        wc_bench_die("no clock of process %lld", (long long)pid);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+double wc_bench_resident_kib(int64_t pid)
+{
+    char path[64];
+    long pages = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%lld/statm", (long long)pid); /* it fits */
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+        wc_bench_die("no memory figures of process %lld", (long long)pid);
+    (void)fclose(f); /* it was only read */
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1024;
 }

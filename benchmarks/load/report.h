@@ -18,6 +18,10 @@ void wc_bench_print_percentiles(int64_t *sample_ns, size_t count);
  * which something was lost. */
 _Noreturn void wc_bench_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* User and system time of another process so far, and its resident memory now. */
+double wc_bench_cpu_seconds(int64_t pid);
+double wc_bench_resident_kib(int64_t pid);
+
 /* A decimal argument above 0, or death with the name of the argument. */
 int64_t wc_bench_number(const char *name, const char *text);
 

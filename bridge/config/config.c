@@ -1,3 +1,4 @@
+#include "bridge/config/file.h"
 #include "bridge/config/settings_priv.h"
 
 #include <stdlib.h>
@@ -14,6 +15,7 @@ struct given {
 struct loader {
     const struct wc_config_input *input;
     struct given given[WC_SETTING_COUNT];
+    struct wc_config_file file;
     struct wc_config *config;
     struct wc_buf *problems;
     bool bad;
@@ -161,6 +163,21 @@ static void collect(struct loader *l)
         i = read_option(l, i);
 }
 
+/* What neither the environment nor an option gives. */
+static void collect_from_file(struct loader *l)
+{
+    const char *path = l->given[WC_SETTING_settings_file].text;
+    if (!path || !path[0])
+        return;
+    enum wc_status st = wc_config_file_read(path, &l->file, l->problems);
+    if (st == WC_NOMEM)
+        l->status = st;
+    l->bad |= st == WC_INVALID;
+    for (size_t i = 0; i < WC_SETTING_COUNT && st == WC_OK; i++)
+        if (!l->given[i].text)
+            l->given[i].text = environment_value(l->file.line, wc_settings[i].name);
+}
+
 /* Values. */
 
 static bool is_ident(const char *text)
@@ -242,8 +259,10 @@ enum wc_status wc_config_load(const struct wc_config_input *input, struct wc_buf
     if (!l.config)
         return WC_NOMEM;
     collect(&l);
+    collect_from_file(&l);
     for (const struct wc_setting *s = wc_settings; s < wc_settings + WC_SETTING_COUNT; s++)
         set(&l, s);
+    wc_config_file_release(&l.file);
     if (l.status == WC_OK && l.bad)
         l.status = WC_INVALID;
     if (l.status == WC_OK)

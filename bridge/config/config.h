@@ -1,9 +1,10 @@
 /*
- * Settings: the table settings.def read from the environment and from options into an immutable
+ * Settings: the table settings.def read from the environment, options and a file into an immutable
  * snapshot.
  *
  * SLOT_NAME in the environment is --slot-name=VALUE or --slot-name VALUE on the command line, which
- * wins; of a repeated option the last one counts. An empty environment variable counts as unset, an
+ * wins; of a repeated option the last one counts. What neither gives may come from the file named
+ * by SETTINGS_FILE (file.h). An empty environment variable counts as unset, an
  * empty option does not. Words are read in any case.
  * Ownership: a snapshot owns its strings; wc_config_free wipes the secrets. Threads: pure; a
  * snapshot may be read by any. Errors: INVALID, with a line for each thing wrong (never the value

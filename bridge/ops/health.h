@@ -16,6 +16,7 @@
 #include "auth/jwt.h"
 #include "base/clock.h"
 #include "bridge/tenant/tenant.h"
+#include "fanout/request.h"
 
 struct wc_ops {
     const char *version;

@@ -11,6 +11,11 @@ void wc_pg_array_add(struct wc_buf *array, struct wc_slice s)
     wc_buf_byte(array, '"');
 }
 
+void wc_pg_array_add_null(struct wc_buf *array)
+{
+    wc_buf_str(array, array->len ? ",NULL" : "{NULL");
+}
+
 void wc_pg_array_end(struct wc_buf *array)
 {
     wc_buf_str(array, array->len ? "}" : "{}");

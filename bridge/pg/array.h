@@ -1,5 +1,5 @@
 /*
- * Array parameters in text form: {"a","b"}. Start with an empty buffer, add elements, end.
+ * Array parameters in text form: {"a",NULL}. Start with an empty buffer, add elements, end.
  * Source: PostgreSQL manual, "Array Input and Output Syntax".
  */
 #ifndef WC_BRIDGE_PG_ARRAY_H
@@ -8,6 +8,7 @@
 #include "base/buf.h"
 
 void wc_pg_array_add(struct wc_buf *, struct wc_slice element);
+void wc_pg_array_add_null(struct wc_buf *);
 void wc_pg_array_end(struct wc_buf *); /* closes it and puts a NUL behind it */
 
 /* The next name of a comma separated list, blanks around it removed; false at its end. Borrows. */

@@ -1,36 +1,19 @@
 /*
- * Bindings against the catalog. An audience is checked binding by binding: q_binding.sql resolves
- * it to tables, then each filter value is cast to the column's type by Postgres, which prints it
- * back in canonical form. One bad binding refuses the whole request, as clients expect.
+ * Bindings against the catalog. An audience is checked binding by binding: the resolver (resolve.h)
+ * says which tables it stands for, then each filter value is cast to the column's type by Postgres,
+ * which prints it back in canonical form. One bad binding refuses the whole request, as clients
+ * expect.
  *
- * A query that finds its connection gone puts the audience back to NEW; it begins again when the
- * catalog answers.
+ * Whoever finds the connection gone is NEW again, and begins again when the catalog answers.
  */
 #include "bridge/subs/subs_priv.h"
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "bridge/pg/array.h"
-#include "sql/sql.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-enum {
-    MESSAGE_CAP = 16 << 10,
-    COL_OID = 0,
-    COL_ROLE_EXISTS,
-    COL_ROLE_USABLE,
-    COL_WITHHELD,
-    COL_FILTER_OK,
-    COL_BASE_OID,
-    COL_CAST_NAME,
-    COL_TYPE_NAME,
-    COL_IS_ENUM,
-    COL_DETERMINISTIC
-};
-
-static void check_binding(struct wc_audience *a);
+enum { MESSAGE_CAP = 16 << 10 };
 
 static void refuse(struct wc_audience *a, struct wc_buf *message)
 {
@@ -84,7 +67,27 @@ static const char *condition_name(const char *sqlstate)
     return sqlstate;
 }
 
-/* ---- end of a check ---- */
+/* ---- states ---- */
+
+void wc_audience_set_state(struct wc_audience *a, enum wc_audience_state state)
+{
+    struct wc_subs *s = a->subs;
+    wc_list_remove(&a->in_line);
+    if (a->state != WC_AUDIENCE_NONE)
+        s->naudiences[a->state]--;
+    if (state != WC_AUDIENCE_NONE)
+        s->naudiences[state]++;
+    if (state == WC_AUDIENCE_NEW)
+        wc_list_push(&s->todo[a->lane], &a->in_line);
+    a->state = state;
+}
+
+/* The connection was lost: again when it is back. */
+static void start_over(struct wc_audience *a)
+{
+    wc_audience_set_state(a, WC_AUDIENCE_NEW);
+    wc_catalog_want(a->subs->catalog);
+}
 
 static void unindex(struct wc_audience *a)
 {
@@ -98,7 +101,7 @@ static void unindex(struct wc_audience *a)
 
 bool wc_audience_drop_if_unused(struct wc_audience *a)
 {
-    if (a->nenlisted || a->npending || a->in_flight)
+    if (a->nenlisted || a->npending)
         return false;
     unindex(a);
     wc_subs_free_audience(a);
@@ -131,115 +134,24 @@ static void all_checked(struct wc_audience *a)
         wc_subs_refuse(a, wc_slice_str("out of memory"));
         return;
     }
-    a->state = WC_AUDIENCE_STANDING;
+    wc_audience_set_state(a, WC_AUDIENCE_STANDING);
     wc_subs_stands(a);
-}
-
-/* ---- casting filter values ---- */
-
-static struct wc_target *next_filtered_target(struct wc_audience *a)
-{
-    struct wc_binding *b = &a->binding[a->checking];
-    return b->spec.nfilters && a->casting < b->ntargets ? &b->target[a->casting] : NULL;
-}
-
-static void go_on(struct wc_audience *a);
-
-/* False: the audience is gone or starts over. Every answer comes through here first. */
-static bool answer_arrived(struct wc_audience *a, const struct wc_pg_result *res)
-{
-    a->in_flight = false;
-    if (wc_audience_drop_if_unused(a))
-        return false;
-    if (res->ok || res->sqlstate[0])
-        return true;
-    a->state = WC_AUDIENCE_NEW; /* the connection was lost: again when it is back */
-    wc_list_push(&a->subs->todo, &a->in_todo);
-    wc_catalog_want(a->subs->catalog);
-    return false;
-}
-
-static void send_query(struct wc_audience *a, const char *sql, int n, const char *const *params,
-                       wc_pg_result_fn done)
-{
-    struct wc_pg *pg = wc_catalog_pg(a->subs->catalog);
-    a->in_flight = true;
-    if (pg && wc_pg_query(pg, sql, n, params, done, a) == WC_OK)
-        return;
-    const struct wc_pg_result lost = {.message = ""};
-    (void)answer_arrived(a, &lost); /* back to NEW */
-}
-
-static void on_cast(void *arg, const struct wc_pg_result *res)
-{
-    struct wc_audience *a = arg;
-    if (!answer_arrived(a, res))
-        return;
-    struct wc_binding *b = &a->binding[a->checking];
-    struct wc_target *t = next_filtered_target(a);
-    WC_ASSERT(t);
-    if (!res->ok) {
-        refuse_exception(a, &b->spec, res->sqlstate, condition_name(res->sqlstate), res->message);
-        return;
-    }
-    struct wc_buf scratch;
-    wc_buf_init(&scratch, MESSAGE_CAP);
-    struct wc_slice v = wc_match_canonical(t->match.fold, wc_pg_slice(res, 0, 0), &scratch);
-    char *copy = scratch.status == WC_OK ? wc_arena_strdup(&a->arena, v) : NULL;
-    wc_buf_release(&scratch);
-    if (!copy) {
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
-        return;
-    }
-    t->match.value = wc_slice(copy, v.len);
-    a->casting++;
-    go_on(a);
-}
-
-static void cast_value(struct wc_audience *a, const struct wc_target *t)
-{
-    char sql[512];
-    int n = snprintf(sql, sizeof sql, "select $1::%s", t->cast);
-    WC_ASSERT(n > 0 && (size_t)n < sizeof sql); /* two names of 63 bytes, each a quote */
-    const char *const params[] = {(const char *)a->binding[a->checking].spec.filter[0].value.p};
-    send_query(a, sql, 1, params, on_cast);
-}
-
-/* The next step of the check: a cast, the next binding, or the end. */
-static void go_on(struct wc_audience *a)
-{
-    const struct wc_target *t = next_filtered_target(a);
-    if (t) {
-        cast_value(a, t);
-        return;
-    }
-    a->checking++;
-    a->casting = 0;
-    if (a->checking < a->nbindings)
-        check_binding(a);
-    else
-        all_checked(a);
 }
 
 /* ---- resolving ---- */
 
-static bool is_yes(const struct wc_pg_result *res, int row, int col)
-{
-    return wc_slice_is(wc_pg_slice(res, row, col), "t");
-}
-
 /* False: refused. */
 static bool check_role(struct wc_audience *a, const struct wc_spec *s,
-                       const struct wc_pg_result *res)
+                       const struct wc_resolution *r)
 {
     char text[160];
-    if (!is_yes(res, 0, COL_ROLE_EXISTS)) {
+    if (!r->role_exists) {
         (void)snprintf(text, sizeof text, "role \"%.*s\" does not exist",
                        WC_SLICE_ARG(a->claims->role));
         refuse_exception(a, s, "42704", "undefined_object", text);
         return false;
     }
-    if (!is_yes(res, 0, COL_ROLE_USABLE)) {
+    if (!r->role_usable) {
         (void)snprintf(text, sizeof text, "permission denied to set role \"%.*s\"",
                        WC_SLICE_ARG(a->claims->role));
         refuse_exception(a, s, "42501", "insufficient_privilege", text);
@@ -249,28 +161,27 @@ static bool check_role(struct wc_audience *a, const struct wc_spec *s,
 }
 
 static bool check_filter(struct wc_audience *a, const struct wc_spec *s,
-                         const struct wc_pg_result *res, int row, struct wc_target *t)
+                         const struct wc_resolved_table *table, struct wc_target *t)
 {
     char text[256];
-    const char *base = wc_pg_value(res, row, COL_BASE_OID);
-    if (!base || !is_yes(res, row, COL_FILTER_OK)) {
+    if (!table->column_ok) {
         (void)snprintf(text, sizeof text, "invalid column for filter %.*s",
                        WC_SLICE_ARG(s->filter[0].column));
         refuse_exception(a, s, "P0001", "raise_exception", text);
         return false;
     }
-    wc_oid type = (wc_oid)strtoul(base, NULL, 10);
-    bool exact = wc_match_is_exact(type, is_yes(res, row, COL_IS_ENUM), &t->match.fold);
-    if (!exact || !is_yes(res, row, COL_DETERMINISTIC)) {
+    bool exact = wc_match_is_exact(table->base_type, table->is_enum, &t->match.fold);
+    if (!exact || !table->is_deterministic) {
         (void)snprintf(text, sizeof text, "operator eq on type %.150s is not supported yet",
-                       wc_pg_value(res, row, COL_TYPE_NAME));
+                       (const char *)table->type_name.p);
         refuse_exception(a, s, "0A000", "feature_not_supported", text);
         return false;
     }
-    t->cast = wc_arena_strdup(&a->arena, wc_pg_slice(res, row, COL_CAST_NAME));
-    if (!t->cast)
+    char *copy = wc_arena_strdup(&a->arena, table->cast_name);
+    t->cast = wc_slice(copy, table->cast_name.len);
+    if (!copy)
         wc_subs_refuse(a, wc_slice_str("out of memory"));
-    return t->cast != NULL;
+    return copy != NULL;
 }
 
 /* What this version cannot filter yet is refused in words, never ignored. */
@@ -310,114 +221,229 @@ static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel)
     }
 }
 
-static void note_withheld(struct wc_audience *a, struct wc_binding *b,
-                          const struct wc_pg_result *res)
+static bool note_withheld(struct wc_audience *a, struct wc_binding *b)
+{
+    struct wc_buf name;
+    wc_buf_init(&name, MESSAGE_CAP);
+    wc_buf_slice(&name, b->spec.schema);
+    wc_buf_byte(&name, '.');
+    wc_buf_slice(&name, b->spec.table);
+    char *copy = name.status == WC_OK ? wc_arena_strdup(&a->arena, wc_buf_view(&name)) : NULL;
+    b->withheld = wc_slice(copy, copy ? name.len : 0);
+    wc_buf_release(&name);
+    return copy != NULL;
+}
+
+/* False: refused. */
+static bool take_tables(struct wc_audience *a, struct wc_binding *b, const struct wc_resolution *r)
 {
     b->withheld = wc_slice(NULL, 0);
-    for (int i = 0; i < res->nrows && !b->withheld.p; i++) {
-        if (!is_yes(res, i, COL_WITHHELD))
-            continue;
-        struct wc_buf name;
-        wc_buf_init(&name, 512);
-        wc_buf_slice(&name, b->spec.schema);
-        wc_buf_byte(&name, '.');
-        wc_buf_slice(&name, b->spec.table);
-        char *copy = wc_arena_strdup(&a->arena, wc_buf_view(&name));
-        b->withheld = wc_slice(copy, copy ? name.len : 0);
-        wc_buf_release(&name);
-    }
-}
-
-static void on_resolved(void *arg, const struct wc_pg_result *res)
-{
-    struct wc_audience *a = arg;
-    if (!answer_arrived(a, res))
-        return;
-    struct wc_binding *b = &a->binding[a->checking];
-    if (!res->ok) {
-        refuse_exception(a, &b->spec, res->sqlstate, condition_name(res->sqlstate), res->message);
-        return;
-    }
-    if (res->nrows == 0) {
-        refuse_unpublished(a, &b->spec);
-        return;
-    }
-    if (!check_role(a, &b->spec, res) || !check_supported(a, &b->spec))
-        return;
-    bool wildcard = is_any(b->spec.table) && !b->spec.nfilters;
-    b->ntargets = wildcard ? 1 : (size_t)res->nrows;
-    b->target = wc_arena_calloc(&a->arena, b->ntargets, sizeof *b->target);
-    if (!b->target) {
-        b->ntargets = 0;
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
-        return;
-    }
+    b->target = wc_arena_calloc(&a->arena, r->ntables, sizeof *b->target);
+    bool ok = b->target != NULL;
+    b->ntargets = ok ? r->ntables : 0;
     for (size_t i = 0; i < b->ntargets; i++) {
-        const char *oid = wc_pg_value(res, (int)i, COL_OID);
-        fill_target(b, &b->target[i], (wc_oid)strtoul(oid, NULL, 10));
-        if (b->spec.nfilters && !check_filter(a, &b->spec, res, (int)i, &b->target[i]))
-            return;
+        fill_target(b, &b->target[i], r->table[i].rel);
+        if (b->spec.nfilters && !check_filter(a, &b->spec, &r->table[i], &b->target[i]))
+            return false;
+        if (r->table[i].withheld && !b->withheld.p)
+            ok = ok && note_withheld(a, b);
     }
-    note_withheld(a, b, res);
-    go_on(a);
+    if (!ok)
+        wc_subs_refuse(a, wc_slice_str("out of memory"));
+    return ok;
 }
 
-static const char *name_or_null(struct wc_slice s)
-{
-    return is_any(s) ? NULL : (const char *)s.p;
-}
-
-static void check_binding(struct wc_audience *a)
+/* False: refused. */
+static bool take_resolution(struct wc_audience *a, const struct wc_resolution *r)
 {
     struct wc_binding *b = &a->binding[a->checking];
-    const struct wc_spec *s = &b->spec;
-    const char *const params[] = {a->subs->publications, name_or_null(s->schema),
-                                  name_or_null(s->table), (const char *)a->claims->role.p,
-                                  s->nfilters ? (const char *)s->filter[0].column.p : NULL};
-    send_query(a, wc_sql_binding, 5, params, on_resolved);
+    if (r->ntables == 0) {
+        refuse_unpublished(a, &b->spec);
+        return false;
+    }
+    return check_role(a, &b->spec, r) && check_supported(a, &b->spec) && take_tables(a, b, r);
 }
+
+static struct wc_slice name_or_any(struct wc_slice s)
+{
+    return is_any(s) ? wc_slice(NULL, 0) : s;
+}
+
+/* ---- the steps of a check ---- */
+
+/* False: an answer is awaited, or the audience is refused or starts over. */
+static bool resolve(struct wc_audience *a)
+{
+    struct wc_subs *s = a->subs;
+    const struct wc_spec *spec = &a->binding[a->checking].spec;
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    const struct wc_resolve_key key = {.role = a->claims->role,
+                                       .schema = name_or_any(spec->schema),
+                                       .table = name_or_any(spec->table),
+                                       .column = spec->nfilters ? spec->filter[0].column
+                                                                : wc_slice(NULL, 0)};
+    const struct wc_resolution *r = NULL;
+    enum wc_status st = pg ? wc_resolver_ask(s->resolver, pg, &key, &a->in_line, &r) : WC_CLOSED;
+    if (st == WC_OK)
+        return take_resolution(a, r);
+    if (st != WC_AGAIN)
+        start_over(a);
+    return false;
+}
+
+static void cast_value(struct wc_audience *a, const struct wc_target *t)
+{
+    struct wc_subs *s = a->subs;
+    struct wc_slice value = a->binding[a->checking].spec.filter[0].value;
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (!pg || wc_cast(s->caster, pg, t->cast, value, &a->in_line) != WC_OK)
+        start_over(a);
+}
+
+/* Goes on until an answer must be awaited, to the end at most. */
+static void go_on(struct wc_audience *a)
+{
+    while (a->checking < a->nbindings) {
+        struct wc_binding *b = &a->binding[a->checking];
+        if (!b->target && !resolve(a))
+            return;
+        if (b->spec.nfilters && a->casting < b->ntargets) {
+            cast_value(a, &b->target[a->casting]);
+            return;
+        }
+        a->checking++;
+        a->casting = 0;
+    }
+    all_checked(a);
+}
+
+void wc_subs_on_resolved(void *arg, struct wc_list *waiter, const struct wc_resolution *r,
+                         const struct wc_resolve_failure *failure)
+{
+    struct wc_audience *a = WC_CONTAINER(waiter, struct wc_audience, in_line);
+    if (failure && !failure->sqlstate[0]) {
+        start_over(a);
+        return;
+    }
+    if (failure)
+        refuse_exception(a, &a->binding[a->checking].spec, failure->sqlstate,
+                         condition_name(failure->sqlstate), failure->message);
+    else if (take_resolution(a, r))
+        go_on(a);
+    wc_subs_check(arg);
+}
+
+/* False: refused. */
+static bool take_value(struct wc_audience *a, struct wc_slice text)
+{
+    struct wc_target *t = &a->binding[a->checking].target[a->casting++];
+    struct wc_buf scratch;
+    wc_buf_init(&scratch, MESSAGE_CAP);
+    struct wc_slice v = wc_match_canonical(t->match.fold, text, &scratch);
+    char *copy = scratch.status == WC_OK ? wc_arena_strdup(&a->arena, v) : NULL;
+    wc_buf_release(&scratch);
+    t->match.value = wc_slice(copy, v.len);
+    if (!copy)
+        wc_subs_refuse(a, wc_slice_str("out of memory"));
+    return copy != NULL;
+}
+
+void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *res)
+{
+    struct wc_audience *a = WC_CONTAINER(waiter, struct wc_audience, in_line);
+    if (!res->ok && !res->sqlstate[0]) {
+        start_over(a);
+        return;
+    }
+    if (!res->ok)
+        refuse_exception(a, &a->binding[a->checking].spec, res->sqlstate,
+                         condition_name(res->sqlstate), res->message);
+    else if (take_value(a, wc_pg_slice(res, 0, 0)))
+        go_on(a);
+    wc_subs_check(arg);
+}
+
+/* ---- beginning ---- */
 
 /* False: refused. Needs no database. */
+static bool parse_spec(struct wc_audience *a, struct wc_binding *b)
+{
+    struct wc_arena *scratch = &a->subs->scratch;
+    struct wc_spec spec;
+    struct wc_buf message;
+    wc_buf_init(&message, MESSAGE_CAP);
+    enum wc_status st = wc_spec_parse(b->json, scratch, &spec, &message);
+    if (st == WC_OK)
+        st = wc_spec_copy(&spec, &a->arena, &b->spec);
+    wc_arena_reset(scratch);
+    if (st == WC_OK) {
+        wc_buf_release(&message);
+        return true;
+    }
+    if (st == WC_NOMEM) {
+        wc_buf_reset(&message);
+        wc_buf_str(&message, "out of memory");
+    }
+    refuse(a, &message);
+    return false;
+}
+
 static bool parse_specs(struct wc_audience *a)
 {
     for (uint32_t i = 0; i < a->nbindings; i++) {
         struct wc_binding *b = &a->binding[i];
-        if (b->spec.event) /* checked before, when the connection was lost */
-            continue;
-        struct wc_buf message;
-        wc_buf_init(&message, MESSAGE_CAP);
-        enum wc_status st = wc_spec_parse(b->json, &a->arena, &b->spec, &message);
-        if (st == WC_NOMEM) {
-            wc_buf_reset(&message);
-            wc_buf_str(&message, "out of memory");
-        }
-        if (st != WC_OK) {
-            refuse(a, &message);
+        b->target = NULL;
+        b->ntargets = 0;
+        bool is_parsed = b->spec.event; /* before the connection was lost */
+        if (!is_parsed && !parse_spec(a, b))
             return false;
-        }
-        wc_buf_release(&message);
     }
     return true;
 }
 
+static void begin(struct wc_audience *a)
+{
+    wc_audience_set_state(a, WC_AUDIENCE_CHECKING);
+    a->checking = 0;
+    a->casting = 0;
+    if (parse_specs(a))
+        go_on(a);
+}
+
+/* Of the lane whose turn it is; NULL: nobody waits. */
+static struct wc_audience *next_in_turn(struct wc_subs *s)
+{
+    for (unsigned i = 0; i < WC_LANES; i++) {
+        s->lane = (s->lane + 1) % WC_LANES;
+        struct wc_list *lane = &s->todo[s->lane];
+        if (!wc_list_is_empty(lane))
+            return WC_CONTAINER(lane->next, struct wc_audience, in_line);
+    }
+    return NULL;
+}
+
+/* Who leaves in the middle of a cast leaves its query behind: that counts too. */
+static bool has_room(const struct wc_subs *s)
+{
+    return s->naudiences[WC_AUDIENCE_CHECKING] < WC_CHECKING_MAX &&
+           wc_caster_in_flight(s->caster) < WC_CHECKING_MAX;
+}
+
 void wc_subs_check(struct wc_subs *s)
 {
-    if (wc_list_is_empty(&s->todo))
+    if (s->admitting || s->naudiences[WC_AUDIENCE_NEW] == 0)
         return;
     if (!wc_catalog_pg(s->catalog)) {
         wc_catalog_want(s->catalog);
         return;
     }
-    struct wc_list now; /* what comes back meanwhile waits for another time */
-    wc_list_init(&now);
-    wc_list_move_all(&s->todo, &now);
-    while (!wc_list_is_empty(&now)) {
-        struct wc_audience *a = WC_CONTAINER(now.next, struct wc_audience, in_todo);
-        wc_list_remove(&a->in_todo);
-        a->state = WC_AUDIENCE_CHECKING;
-        a->checking = 0;
-        a->casting = 0;
-        if (parse_specs(a))
-            check_binding(a);
+    s->admitting = true;
+    size_t lost = 0;
+    while (!lost && s->naudiences[WC_AUDIENCE_NEW] && has_room(s)) {
+        size_t before = s->naudiences[WC_AUDIENCE_NEW];
+        begin(next_in_turn(s));
+        lost =
+            s->naudiences[WC_AUDIENCE_NEW] == before; /* it starts over: the connection is gone */
     }
+    s->admitting = false;
 }

@@ -105,12 +105,23 @@ static size_t matched_ids(const struct wc_subs *s, const struct wc_audience *a, 
     return n;
 }
 
+/* A client of the v1 server: the type is the event, the data its payload (protocol reference, 7.2).
+ */
+static struct wc_frame *legacy_frame(const struct wc_audience *a, enum wc_serializer v)
+{
+    const struct wc_phx_envelope e = {.topic = a->topic,
+                                      .event = wc_slice_str(wc_render_type(a->subs->op))};
+    return wc_phx_encode(v, &e, wc_buf_view(&a->access->json));
+}
+
 /* The frame for one serializer, made when first asked for. */
 static struct wc_frame *frame_for(struct wc_frame *frame[WC_PHX_COUNT], enum wc_serializer v,
                                   const struct wc_audience *a, const uint32_t *ids, size_t nids)
 {
     if (!frame[v])
-        frame[v] = wc_phx_change(v, a->topic, ids, nids, wc_buf_view(&a->access->json));
+        frame[v] = a->is_legacy
+                       ? legacy_frame(a, v)
+                       : wc_phx_change(v, a->topic, ids, nids, wc_buf_view(&a->access->json));
     return frame[v];
 }
 
@@ -193,6 +204,29 @@ static enum wc_status deliver_enlisted(struct wc_subs *s, struct wc_audience *a,
     return wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, a->threads);
 }
 
+static void tell_of(struct wc_list *members)
+{
+    static const char text[] =
+        "Too many messages per second: changes are withheld until the rate falls";
+    WC_LIST_EACH (it, members) {
+        struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
+        if (m->was_told || wc_subs_tell(m, false, wc_slice_str(text)) != WC_OK)
+            continue; /* what memory does not allow now is told with another change */
+        m->was_told = true;
+        m->audience->nuntold--;
+    }
+}
+
+/* The tenant gets more changes than it may. */
+static void withhold(struct wc_audience *a)
+{
+    wc_metric_add(WC_M_WITHHELD_RATE, (int64_t)recipients(a));
+    if (!a->nuntold)
+        return;
+    tell_of(&a->enlisted);
+    tell_of(&a->pending);
+}
+
 static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
                                  const struct wc_change *ch)
 {
@@ -204,6 +238,12 @@ static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
         wc_metric_add(WC_M_WITHHELD_RLS, (int64_t)recipients(a));
         return WC_OK;
     }
+    if (wc_quota_is_triggered(s->opt.quota, WC_QUOTA_DB_EVENTS)) {
+        withhold(a);
+        return WC_OK;
+    }
+    wc_quota_count(s->opt.quota, wc_publisher_producer(s->publisher), WC_QUOTA_DB_EVENTS,
+                   nids * recipients(a));
     struct wc_frame *frame[WC_PHX_COUNT] = {NULL};
     enum wc_status st = deliver_enlisted(s, a, frame, ids, nids);
     if (st == WC_OK)
@@ -216,6 +256,7 @@ static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
 enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch)
 {
     s->change++;
+    s->op = ch->op;
     wc_match_change(s->match, ch, on_match, s);
     if (must_wait(s, ch)) {
         forget_touched(s);

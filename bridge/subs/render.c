@@ -22,7 +22,7 @@ struct render {
     enum wc_status status;
 };
 
-static const char *op_name(enum wc_op op)
+const char *wc_render_type(enum wc_op op)
 {
     switch (op) {
     case WC_OP_INSERT: return "INSERT";
@@ -190,7 +190,7 @@ static void render_head(struct render *r)
     wc_jsonw_string(r->out, r->ch->rel->schema);
     wc_buf_str(r->out, ",\"table\":");
     wc_jsonw_string(r->out, r->ch->rel->name);
-    wc_buf_printf(r->out, ",\"type\":\"%s\",", op_name(r->ch->op));
+    wc_buf_printf(r->out, ",\"type\":\"%s\",", wc_render_type(r->ch->op));
 }
 
 static void render_refusal(struct render *r, const char *error)

@@ -23,6 +23,9 @@
 
 #include "bridge/rls/access.h"
 
+/* "INSERT", "UPDATE", "DELETE": the `type`. */
+const char *wc_render_type(enum wc_op);
+
 /* commit_time: microseconds since 2000-01-01 UTC. Appends to out. */
 WC_MUST_USE
 enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *,

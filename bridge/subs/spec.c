@@ -423,3 +423,32 @@ enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *arena, struc
         *out = spec;
     return st;
 }
+
+static bool copy_slice(struct wc_slice from, struct wc_arena *arena, struct wc_slice *to)
+{
+    char *copy = wc_arena_strdup(arena, from);
+    *to = wc_slice(copy, copy ? from.len : 0);
+    return copy != NULL;
+}
+
+enum wc_status wc_spec_copy(const struct wc_spec *from, struct wc_arena *arena, struct wc_spec *out)
+{
+    struct wc_spec to = *from;
+    struct wc_filter *filter = wc_arena_calloc(arena, from->nfilters, sizeof *filter);
+    struct wc_slice *select = wc_arena_calloc(arena, from->nselect, sizeof *select);
+    bool ok = filter && select && copy_slice(from->schema, arena, &to.schema) &&
+              copy_slice(from->table, arena, &to.table);
+    for (size_t i = 0; i < from->nfilters && ok; i++) {
+        filter[i] = from->filter[i];
+        ok = copy_slice(from->filter[i].column, arena, &filter[i].column) &&
+             copy_slice(from->filter[i].value, arena, &filter[i].value);
+    }
+    for (size_t i = 0; i < from->nselect && ok; i++)
+        ok = copy_slice(from->select[i], arena, &select[i]);
+    if (!ok)
+        return WC_NOMEM;
+    to.filter = filter;
+    to.select = select;
+    *out = to;
+    return WC_OK;
+}

@@ -40,6 +40,10 @@ WC_MUST_USE
 enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *, struct wc_spec *out,
                              struct wc_buf *message);
 
+/* Another whose slices are in this arena, without what parsing left behind. NOMEM. */
+WC_MUST_USE
+enum wc_status wc_spec_copy(const struct wc_spec *, struct wc_arena *, struct wc_spec *out);
+
 /* "[event: *, schema: public, table: t, filters: [{"id", "eq", "1", false}], select: nil]" */
 void wc_spec_describe(const struct wc_spec *, struct wc_buf *out);
 

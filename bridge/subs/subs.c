@@ -18,6 +18,11 @@
 
 enum {
     AUDIENCE_CAP = 1 << 20, /* bindings are at most one client message, parsed */
+    /* What one block holds in most cases: the first for the audience, beside its key; the other for
+     * each binding with one target. */
+    AUDIENCE_FIRST = 64 + sizeof(struct wc_binding),
+    BINDING_FIRST = sizeof(struct wc_binding) + sizeof(struct wc_target) + 192,
+    SPEC_CAP = 16 << 20, /* a parsed binding, many times the length of its JSON */
     ARRAY_CAP = 64 << 10,
     POSITION_US = 1000000,
     SETTLE_US = 60 * 1000000, /* ids are compared as 32 bits: not even the busiest server wraps */
@@ -97,11 +102,27 @@ static void release_kept(struct wc_member *m, const struct wc_snapshot *fence)
     }
 }
 
+/* Room for members of this thread: one audience rarely has members on many. */
+static bool reserve_count(struct wc_audience *a, unsigned thread)
+{
+    if (thread < a->nthreads)
+        return true;
+    uint32_t *more = realloc(a->count, (thread + 1) * WC_PHX_COUNT * sizeof *more);
+    if (!more)
+        return false;
+    memset(more + (size_t)a->nthreads * WC_PHX_COUNT, 0,
+           (thread + 1 - a->nthreads) * WC_PHX_COUNT * sizeof *more);
+    a->count = more;
+    a->nthreads = thread + 1;
+    return true;
+}
+
 /* From its own fence to the audience's common stream. */
 static void enlist(struct wc_member *m)
 {
     struct wc_audience *a = m->audience;
-    struct wc_msg *msg = wc_msg_new(WC_MSG_ENLIST, wc_slice(NULL, 0));
+    struct wc_msg *msg =
+        reserve_count(a, m->handle.thread) ? wc_msg_new(WC_MSG_ENLIST, wc_slice(NULL, 0)) : NULL;
     if (!msg)
         return; /* stays DIRECT, which is only slower */
     msg->handle = m->handle;
@@ -293,6 +314,7 @@ static void free_member(struct wc_member *m)
     } else {
         a->npending--;
     }
+    a->nuntold -= !m->was_told;
     free(m);
 }
 
@@ -310,7 +332,7 @@ void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
 
 void wc_subs_free_audience(struct wc_audience *a)
 {
-    wc_list_remove(&a->in_todo);
+    wc_audience_set_state(a, WC_AUDIENCE_NONE);
     wc_list_remove(&a->touched);
     wc_map_remove(&a->subs->audiences, &a->node);
     wc_claims_unref(a->claims);
@@ -332,10 +354,10 @@ static struct wc_member *find_member(const struct wc_subs *s, struct wc_handle h
     return n ? WC_CONTAINER(n, struct wc_member, node) : NULL;
 }
 
-/* Topic, claims and bindings, each behind its length. */
+/* Shape; topic, claims and bindings, each behind its length. */
 static struct wc_slice audience_key(const struct wc_subscribe *req, struct wc_buf *out)
 {
-    wc_buf_printf(out, "%zu:", req->topic.len);
+    wc_buf_printf(out, "%c%zu:", req->is_legacy ? 'l' : 'c', req->topic.len);
     wc_buf_slice(out, req->topic);
     wc_buf_printf(out, "%zu:", req->claims->json.len);
     wc_buf_slice(out, req->claims->json);
@@ -346,27 +368,34 @@ static struct wc_slice audience_key(const struct wc_subscribe *req, struct wc_bu
     return wc_buf_view(out);
 }
 
-static bool copy_slice(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out)
+/* The text behind the next ':' at *at, which moves behind it. */
+static struct wc_slice text_in_key(const char **at, size_t len)
 {
-    char *copy = wc_arena_strdup(arena, s);
-    *out = wc_slice(copy, copy ? s.len : 0);
-    return copy != NULL;
+    struct wc_slice text = wc_slice(strchr(*at, ':') + 1, len);
+    *at = (const char *)text.p + len;
+    return text;
 }
 
 static bool fill_audience(struct wc_audience *a, const struct wc_subscribe *req,
                           struct wc_slice key)
 {
     a->binding = wc_arena_calloc(&a->arena, req->nbindings + 1u, sizeof *a->binding);
-    bool ok = a->binding && copy_slice(&a->arena, key, &a->node.key) &&
-              copy_slice(&a->arena, req->topic, &a->topic);
-    for (uint32_t i = 0; i < req->nbindings && ok; i++) {
+    const char *at = wc_arena_strdup(&a->arena, key);
+    if (!a->binding || !at)
+        return false;
+    a->node.key = wc_slice(at, key.len);
+    a->topic = text_in_key(&at, req->topic.len);
+    (void)text_in_key(&at, req->claims->json.len);
+    for (uint32_t i = 0; i < req->nbindings; i++) {
         struct wc_binding *b = &a->binding[i];
         b->id = req->binding[i].id;
         b->audience = a;
-        ok = copy_slice(&a->arena, req->binding[i].json, &b->json);
+        at = strchr(at, ':') + 1; /* behind the id */
+        b->json = text_in_key(&at, req->binding[i].json.len);
     }
     a->nbindings = req->nbindings;
-    return ok;
+    a->is_legacy = req->is_legacy;
+    return true;
 }
 
 static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subscribe *req,
@@ -377,20 +406,20 @@ static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subs
         return NULL;
     a->subs = s;
     a->number = s->next_audience++;
-    wc_list_init(&a->in_todo);
+    a->lane = (unsigned)(wc_hash(wc_slice(&req->session, sizeof req->session)) % WC_LANES);
+    wc_list_init(&a->in_line);
     wc_list_init(&a->touched);
     wc_list_init(&a->enlisted);
     wc_list_init(&a->pending);
-    wc_arena_init(&a->arena, AUDIENCE_CAP + key.len * 4);
-    a->count = calloc((size_t)64 * WC_PHX_COUNT, sizeof *a->count);
+    wc_arena_init_sized(&a->arena, AUDIENCE_CAP + key.len * 4,
+                        key.len + AUDIENCE_FIRST + req->nbindings * BINDING_FIRST);
     a->claims = wc_claims_ref(req->claims);
-    if (a->count && fill_audience(a, req, key) && wc_map_insert(&s->audiences, &a->node) == WC_OK) {
-        wc_list_push(&s->todo, &a->in_todo);
+    if (fill_audience(a, req, key) && wc_map_insert(&s->audiences, &a->node) == WC_OK) {
+        wc_audience_set_state(a, WC_AUDIENCE_NEW);
         return a;
     }
     wc_claims_unref(a->claims);
     wc_arena_release(&a->arena);
-    free(a->count);
     free(a);
     return NULL;
 }
@@ -416,6 +445,7 @@ static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscrib
     }
     wc_list_push(&a->pending, &m->in_audience);
     a->npending++;
+    a->nuntold++;
     return m;
 }
 
@@ -478,7 +508,8 @@ void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
         return;
     struct wc_audience *a = m->audience;
     free_member(m);
-    (void)wc_audience_drop_if_unused(a); /* or others still use it */
+    if (wc_audience_drop_if_unused(a)) /* or others still use it */
+        wc_subs_check(s);
 }
 
 /* ---- the stream ---- */
@@ -591,6 +622,7 @@ static void on_refresh(uv_timer_t *t)
         s->settling = true;
     if (s->holding && wc_catalog_is_turned_away(s->catalog))
         s->hooks.give_up(s->self);
+    wc_resolver_sweep(s->resolver);
     wc_subs_check(s);
     take_fences(s);
     offer_again(s);
@@ -630,7 +662,9 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     s->next_audience = options->first_audience;
     wc_map_init(&s->members);
     wc_map_init(&s->audiences);
-    wc_list_init(&s->todo);
+    for (size_t i = 0; i < WC_LANES; i++)
+        wc_list_init(&s->todo[i]);
+    wc_arena_init(&s->scratch, SPEC_CAP);
     wc_list_init(&s->fence_next);
     wc_list_init(&s->fence_now);
     wc_list_init(&s->direct);
@@ -639,13 +673,17 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
     s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
     s->match = wc_match_new();
+    s->resolver = s->publications ? wc_resolver_new(s->publications, options->freshness_ms,
+                                                    wc_subs_on_resolved, s)
+                                  : NULL;
+    s->caster = wc_caster_new(wc_subs_on_cast, s);
     s->refresh = malloc(sizeof *s->refresh);
     if (s->refresh) {
         (void)uv_timer_init(loop, s->refresh); /* cannot fail */
         s->refresh->data = s;
         (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
-    if (s->publications && s->catalog && s->access && s->match && s->refresh)
+    if (s->resolver && s->caster && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
     return NULL;
@@ -662,16 +700,13 @@ void wc_subs_free(struct wc_subs *s)
     while ((n = wc_map_each(&s->members, NULL))) {
         struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
         struct wc_audience *a = m->audience;
-        a->in_flight = false;
         free_member(m);
         (void)wc_audience_drop_if_unused(a); /* until its last member is gone */
     }
-    while ((n = wc_map_each(&s->audiences, NULL))) {
-        struct wc_audience *a = WC_CONTAINER(n, struct wc_audience, node);
-        a->in_flight = false;
-        bool dropped = wc_audience_drop_if_unused(a);
-        WC_ASSERT(dropped);
-    }
+    WC_ASSERT(s->audiences.count == 0);
+    wc_resolver_free(s->resolver);
+    wc_caster_free(s->caster);
+    wc_arena_release(&s->scratch);
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);

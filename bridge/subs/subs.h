@@ -20,6 +20,9 @@
  * needed: everything the slot holds is theirs. Without a stream nobody is told "Subscribed"; after
  * a stream that begins a new epoch everybody is told again.
  *
+ * While the tenant's events per second are over their limit, changes are withheld, counted as
+ * rate_limited, and each channel that misses one is told so once.
+ *
  * Ownership: takes each wc_subscribe. Threads: the bridge thread's.
  * Source: design sections 3 and 4; database reference 4.2.
  */
@@ -29,6 +32,7 @@
 #include "bridge/pg/pg.h"
 #include "decoder/pgoutput.h"
 #include "fanout/publish.h"
+#include "fanout/quota.h"
 #include "fanout/source.h"
 
 struct wc_subs_options {
@@ -37,7 +41,8 @@ struct wc_subs_options {
     const char *publications; /* comma separated; borrowed for the life */
     uint64_t first_audience;  /* audience numbers count up from here */
     uint32_t freshness_ms;
-    uint32_t max_bindings; /* of one channel */
+    struct wc_quota *quota; /* the tenant's; borrowed for the life */
+    uint32_t max_bindings;  /* of one channel */
     size_t max_record_bytes;
 };
 

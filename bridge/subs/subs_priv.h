@@ -8,7 +8,9 @@
 #include "bridge/match/match.h"
 #include "bridge/rls/access.h"
 #include "bridge/rls/snapshot.h"
+#include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
+#include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
 
@@ -63,12 +65,13 @@ struct wc_member {
     struct wc_snapshot *fence;  /* DIRECT: shared with those it was taken for */
     wc_lsn fenced_at;           /* once the log is here, everything is invisible in the fence */
     struct wc_list kept;        /* FENCING */
+    bool was_told;              /* that changes were withheld for their rate */
 };
 
 /* A table a binding stands for; a wildcard without filter needs none. */
 struct wc_target {
     struct wc_match_binding match;
-    const char *cast; /* name of the filter column's base type, quoted as needed */
+    struct wc_slice cast; /* name of the filter column's base type, quoted as needed */
 };
 
 struct wc_binding {
@@ -82,26 +85,44 @@ struct wc_binding {
     uint64_t touched;         /* number of the change it matched last */
 };
 
-enum wc_audience_state { WC_AUDIENCE_NEW, WC_AUDIENCE_CHECKING, WC_AUDIENCE_STANDING };
+/*
+ *   NONE ─→ NEW ─→ CHECKING ─→ STANDING      (and back to NONE when nobody wants it any more)
+ *            └←───────┘ the connection was lost
+ */
+enum wc_audience_state {
+    WC_AUDIENCE_NONE,
+    WC_AUDIENCE_NEW,
+    WC_AUDIENCE_CHECKING,
+    WC_AUDIENCE_STANDING,
+    WC_AUDIENCE_STATES,
+};
+
+/* NEW audiences wait in the lane of the connection that asked first, and the lanes are served in
+ * turn: who joins ten thousand channels at once delays others little. Connections that share a
+ * lane share its turn. At most WC_CHECKING_MAX are being checked, so that what else is asked on
+ * the connection never stands behind more. */
+enum { WC_LANES = 64, WC_CHECKING_MAX = 256 };
 
 struct wc_audience {
-    struct wc_map_node node; /* in wc_subs.audiences, key: topic, claims, bindings */
+    struct wc_map_node node; /* in wc_subs.audiences, key: shape, topic, claims, bindings */
     struct wc_subs *subs;
     uint64_t number;
     enum wc_audience_state state;
     struct wc_arena arena; /* key, specs, targets */
-    struct wc_slice topic; /* full */
+    struct wc_slice topic; /* full; in the key, as the bindings' JSON */
+    bool is_legacy;        /* event = type, payload = data */
     struct wc_claims *claims;
     uint32_t nbindings;
     struct wc_binding *binding;
-    uint32_t checking;      /* index of the binding being checked */
-    size_t casting;         /* and of its target */
-    bool in_flight;         /* a query of ours is under way: do not free */
-    bool indexed;           /* bindings are in the index */
-    struct wc_list in_todo; /* subs->todo while NEW */
+    uint32_t checking; /* index of the binding being checked */
+    size_t casting;    /* and of its target */
+    bool indexed;      /* bindings are in the index */
+    unsigned lane;
+    struct wc_list in_line; /* NEW: subs->todo[lane]; CHECKING: with others for an answer */
     struct wc_list enlisted, pending;
-    size_t npending, nenlisted;
-    uint32_t *count; /* enlisted members by thread × serializer */
+    size_t npending, nenlisted, nuntold;
+    uint32_t *count; /* enlisted members by thread × serializer, for the first nthreads */
+    uint32_t nthreads;
     uint64_t threads;
     /* of the change being looked at */
     struct wc_list touched;
@@ -120,7 +141,13 @@ struct wc_subs {
     struct wc_access_cache *access;
     struct wc_match *match;
     struct wc_map members, audiences;
-    struct wc_list todo;                  /* audiences to be checked */
+    struct wc_resolver *resolver;
+    struct wc_caster *caster;
+    struct wc_list todo[WC_LANES]; /* audiences to be checked */
+    unsigned lane;                 /* whose turn it is */
+    size_t naudiences[WC_AUDIENCE_STATES];
+    bool admitting;
+    struct wc_arena scratch;
     struct wc_list fence_next, fence_now; /* members; `now` belongs to the query under way */
     struct wc_list direct;                /* members, by rising fence position */
     size_t nkept;
@@ -137,11 +164,18 @@ struct wc_subs {
     wc_xid xid;
     int64_t commit_time;
     uint64_t change; /* counts changes looked at */
+    enum wc_op op;
     struct wc_list touched;
 };
 
-/* check.c: begins or goes on with what is in subs->todo. */
+/* check.c: begins to check as many of the NEW audiences as there is room for. */
 void wc_subs_check(struct wc_subs *);
+/* check.c: the answers; arg is the wc_subs. */
+void wc_subs_on_resolved(void *arg, struct wc_list *waiter, const struct wc_resolution *,
+                         const struct wc_resolve_failure *);
+void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *);
+/* check.c: moves it to the line and the count of the state. */
+void wc_audience_set_state(struct wc_audience *, enum wc_audience_state);
 /* check.c: true once the audience was freed because nobody wants it any more. */
 bool wc_audience_drop_if_unused(struct wc_audience *);
 

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <uv.h>
 
-enum { INBOX_MAX = 65536 };
+enum {
+    INBOX_MAX = 65536,
+    DRAIN_POLL_MS = 5, /* the socket threads pop within a turn */
+};
 
 enum kind { SUBSCRIBE, UNSUBSCRIBE };
 
@@ -33,6 +36,10 @@ struct wc_bridge {
     struct wc_tenant **tenant;
     size_t ntenants;
 
+    uv_timer_t drain; /* active: waiting for the socket threads to pop the last changes */
+    wc_us drain_until;
+    bool is_drained; /* read by main after streams_ended */
+
     uv_async_t wake;        /* any thread */
     uv_sem_t streams_ended; /* posted by the bridge thread, awaited by main */
 
@@ -40,6 +47,7 @@ struct wc_bridge {
     struct wc_list inbox;
     size_t waiting;
     bool stop, end_streams;
+    uint32_t drain_ms;
 };
 
 /* ---- the change source: socket threads ---- */
@@ -123,6 +131,36 @@ static void shut_down(struct wc_bridge *b)
         wc_tenant_close(b->tenant[i]);
     wc_publisher_flush(b->publisher);
     uv_close((uv_handle_t *)&b->wake, NULL);
+    uv_close((uv_handle_t *)&b->drain, NULL);
+}
+
+static bool is_drained(struct wc_bridge *b)
+{
+    for (size_t i = 0; i < b->ntenants; i++)
+        if (!wc_tenant_is_drained(b->tenant[i]))
+            return false;
+    return true;
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    struct wc_bridge *b = timer->data;
+    wc_publisher_flush(b->publisher);
+    b->is_drained = is_drained(b);
+    if (!b->is_drained && wc_clock_mono() < b->drain_until)
+        return;
+    (void)uv_timer_stop(timer); /* cannot fail on an open handle */
+    for (size_t i = 0; i < b->ntenants; i++)
+        wc_tenant_end_stream(b->tenant[i]);
+    uv_sem_post(&b->streams_ended);
+}
+
+static void drain(struct wc_bridge *b, uint32_t timeout_ms)
+{
+    for (size_t i = 0; i < b->ntenants; i++)
+        wc_tenant_drain(b->tenant[i]);
+    b->drain_until = wc_clock_mono() + (wc_us)timeout_ms * 1000;
+    (void)uv_timer_start(&b->drain, on_drain, 0, DRAIN_POLL_MS); /* valid handle and callback */
 }
 
 /* Requests are waiting, a full ring has room again, or it is time to stop. */
@@ -136,12 +174,10 @@ static void on_wake(uv_async_t *async)
     b->waiting = 0;
     bool stop = b->stop, end_streams = b->end_streams;
     b->end_streams = false;
+    uint32_t drain_ms = b->drain_ms;
     (void)pthread_mutex_unlock(&b->lock);
-    if (end_streams) {
-        for (size_t i = 0; i < b->ntenants; i++)
-            wc_tenant_end_stream(b->tenant[i]);
-        uv_sem_post(&b->streams_ended);
-    }
+    if (end_streams)
+        drain(b, drain_ms);
     if (stop) {
         for_all(&now, discard);
         shut_down(b);
@@ -196,7 +232,8 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, unsigned index)
         return NULL;
     }
     (void)uv_async_init(&b->loop, &b->wake, on_wake); /* fails only without descriptors, as above */
-    b->wake.data = b;
+    (void)uv_timer_init(&b->loop, &b->drain);         /* cannot fail */
+    b->wake.data = b->drain.data = b;
     wc_mesh_on_space(mesh, index, on_space, b);
     return b;
 }
@@ -229,12 +266,16 @@ static void tell(struct wc_bridge *b, bool *flag)
     (void)uv_async_send(&b->wake); /* fails only on a closed handle: not while it runs */
 }
 
-void wc_bridge_end_streams(struct wc_bridge *b)
+bool wc_bridge_end_streams(struct wc_bridge *b, uint32_t timeout_ms)
 {
     if (!b->running)
-        return;
+        return true;
+    (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
+    b->drain_ms = timeout_ms;
+    (void)pthread_mutex_unlock(&b->lock);
     tell(b, &b->end_streams);
     uv_sem_wait(&b->streams_ended);
+    return b->is_drained;
 }
 
 void wc_bridge_stop(struct wc_bridge *b)
@@ -252,8 +293,10 @@ void wc_bridge_free(struct wc_bridge *b)
         return;
     WC_ASSERT(!b->running);
     for_all(&b->inbox, discard);
-    if (!uv_is_closing((uv_handle_t *)&b->wake))
+    if (!uv_is_closing((uv_handle_t *)&b->wake)) {
         uv_close((uv_handle_t *)&b->wake, NULL);
+        uv_close((uv_handle_t *)&b->drain, NULL);
+    }
     (void)uv_run(&b->loop, UV_RUN_DEFAULT); /* close callbacks of a loop that never ran */
     (void)uv_loop_close(&b->loop);          /* nothing is left open */
     wc_publisher_free(b->publisher);

@@ -17,10 +17,11 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *, unsigned index);
 void wc_bridge_add(struct wc_bridge *, struct wc_tenant *); /* before start; borrows */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
-/* Ends the streams and returns when they have ended. To be called before the clients are sent away:
- * changes that find nobody subscribed would count as handed over, and a permanent slot would not
- * hold them for the next start. */
-void wc_bridge_end_streams(struct wc_bridge *);
+/* Takes no more changes, waits until the socket threads have popped what was taken, at most this
+ * long (false: not in time), confirms it, and ends the streams. To be called before the clients are
+ * sent away: changes that find nobody subscribed would count as handed over, and a permanent slot
+ * would not hold them for the next start. */
+bool wc_bridge_end_streams(struct wc_bridge *, uint32_t timeout_ms);
 void wc_bridge_stop(struct wc_bridge *); /* closes the tenants and joins the thread */
 void wc_bridge_free(struct wc_bridge *);
 

@@ -30,6 +30,8 @@ struct wc_tenant {
     struct wc_publisher_mark mark; /* permanent slot: reached means mark_lsn may be confirmed */
     wc_lsn mark_lsn;
     bool marked;
+    bool is_draining;
+    struct wc_publisher_mark last; /* all that it will ever publish of the stream */
 
     pthread_mutex_t lock; /* guards status */
     struct wc_repl_status status;
@@ -76,6 +78,8 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
 {
     struct wc_tenant *t = self;
     (void)key; /* resume and gap signals will carry it */
+    if (t->is_draining)
+        return WC_AGAIN;
     switch (ev->kind) {
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
@@ -171,9 +175,27 @@ static void on_standing(void *self)
     (void)uv_timer_start(t->grace, on_grace_over, t->opt.resume_grace_ms, 0); /* valid handle */
 }
 
+void wc_tenant_drain(struct wc_tenant *t)
+{
+    if (t->is_draining)
+        return;
+    t->is_draining = true;
+    wc_publisher_flush(t->publisher);
+    wc_publisher_mark(t->publisher, &t->last);
+}
+
+bool wc_tenant_is_drained(struct wc_tenant *t)
+{
+    if (!wc_publisher_reached(t->publisher, &t->last))
+        return false;
+    if (t->repl && wc_repl_state(t->repl) == WC_REPL_STREAMING)
+        wc_repl_confirm(t->repl, t->progress);
+    return true;
+}
+
 void wc_tenant_resume(struct wc_tenant *t)
 {
-    if (!t->stalled)
+    if (!t->stalled || t->is_draining)
         return;
     t->stalled = false;
     wc_repl_resume(t->repl);
@@ -220,9 +242,11 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
         return NULL;
     bool copied = copy_options(t, options);
     t->keys = wc_keyset_new(options->jwt_secret);
-    if (!copied || !t->keys) {
+    struct wc_quota *quota = wc_quota_new(options->producers, &options->limits);
+    if (!copied || !t->keys || !quota) {
         free_options(t);
         wc_keyset_free(t->keys);
+        wc_quota_free(quota);
         free(t);
         return NULL;
     }
@@ -230,6 +254,8 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .id = number,
                                       .external_id = t->opt.external_id,
                                       .keys = t->keys,
+                                      .max_payload_kb = options->max_payload_kb,
+                                      .quota = quota,
                                       .free = free_view,
                                       .owner = t};
     (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail with default attributes */
@@ -242,9 +268,15 @@ void wc_tenant_free(struct wc_tenant *t)
         return;
     WC_ASSERT(!t->repl);
     wc_keyset_free(t->keys);
+    wc_quota_free(t->view.quota);
     free_options(t);
     (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
     free(t);
+}
+
+void wc_tenant_set_limits(struct wc_tenant *t, const struct wc_tenant_limits *limits)
+{
+    wc_quota_set_limits(t->view.quota, limits);
 }
 
 struct wc_tenant_view *wc_tenant_view(struct wc_tenant *t)
@@ -284,6 +316,7 @@ static void on_tick(uv_timer_t *timer)
     struct wc_tenant *t = timer->data;
     if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
         confirm(t);
+    wc_quota_tick(t->view.quota, wc_clock_mono());
     publish_status(t);
 }
 
@@ -329,6 +362,7 @@ static bool open_subs(struct wc_tenant *t)
                                       .tenant = t->opt.external_id,
                                       .publications = t->opt.publications,
                                       .first_audience = t->view.id << AUDIENCE_BITS,
+                                      .quota = t->view.quota,
                                       .freshness_ms = t->opt.freshness_ms,
                                       .max_bindings = t->opt.max_bindings,
                                       .max_record_bytes = t->opt.max_record_bytes};

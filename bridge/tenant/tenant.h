@@ -16,6 +16,7 @@
 #include "bridge/pg/pg.h"
 #include "bridge/repl/repl.h"
 #include "bridge/subs/subs.h"
+#include "fanout/quota.h"
 #include "fanout/source.h"
 
 struct wc_tenant_options {
@@ -26,7 +27,10 @@ struct wc_tenant_options {
     const char *publications;
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
+    uint32_t max_payload_kb; /* of a broadcast */
     size_t max_record_bytes;
+    unsigned producers; /* threads that count into its quota: those of the mesh */
+    struct wc_tenant_limits limits;
 };
 
 struct wc_bridge;
@@ -36,6 +40,8 @@ struct wc_tenant;
  * NULL when out of memory. */
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *, uint64_t number);
 void wc_tenant_free(struct wc_tenant *); /* main thread, closed or never opened */
+
+void wc_tenant_set_limits(struct wc_tenant *, const struct wc_tenant_limits *); /* any thread */
 
 /* What socket threads hold of it. Any thread. */
 struct wc_tenant_view *wc_tenant_view(struct wc_tenant *);
@@ -47,6 +53,10 @@ enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_
 void wc_tenant_end_stream(struct wc_tenant *); /* for good; what was popped is confirmed */
 void wc_tenant_close(struct wc_tenant *);
 void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
+/* Takes no more changes from the stream. Drained: all that it took has been popped by the socket
+ * threads, and is confirmed when the tenant closes. */
+void wc_tenant_drain(struct wc_tenant *);
+bool wc_tenant_is_drained(struct wc_tenant *);
 struct wc_subs *wc_tenant_subs(struct wc_tenant *);
 
 /* A copy at most 100 ms old. Any thread. */

@@ -1,8 +1,11 @@
 // The scenarios of reference.jsonl that walcast must answer alike: name -> what the clients do.
+import { ENCODING } from '../integration/lib/binary.mjs'
 import { mint, secondsFromNow, tokenFor } from '../integration/lib/token.mjs'
 
 const WRONG_SECRET = { secret: 'wrong-secret-wrong-secret-wrong!' }
 const PLAIN = { event: '*', schema: 'public', table: 'golden_plain' }
+const message = (event, payload) => ({ type: 'broadcast', event, payload })
+const track = (payload) => ({ type: 'presence', event: 'track', payload })
 const exp = () => secondsFromNow(100)
 
 const perVersion = {
@@ -39,6 +42,94 @@ const perVersion = {
     a.send('realtime:room', 'whatever', { x: 1 }, '2')
   },
 
+  'broadcast-self-ack': async (vsn, { open }) => {
+    const a = await open('a', { vsn })
+    a.join('bc', { broadcast: { self: true, ack: true } })
+    await a.until('phx_reply')
+    a.send('realtime:bc', 'broadcast', { ...message('e', { n: 1, f: 1.5, s: 'ü😀', z: null, deep: [1, { a: [] }] }), extra: true }, '2')
+    await a.until('broadcast')
+    await a.until('phx_reply', 2)
+  },
+
+  'broadcast-noself-noack': async (vsn, { open }) => {
+    const a = await open('a', { vsn }), b = await open('b', { vsn })
+    a.join('bc2', { broadcast: { self: false } })
+    await a.until('phx_reply')
+    b.join('bc2')
+    await b.until('phx_reply')
+    a.send('realtime:bc2', 'broadcast', message('e', { n: 1 }), '2')
+    await b.until('broadcast')
+  },
+
+  'broadcast-odd-payloads': async (vsn, { open }) => {
+    const a = await open('a', { vsn }), b = await open('b', { vsn: '1.0.0' })
+    a.join('bc3', { broadcast: { ack: true } })
+    await a.until('phx_reply')
+    b.join('bc3')
+    await b.until('phx_reply')
+    a.send('realtime:bc3', 'broadcast', {}, '2')
+    await b.until('broadcast')
+    a.send('realtime:bc3', 'broadcast', { event: 'x' }, '3')
+    await b.until('broadcast', 2)
+    await a.until('phx_reply', 3)
+  },
+
+  presence: async (vsn, { open }) => {
+    const a = await open('a', { vsn }), b = await open('b', { vsn })
+    for (const [c, key] of [[a, 'ka'], [b, 'kb']]) {
+      c.join('pr', { presence: { enabled: true, key } })
+      await c.until('presence_state')
+    }
+    const steps = [track({ user: 'a', n: 1 }), track({ user: 'a', n: 1 }), track({ user: 'a', n: 2 }), { type: 'presence', event: 'untrack' }]
+    const diffs = [1, 1, 2, 3] // so far
+    for (const [i, payload] of steps.entries()) {
+      a.send('realtime:pr', 'presence', payload, String(i + 2))
+      await a.until('phx_reply', i + 2)
+      for (const c of [a, b]) await c.until('presence_diff', diffs[i])
+    }
+  },
+
+  'presence-same-key-late-joiner': async (vsn, { open }) => {
+    const a = await open('a', { vsn }), b = await open('b', { vsn })
+    for (const [c, u] of [[a, 'one'], [b, 'two']]) {
+      c.join('pk', { presence: { enabled: true, key: 'k' } })
+      await c.until('presence_state')
+      c.send('realtime:pk', 'presence', track({ u }), '2')
+      await c.until('phx_reply', 2)
+      await c.until('presence_diff')
+    }
+    await a.until('presence_diff', 2)
+    const d = await open('d', { vsn })
+    d.join('pk', { presence: { enabled: true } })
+    await d.until('presence_state')
+    a.end()
+    await d.until('presence_diff')
+    await b.until('presence_diff', 2)
+  },
+
+  'presence-errors': async (vsn, { open }) => {
+    const a = await open('a', { vsn })
+    a.join('pe', { presence: { enabled: true, key: 'x' } })
+    await a.until('presence_state')
+    const bad = [track('text'), { type: 'presence', event: 'dance' }, {}]
+    for (const [i, payload] of bad.entries()) a.send('realtime:pe', 'presence', payload, String(i + 2))
+    await a.until('phx_reply', 1 + bad.length)
+  },
+
+  'token-events': async (vsn, { open }) => {
+    const a = await open('a', { vsn })
+    a.join('tk')
+    await a.until('phx_reply')
+    a.send('realtime:tk', 'access_token', { access_token: tokenFor('authenticated') }, '2')
+    await a.settle()
+    a.send('realtime:tk', 'access_token', { access_token: 'potato' }, '3')
+    await a.until('phx_close')
+    a.join('tk2', {}, {}, '4')
+    await a.until('phx_reply', 2)
+    a.send('realtime:tk2', 'access_token', { access_token: mint({ role: 'anon', exp: secondsFromNow(-10) }) }, '5', '4')
+    await a.until('phx_close', 2)
+  },
+
   'join-bad-token': async (vsn, { open }) => {
     const a = await open('a', { vsn })
     const tokens = ['potato', mint({ role: 'anon', exp: secondsFromNow(-100) }), mint({ exp: exp() }), mint({ role: 'anon', exp: exp() }, WRONG_SECRET)]
@@ -71,6 +162,70 @@ const perVersion = {
 }
 
 const once = {
+  'cross-versions': async ({ open }) => {
+    const a = await open('a', { vsn: '1.0.0' }), b = await open('b', { vsn: '2.0.0' })
+    for (const c of [a, b]) {
+      c.join('xv', { broadcast: { ack: true } })
+      await c.until('phx_reply')
+    }
+    a.send('realtime:xv', 'broadcast', message('from1', { a: 1 }), '2')
+    await b.until('broadcast')
+    b.push('xv', 'from2', '{"b":2}')
+    await a.until('broadcast')
+    b.push('xv', 'bytes', Buffer.from([0, 255, 222]), { encoding: ENCODING.BYTES })
+    b.send('realtime:xv', 'broadcast', message('text2', { t: 1 }), '8')
+    await a.until('broadcast', 2)
+    await b.until('phx_reply', 4)
+  },
+
+  'binary-self': async ({ open }) => {
+    const a = await open('a', { vsn: '2.0.0' })
+    a.join('bs', { broadcast: { self: true, ack: true } })
+    await a.until('phx_reply')
+    a.push('bs', 'bytes', Buffer.from([1, 2, 3]), { encoding: ENCODING.BYTES })
+    await a.until('binary')
+    a.push('bs', 'json', '{"k":1.0}')
+    await a.until('binary', 2)
+    a.push('bs', 'meta', '{}', { meta: '{bad' })
+    await a.until('phx_reply', 3)
+  },
+
+  'join-validation': async ({ open }) => {
+    const a = await open('a')
+    const configs = [{ private: 'true' }, { private: 'yes' }, { broadcast: { self: 'True', ack: 1 } }, { presence: { key: 7, enabled: true } },
+      { presence: { key: '', enabled: 'false' } }, { postgres_changes: null }, { postgres_changes: [null] }, { broadcast: null, presence: null }]
+    for (const [i, config] of configs.entries()) {
+      a.join(`jv${i + 1}`, config, {}, String(i + 1))
+      await a.until('phx_reply', i + 1)
+      if (config.presence?.enabled === true) await a.until('presence_state')
+    }
+    a.join('', {}, {}, '50')
+    await a.until('phx_reply', configs.length + 1)
+  },
+
+  'http-broadcast': async ({ open, call }) => {
+    const a = await open('v1'), b = await open('v2', { vsn: '2.0.0' })
+    for (const c of [a, b]) {
+      c.join('hb')
+      await c.until('phx_reply')
+    }
+    const headers = { authorization: `Bearer ${tokenFor('anon')}` }
+    const post = (path, options) => call('POST', `/api/broadcast${path}`, { headers, ...options })
+    await post('', { json: { messages: [{ topic: 'hb', event: 'one', payload: { a: 1 } }, { topic: 'hb', event: 'two', payload: {}, id: 'given' }] } })
+    await post('/hb/events/single', { json: { s: 1 } })
+    await post('/hb/events/arr', { json: [1, 2] })
+    await post('/hb/events/bin', { headers: { ...headers, 'content-type': 'application/octet-stream' }, body: 'abc' })
+    await a.until('broadcast', 4)
+    await b.until('binary', 3)
+    await post('', { json: { messages: [{ topic: 'hb' }, {}] } })
+    await post('', { json: {} })
+    await post('', { headers: {}, json: { messages: [] } })
+    await post('', { headers: { authorization: 'Bearer potato' }, json: { messages: [] } })
+    await post('/hb/events/x', { headers: { ...headers, 'content-type': 'text/plain' }, body: 'x' })
+    await post('', { body: '{bad' })
+    await post('', { host: 'nobody.localhost', json: { messages: [] } })
+  },
+
   garbage: async ({ open }) => {
     const a = await open('a')
     for (const text of ['not json', '', '[]', '{"topic":"x"}', '"str"', Buffer.from([0, 1, 2, 3])]) a.raw(text)

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import crypto from 'node:crypto'
+import fs from 'node:fs'
 import { test } from 'node:test'
 import { BINARY } from './lib/env.mjs'
-import { childEnv } from './lib/server.mjs'
+import { childEnv, freePort } from './lib/server.mjs'
 import { SECRET, tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 import { sharedWorld } from './lib/world.mjs'
@@ -110,3 +111,17 @@ test('listen with a wrong token says so and fails', () => {
   assert.ok(status > 0)
   assert.match(stderr, /not a valid JWT/)
 })
+
+for (const soft of [100, 5000]) {
+  test(`serve fits a soft limit of ${soft} open files to its connections`, async (t) => {
+    const port = await freePort()
+    const child = spawn('/bin/sh', ['-c', `ulimit -Sn ${soft}; exec "$0" serve`, BINARY], { env: childEnv({ JWT_SECRET: SECRET, PORT: String(port), DB_PORT: '1', MAX_CONNECTIONS: '1000' }) })
+    t.after(() => child.kill('SIGKILL'))
+    let log = ''
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text })
+    const line = await until(() => / open_files was=(\d+) is=(\d+)/.exec(log), () => `the line about open files in ${log}`)
+    assert.equal(Number(line[1]), soft)
+    assert.ok(Number(line[2]) > 1000 && Number(line[2]) < 2000, log)
+    assert.match(fs.readFileSync(`/proc/${child.pid}/limits`, 'utf8'), new RegExp(`^Max open files +${line[2]} `, 'm'))
+  })
+}

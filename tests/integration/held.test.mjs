@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
+import { hangCommits } from './lib/standby.mjs'
 import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
@@ -16,24 +17,19 @@ test('a held stream outlives wal_sender_timeout, and /health tells its lag', asy
   await world.sql('insert into t values (1)')
   await client.untilChanges(1)
 
-  const local = await world.cluster.connect()
-  await local.query('set synchronous_commit = local')
-  const switchTo = async (standby) => {
-    await local.query(`alter system set synchronous_standby_names = '${standby}'`)
-    await local.query('select pg_reload_conf()')
-  }
   const stuck = await world.cluster.connect()
-  await switchTo('nobody')
-  await until(async () => (await stuck.query('show synchronous_standby_names')).rows[0].synchronous_standby_names === 'nobody', 'a standby is waited for')
+  const { local, release } = await hangCommits(world)
   // the table is described anew, and who may read it is judged only when this commit is visible
   const commit = stuck.query('begin; alter table t add w int; insert into t values (2); commit')
+  // what follows must lie behind it in the log, or it would be confirmed before
+  await until(async () => (await local.query("select from pg_stat_activity where wait_event = 'SyncRep'")).rowCount === 2, 'the commit hangs')
   await local.query(`insert into other select repeat('x', 1000) from generate_series(1, 5000)`)
   const since = Date.now()
   await until(async () => (await world.server.health()).tenant.lag_bytes > 5_000_000, 'a lag of 5 MB')
   await until(() => Date.now() - since > 3 * SENDER_TIMEOUT_MS, 'the server would have lost patience')
   assert.equal(client.changes().length, 1, 'the row waits')
 
-  await switchTo('')
+  await release()
   await commit
   await client.untilChanges(2)
   await until(async () => (await world.server.health()).tenant.lag_bytes < 100_000, 'the lag is gone')

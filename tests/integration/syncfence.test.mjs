@@ -4,18 +4,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { hangCommits } from './lib/standby.mjs'
 import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
 const BINDING = [{ event: '*', schema: 'public', table: 't' }]
 const MORE = 6000 // transactions; more than the server remembers, and more than it keeps for a join
 const LAST = 1_000_000
-
-async function waitForStandby(world, names) {
-  await world.sql(`alter system set synchronous_standby_names = '${names}'`)
-  await world.sql('select pg_reload_conf()')
-  await until(async () => (await world.sql('show synchronous_standby_names'))[0].synchronous_standby_names === names, `synchronous_standby_names = '${names}'`)
-}
 
 test('a join beside a hanging commit misses nothing and stalls nobody', async (t) => {
   const world = await startWorld(t, { sql: 'create table t (id int primary key, v text)', publish: ['t'] })
@@ -26,10 +21,8 @@ test('a join beside a hanging commit misses nothing and stalls nobody', async (t
   await world.sql(`insert into t values (0, 'first')`)
   await early.untilChanges(1)
 
-  const hanging = await world.cluster.connect(), local = await world.cluster.connect()
-  await local.query('set synchronous_commit = local')
-  await world.sql('set synchronous_commit = local')
-  await waitForStandby(world, 'nobody')
+  const hanging = await world.cluster.connect()
+  const { local, release } = await hangCommits(world)
   const hung = hanging.query(`insert into t values (1, 'hung')`)
   await early.untilChanges(2)
 
@@ -40,7 +33,7 @@ test('a join beside a hanging commit misses nothing and stalls nobody', async (t
   assert.deepEqual(await world.sql('select from t where id = 1'), [], 'the first commit hangs')
   assert.equal(late.find((m) => m.event === 'system'), undefined, 'no gap-free place to begin yet')
 
-  await waitForStandby(world, '')
+  await release()
   await hung
   assert.equal((await subscribed).system.status, 'ok')
   const have = new Set((await world.sql('select id from t')).map((r) => r.id))

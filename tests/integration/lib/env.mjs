@@ -15,8 +15,11 @@ function findBinary() {
 
 export const BINARY = findBinary()
 
+/** Its shadow memory grows and stays: resident memory says nothing. */
+export const IS_TSAN = /tsan[^/]*\/walcast$/.test(BINARY)
+
 /** ThreadSanitizer and AddressSanitizer cost a factor of about 10 and 3; deadlines follow. */
-export const SLOWNESS = /tsan[^/]*\/walcast$/.test(BINARY) ? 4 : /asan[^/]*\/walcast$/.test(BINARY) ? 2 : 1
+export const SLOWNESS = IS_TSAN ? 4 : /asan[^/]*\/walcast$/.test(BINARY) ? 2 : 1
 
 export const SANITIZER_EXIT = 99
 export const SANITIZER_ENV = {

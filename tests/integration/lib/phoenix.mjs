@@ -1,11 +1,12 @@
 // A bare Phoenix client over `ws`, for what realtime-js hides: raw frames, refusals, close codes,
 // a socket that is not read.
 import WebSocket from 'ws'
+import { decode } from './binary.mjs'
 import { tokenFor } from './token.mjs'
 import { until } from './wait.mjs'
 
 export class Client {
-  messages = [] // { joinRef, ref, topic, event, payload } or { binary }
+  messages = [] // { joinRef, ref, topic, event, payload } or { binary }, decoded (binary.mjs)
   closed = null // { code, reason }
   #ref = 0
 
@@ -15,7 +16,7 @@ export class Client {
     client.v2 = vsn.startsWith('2')
     const params = new URLSearchParams({ vsn, ...(token === null ? {} : { apikey: token }), ...query })
     const ws = client.ws = new WebSocket(`${server.socketUrl}/websocket?${params}`, { headers, ...wsOptions })
-    ws.on('message', (data, isBinary) => client.messages.push(isBinary ? { binary: data } : client.#decode(data.toString())))
+    ws.on('message', (data, isBinary) => client.messages.push(isBinary ? { binary: decode(data) } : client.#decode(data.toString())))
     ws.on('close', (code, reason) => { client.closed = { code, reason: reason.toString() } })
     return new Promise((resolve, reject) => {
       ws.on('open', () => resolve(client))
@@ -41,6 +42,19 @@ export class Client {
   send(topic, event, payload, { ref = String(++this.#ref), joinRef = null } = {}) {
     this.raw(JSON.stringify(this.v2 ? [joinRef, ref, topic, event, payload] : { topic, event, payload, ref, join_ref: joinRef }))
     return ref
+  }
+
+  /** Of one event, in order; `binary` for binary frames. */
+  all(event, room) {
+    const isHere = (topic) => !room || topic === `realtime:${room}`
+    return event === 'binary' ? this.messages.filter((m) => m.binary && isHere(m.binary.topic)).map((m) => m.binary)
+      : this.messages.filter((m) => m.event === event && isHere(m.topic)).map((m) => m.payload)
+  }
+
+  /** The n-th payload of an event, once it is there. */
+  async nth(event, n = 1, room) {
+    await this.wait(() => this.all(event, room).length >= n, `${event} number ${n}`)
+    return this.all(event, room)[n - 1]
   }
 
   find(test) {

@@ -40,6 +40,27 @@ static void ceiling_counts_what_is_really_taken(void **state)
     wc_arena_release(&a);
 }
 
+static void a_small_first_block_is_followed_by_others(void **state)
+{
+    (void)state;
+    struct wc_arena a;
+    wc_arena_init_sized(&a, 1 << 20, 64);
+    uint8_t *at[200];
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < 200; i++) {
+            at[i] = wc_arena_alloc(&a, 48);
+            assert_non_null(at[i]);
+            memset(at[i], (int)i, 48);
+        }
+        for (size_t i = 0; i < 200; i++)
+            assert_int_equal(at[i][47], i);
+        if (round == 0)
+            wc_arena_release(&a); /* keeps the ceiling and the size */
+    }
+    assert_null(wc_arena_alloc(&a, 1 << 20));
+    wc_arena_release(&a);
+}
+
 static void absurd_sizes_are_refused(void **state)
 {
     (void)state;
@@ -109,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_are_aligned_and_do_not_overlap),
         cmocka_unit_test(ceiling_counts_what_is_really_taken),
+        cmocka_unit_test(a_small_first_block_is_followed_by_others),
         cmocka_unit_test(absurd_sizes_are_refused),
         cmocka_unit_test(one_allocation_may_be_larger_than_any_block),
         cmocka_unit_test(reset_gives_the_first_block_again),

@@ -1,6 +1,7 @@
 #include "tests/unit/fanout/fake_source.h"
 
 #include "base/assert.h"
+#include "fanout/quota.h"
 
 #include <stdlib.h>
 
@@ -15,10 +16,12 @@ void wc_fake_source_init(struct wc_fake_source *f)
     *f = (struct wc_fake_source){
         .view = {.id = 1,
                  .external_id = "dev",
+                 .max_payload_kb = 1,
                  .keys = wc_keyset_new(wc_slice_str("a secret of at least 32 bytes, yes")),
+                 .quota = wc_quota_new(64, &(struct wc_tenant_limits){0}),
                  .free = on_free}};
     atomic_init(&f->view.refs, 1);
-    WC_ASSERT(f->view.keys);
+    WC_ASSERT(f->view.keys && f->view.quota);
 }
 
 void wc_fake_source_release(struct wc_fake_source *f)
@@ -30,6 +33,7 @@ void wc_fake_source_release(struct wc_fake_source *f)
         struct wc_keyset *owned;
     } keys = {.shared = f->view.keys};
     wc_keyset_free(keys.owned);
+    wc_quota_free(f->view.quota);
 }
 
 static struct wc_tenant_view *find(void *self, struct wc_slice host)

@@ -10,18 +10,18 @@
 
 struct tables {
     struct wc_channels channels;
-    struct wc_audiences audiences;
+    struct wc_groups audiences;
 };
 
 static void open_tables(struct tables *t)
 {
     wc_channels_init(&t->channels, 3);
-    wc_audiences_init(&t->audiences);
+    wc_groups_init(&t->audiences, WC_GROUP_AUDIENCE);
 }
 
 static void close_tables(struct tables *t)
 {
-    wc_audiences_release(&t->audiences);
+    wc_groups_release(&t->audiences);
     wc_channels_release(&t->channels);
 }
 
@@ -42,7 +42,8 @@ static struct wc_channel *join(struct tables *t, uint64_t serial, const char *to
 
 static void end(struct tables *t, struct wc_channel *c)
 {
-    wc_channel_free(&t->channels, &t->audiences, c);
+    wc_group_leave(&t->audiences, c);
+    wc_channel_free(&t->channels, c);
     assert_true(wc_channels_ok(&t->channels));
 }
 
@@ -122,7 +123,7 @@ static void the_heap_yields_the_earliest_expiry(void **state)
     close_tables(&t);
 }
 
-static bool has(const struct wc_audience *a, const struct wc_channel *c)
+static bool has(const struct wc_group *a, const struct wc_channel *c)
 {
     for (uint32_t i = 0; a && i < a->count; i++)
         if (a->member[i] == c)
@@ -141,22 +142,22 @@ static void audiences_follow_their_channels(void **state)
     for (int i = 0; i < 10; i++) {
         assert_true(snprintf(topic, sizeof topic, "realtime:%d", i) > 0);
         c[i] = join(&t, 1, topic, &claims);
-        assert_int_equal(wc_audience_join(&t.audiences, 7, c[i]), WC_OK);
+        assert_int_equal(wc_group_join(&t.audiences, 7, c[i]), WC_OK);
     }
-    assert_int_equal(wc_audience_find(&t.audiences, 7)->count, 10);
-    assert_int_equal(wc_audience_join(&t.audiences, 8, c[4]), WC_OK); /* moves */
-    assert_false(has(wc_audience_find(&t.audiences, 7), c[4]));
-    assert_true(has(wc_audience_find(&t.audiences, 8), c[4]));
+    assert_int_equal(wc_group_find(&t.audiences, 7)->count, 10);
+    assert_int_equal(wc_group_join(&t.audiences, 8, c[4]), WC_OK); /* moves */
+    assert_false(has(wc_group_find(&t.audiences, 7), c[4]));
+    assert_true(has(wc_group_find(&t.audiences, 8), c[4]));
     end(&t, c[0]);
     end(&t, c[9]);
     for (int i = 1; i < 9; i++)
-        assert_int_equal(has(wc_audience_find(&t.audiences, 7), c[i]), i != 4);
-    wc_audience_leave(&t.audiences, c[4]);
-    wc_audience_leave(&t.audiences, c[4]);
-    assert_null(wc_audience_find(&t.audiences, 8)); /* gone with its last member */
+        assert_int_equal(has(wc_group_find(&t.audiences, 7), c[i]), i != 4);
+    wc_group_leave(&t.audiences, c[4]);
+    wc_group_leave(&t.audiences, c[4]);
+    assert_null(wc_group_find(&t.audiences, 8)); /* gone with its last member */
     for (int i = 1; i < 9; i++)
         end(&t, c[i]);
-    assert_null(wc_audience_find(&t.audiences, 7));
+    assert_null(wc_group_find(&t.audiences, 7));
     close_tables(&t);
 }
 

@@ -14,6 +14,8 @@ enum { MAX_QUEUED = 10000, PACE = 1000000 }; /* the pace: a byte buys a microsec
 
 struct world {
     struct wc_fake_source source;
+    struct wc_mesh *mesh;
+    struct wc_rooms *rooms;
     struct wc_hub *hub;
     char *token;
 };
@@ -23,7 +25,11 @@ static int setup(void **state)
     struct world *w = calloc(1, sizeof *w);
     wc_fake_source_init(&w->source);
     w->token = wc_fake_token(&w->source, "{\"role\":\"anon\",\"exp\":9000000000}");
+    w->mesh = wc_mesh_new(1, 2, 64);
+    w->rooms = wc_rooms_new();
     w->hub = wc_hub_new(&(struct wc_hub_options){.thread = 1,
+                                                 .mesh = w->mesh,
+                                                 .rooms = w->rooms,
                                                  .source = wc_fake_change_source(&w->source),
                                                  .max_queued_bytes = MAX_QUEUED,
                                                  .pace_bytes_per_second = PACE,
@@ -38,6 +44,8 @@ static int teardown(void **state)
 {
     struct world *w = *state;
     wc_hub_free(w->hub);
+    wc_rooms_free(w->rooms);
+    wc_mesh_free(w->mesh);
     wc_fake_source_release(&w->source);
     free(w->token);
     free(w);
@@ -312,7 +320,8 @@ static void bindings_are_answered_with_ids_and_handed_on(void **state)
     struct wc_handle h = r->handle;
     drop(s);
     assert_int_equal(w->source.unsubscribed, 1);
-    assert_memory_equal(&w->source.unsubscribed_handle, &h, sizeof h);
+    assert_int_equal(w->source.unsubscribed_handle.slot, h.slot);
+    assert_int_equal(w->source.unsubscribed_handle.generation, h.generation);
 }
 
 static void a_legacy_topic_is_its_own_binding(void **state)
@@ -470,8 +479,8 @@ static void a_session_holds_back_only_while_it_has_credit(void **state)
     deliver(w, message(WC_MSG_DIRECT, h, 0, MAX_QUEUED / 2 - 10));
     assert_int_equal(wc_hub_hold_time(w->hub), 0);
     deliver(w, message(WC_MSG_DIRECT, h, 0, 100));
-    assert_int_equal(wc_hub_hold_time(w->hub), 200000);
-    w->hub->now += 150000;
+    assert_int_equal(wc_hub_hold_time(w->hub), WC_CREDIT_MAX_US / 2);
+    w->hub->now += WC_CREDIT_MAX_US / 2 - 50000;
     assert_int_equal(wc_hub_hold_time(w->hub), 50000);
     written(s, 10); /* ten bytes, ten microseconds, still above the half */
     assert_int_equal(wc_hub_hold_time(w->hub), 50010);
@@ -500,10 +509,10 @@ static void sessions_that_do_not_read_share_the_patience_of_their_thread(void **
         for (wc_us t; (t = wc_hub_hold_time(w->hub)) > 0; held += t)
             w->hub->now += t;
     }
-    assert_int_equal(held, 200000);
+    assert_true(held < WC_CREDIT_MAX_US && held > WC_CREDIT_MAX_US * 9 / 10);
     w->hub->now += 500000; /* a tenth comes back, to a session with credit left */
     deliver(w, message(WC_MSG_DIRECT, h[9], 0, 1));
-    assert_int_equal(wc_hub_hold_time(w->hub), 50000);
+    assert_in_range(wc_hub_hold_time(w->hub), 25000, 35000);
     for (int i = 0; i < 10; i++)
         drop(s[i]);
 }

@@ -41,6 +41,19 @@ static void elements_are_quoted(void **state)
     }
 }
 
+static void null_is_not_the_name_null(void **state)
+{
+    (void)state;
+    struct wc_buf array;
+    wc_buf_init(&array, CAP);
+    wc_pg_array_add_null(&array);
+    wc_pg_array_add(&array, wc_slice_str("NULL"));
+    wc_pg_array_add_null(&array);
+    wc_pg_array_end(&array);
+    assert_string_equal((const char *)array.p, "{NULL,\"NULL\",NULL}");
+    wc_buf_release(&array);
+}
+
 static void a_full_buffer_is_an_error_not_a_shorter_array(void **state)
 {
     (void)state;
@@ -102,6 +115,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elements_are_quoted),
+        cmocka_unit_test(null_is_not_the_name_null),
         cmocka_unit_test(a_full_buffer_is_an_error_not_a_shorter_array),
         cmocka_unit_test(names_are_split_at_commas_without_blanks_around_them),
         cmocka_unit_test(names_borrow_the_list),

@@ -522,6 +522,60 @@ static void a_failed_allocation_loses_nothing_silently(void **state)
     assert_in_range(refused, PADDINGS, PADDINGS * FAILURES);
 }
 
+static void a_copy_outlives_what_it_was_parsed_in(void **state)
+{
+    (void)state;
+    static const char *const json[] = {
+        "{\"event\":\"INSERT\",\"schema\":\"s\",\"table\":\"t\",\"filter\":\"a=eq.1,b=not.in.(2,3)"
+        "\","
+        "\"select\":[\"c\",\"d\"]}",
+        "{\"schema\":\"*\"}",
+    };
+    for (size_t i = 0; i < sizeof json / sizeof json[0]; i++) {
+        struct attempt a;
+        struct wc_arena kept;
+        struct wc_spec copy;
+        struct wc_buf text;
+        wc_arena_init(&kept, ARENA_CAP);
+        wc_buf_init(&text, MESSAGE_CAP);
+        parse(&a, wc_slice_str(json[i]), ARENA_CAP);
+        assert_int_equal(a.status, WC_OK);
+        assert_int_equal(wc_spec_copy(&a.spec, &kept, &copy), WC_OK);
+        assert_int_equal(copy.events, a.spec.events);
+        wc_arena_release(&a.arena);
+        check_spec(&copy);
+        wc_spec_describe(&copy, &text);
+        assert_true(wc_slice_eq(wc_buf_view(&text), wc_buf_view(&a.text)));
+        wc_buf_release(&text);
+        wc_arena_release(&kept);
+        done(&a);
+    }
+}
+
+static void a_copy_that_finds_no_room_is_out_of_memory(void **state)
+{
+    (void)state;
+    struct attempt a;
+    parse(
+        &a,
+        wc_slice_str("{\"table\":\"t\",\"schema\":\"s\",\"filter\":\"a=eq.1\",\"select\":[\"b\"]}"),
+        ARENA_CAP);
+    assert_int_equal(a.status, WC_OK);
+    enum wc_status st = WC_NOMEM;
+    size_t refused = 0;
+    for (size_t cap = 0; st != WC_OK; cap += 16) {
+        struct wc_arena kept;
+        struct wc_spec copy = {.nfilters = SIZE_MAX};
+        wc_arena_init(&kept, cap);
+        st = wc_spec_copy(&a.spec, &kept, &copy);
+        assert_true(st == WC_OK || (st == WC_NOMEM && copy.nfilters == SIZE_MAX));
+        refused += st != WC_OK;
+        wc_arena_release(&kept);
+    }
+    assert_in_range(refused, 8, 64);
+    done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +592,8 @@ int main(void)
         cmocka_unit_test(a_binding_beyond_its_limits_is_refused),
         cmocka_unit_test(a_megabyte_of_value_is_kept_whole),
         cmocka_unit_test(an_arena_that_is_too_small_is_out_of_memory),
+        cmocka_unit_test(a_copy_outlives_what_it_was_parsed_in),
+        cmocka_unit_test(a_copy_that_finds_no_room_is_out_of_memory),
         cmocka_unit_test(a_failed_allocation_loses_nothing_silently),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,340 @@
+#include "fanout/api.h"
+
+#include "fanout/batch.h"
+#include "fanout/broadcast.h"
+#include "fanout/phxbin.h"
+#include "fanout/quota.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+static const char json_type[] = "application/json; charset=utf-8";
+static const char topic_prefix[] = "realtime:";
+
+/* Of a body of the largest size (http.h). */
+static const struct wc_json_limits body_limits = {.depth = 64, .nodes = 1000000};
+
+struct call {
+    const struct wc_http_request *req;
+    struct wc_http_response *res;
+    struct wc_hub *hub;
+    struct wc_tenant_view *tenant; /* a reference */
+    struct wc_json doc;            /* of a JSON body; count 0: there is none */
+};
+
+/* ---- answers ---- */
+
+static bool answer_text(struct call *c, unsigned status, const char *type, const char *text)
+{
+    c->res->status = status;
+    c->res->content_type = type;
+    wc_buf_str(&c->res->body, text);
+    return false;
+}
+
+static void answer_message(struct call *c, unsigned status, const char *message)
+{
+    c->res->status = status;
+    c->res->content_type = json_type;
+    wc_buf_printf(&c->res->body, "{\"message\":\"%s\"}", message);
+}
+
+static bool refuse(struct call *c, unsigned status, const char *message)
+{
+    answer_message(c, status, message);
+    return false;
+}
+
+static bool refuse_field(struct call *c, const char *field, const char *why)
+{
+    c->res->status = 422;
+    c->res->content_type = json_type;
+    wc_buf_printf(&c->res->body, "{\"errors\":{\"%s\":[\"%s\"]}}", field, why);
+    return false;
+}
+
+static bool refuse_status(struct call *c, enum wc_status st)
+{
+    if (st == WC_LIMIT)
+        return refuse(c, 503, "Too many messages wait to be sent, please try again");
+    return refuse(c, 500, "Internal Server Error");
+}
+
+/* ---- what all endpoints ask first ---- */
+
+/* "application/json" of "Application/JSON; charset=utf-8". */
+static struct wc_slice media_type(struct wc_slice header)
+{
+    const uint8_t *end = header.len ? memchr(header.p, ';', header.len) : NULL;
+    struct wc_slice s = wc_slice(header.p, end ? (size_t)(end - header.p) : header.len);
+    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+static bool is_type(struct wc_slice header, const char *type)
+{
+    struct wc_slice s = media_type(header);
+    return s.len == strlen(type) && strncasecmp((const char *)s.p, type, s.len) == 0;
+}
+
+static bool read_body(struct call *c)
+{
+    struct wc_slice body = c->req->body;
+    if (!is_type(c->req->content_type, "application/json") || !body.len)
+        return true;
+    enum wc_status st = wc_json_parse(&c->doc, body, &c->hub->arena, body_limits, NULL);
+    if (st == WC_OK)
+        return true;
+    if (st == WC_NOMEM)
+        return refuse_status(c, st);
+    if (st == WC_LIMIT)
+        return answer_text(c, 413, "text/html; charset=utf-8", "Request Entity Too Large");
+    return answer_text(c, 400, "text/html; charset=utf-8", "Bad Request");
+}
+
+static bool check_accept(struct call *c)
+{
+    struct wc_slice a = c->req->accept;
+    if (!a.len || memmem(a.p, a.len, "json", 4) || memmem(a.p, a.len, "*/*", 3) ||
+        memmem(a.p, a.len, "application/*", 13))
+        return true;
+    return answer_text(c, 406, "text/html; charset=utf-8", "Not Acceptable");
+}
+
+static bool find_tenant(struct call *c, const struct wc_directory *directory)
+{
+    c->tenant = directory->find(directory->self, c->req->host);
+    return c->tenant || refuse(c, 401, "Tenant not found in database");
+}
+
+static void add_number(struct call *c, const char *name, uint64_t value)
+{
+    char text[24];
+    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    char *kept = n > 0 ? wc_arena_strdup(&c->hub->arena, wc_slice(text, (size_t)n)) : NULL;
+    if (kept)
+        wc_response_field(c->res, name, wc_slice(kept, (size_t)n));
+}
+
+static void count(struct call *c, enum wc_quota_kind kind)
+{
+    wc_hub_count(c->hub, c->tenant, kind, 1);
+}
+
+static bool check_rate(struct call *c)
+{
+    struct wc_quota_rate r = wc_quota_rate(c->tenant->quota, WC_QUOTA_REQUESTS);
+    count(c, WC_QUOTA_REQUESTS);
+    add_number(c, "x-rate-rolling", r.average);
+    add_number(c, "x-rate-limit", r.limit ? r.limit : UINT32_MAX);
+    add_number(c, "x-rate-limit-remaining", r.limit ? r.remaining : UINT32_MAX);
+    return !wc_quota_is_triggered(c->tenant->quota, WC_QUOTA_REQUESTS) ||
+           refuse(c, 429, "Too many requests");
+}
+
+/* Exactly "Bearer" in any letter case, a space and the token; p NULL: anything else. */
+static struct wc_slice bearer(struct wc_slice header)
+{
+    static const char scheme[] = "bearer ";
+    size_t n = sizeof scheme - 1;
+    if (header.len <= n || strncasecmp((const char *)header.p, scheme, n) != 0 ||
+        memchr(header.p + n, ' ', header.len - n))
+        return wc_slice(NULL, 0);
+    return wc_slice(header.p + n, header.len - n);
+}
+
+static bool check_token(struct call *c)
+{
+    const struct wc_http_request *req = c->req;
+    struct wc_slice token = req->authorization.p ? bearer(req->authorization) : req->apikey;
+    struct wc_claims *claims = NULL;
+    if (token.p && wc_jwt_verify(c->tenant->keys, token, wc_clock_wall() / 1000000, &claims,
+                                 NULL) == WC_JWT_OK) {
+        wc_claims_unref(claims);
+        return true;
+    }
+    return refuse(c, 401, "Unauthorized");
+}
+
+/* ---- messages ---- */
+
+/* To everybody in a public room. */
+static enum wc_status send(struct call *c, struct wc_slice sub, const struct wc_broadcast *b)
+{
+    struct wc_rooms *rooms = c->hub->opt.rooms;
+    struct wc_room *room = wc_room_find(rooms, c->tenant->id, false, sub);
+    if (!room)
+        return WC_OK;
+    size_t n = sizeof topic_prefix - 1;
+    uint8_t *topic = wc_arena_alloc(&c->hub->arena, n + sub.len);
+    enum wc_status st = WC_NOMEM;
+    if (topic) {
+        memcpy(topic, topic_prefix, n);
+        memcpy(topic + n, sub.p, sub.len);
+        st = wc_broadcast_publish(c->hub, WC_ORIGIN_HTTP, room, wc_slice(topic, n + sub.len),
+                                  (struct wc_handle){0}, b);
+    }
+    wc_room_release(rooms, room);
+    return st;
+}
+
+static bool check_batch_rate(struct call *c, uint32_t n)
+{
+    struct wc_quota_rate r = wc_quota_rate(c->tenant->quota, WC_QUOTA_EVENTS);
+    if (r.limit && r.average > r.limit)
+        return refuse(c, 429, "You have exceeded your rate limit");
+    return !wc_quota_would_pass(c->tenant->quota, WC_QUOTA_EVENTS, n) ||
+           refuse(c, 429, "Too many messages to broadcast, please reduce the batch size");
+}
+
+static bool send_batch(struct call *c, const struct wc_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct wc_batch_message *m = &batch->message[i];
+        const struct wc_broadcast b = {
+            .form = WC_BROADCAST_NAMED, .event = m->event, .id = m->id, .payload = m->payload};
+        if (m->is_private)
+            continue;
+        count(c, WC_QUOTA_EVENTS);
+        enum wc_status st = send(c, m->topic, &b);
+        if (st != WC_OK)
+            return refuse_status(c, st);
+    }
+    return true;
+}
+
+static bool run_batch(struct call *c)
+{
+    struct wc_batch batch;
+    struct wc_buf *body = &c->res->body;
+    enum wc_status st =
+        wc_batch_read(&c->doc, c->tenant->max_payload_kb, &c->hub->arena, &batch, body);
+    if (st == WC_INVALID) {
+        c->res->status = 422;
+        c->res->content_type = json_type;
+        return false;
+    }
+    if (st != WC_OK) {
+        wc_buf_reset(body);
+        return refuse_status(c, st);
+    }
+    return check_batch_rate(c, batch.count) && send_batch(c, &batch);
+}
+
+/* The payload of the single endpoint; false: no memory. */
+static bool take_payload(struct call *c, struct wc_broadcast *b)
+{
+    static const char open[] = "{\"_json\":";
+    b->form = WC_BROADCAST_USER_JSON;
+    b->payload = wc_slice_str("{}");
+    if (is_type(c->req->content_type, "application/octet-stream")) {
+        b->form = WC_BROADCAST_USER_BINARY;
+        b->payload = c->req->body;
+    } else if (wc_json_type(&c->doc, 0) == WC_JSON_OBJECT) {
+        b->payload = wc_json_raw(&c->doc, 0);
+    } else if (c->doc.count) {
+        struct wc_slice raw = wc_json_raw(&c->doc, 0);
+        size_t len = sizeof open - 1 + raw.len + 1;
+        uint8_t *text = wc_arena_alloc(&c->hub->arena, len);
+        if (!text)
+            return refuse_status(c, WC_NOMEM);
+        memcpy(text, open, sizeof open - 1);
+        memcpy(text + sizeof open - 1, raw.p, raw.len);
+        text[len - 1] = '}';
+        b->payload = wc_slice(text, len);
+    }
+    return true;
+}
+
+static bool check_names(struct call *c, struct wc_slice topic, struct wc_slice event)
+{
+    size_t topic_max = WC_PHXBIN_FIELD_MAX - (sizeof topic_prefix - 1);
+    if (wc_batch_is_blank(topic))
+        return refuse_field(c, "topic", "can't be blank");
+    if (wc_batch_is_blank(event))
+        return refuse_field(c, "event", "can't be blank");
+    if (!wc_utf8_ok(topic))
+        return refuse_field(c, "topic", "is invalid");
+    if (!wc_utf8_ok(event))
+        return refuse_field(c, "event", "is invalid");
+    if (topic.len > topic_max)
+        return refuse_field(c, "topic", "should be at most 246 byte(s)");
+    return event.len <= WC_PHXBIN_FIELD_MAX ||
+           refuse_field(c, "event", "should be at most 255 byte(s)");
+}
+
+static bool run_single(struct call *c)
+{
+    struct wc_slice topic = c->req->param[0];
+    struct wc_broadcast b = {.event = c->req->param[1]};
+    if (!take_payload(c, &b) || !check_names(c, topic, b.event))
+        return false;
+    if (!wc_broadcast_fits(&b, c->tenant->max_payload_kb))
+        return refuse_field(c, "payload", "Payload size exceeds tenant limit");
+    if (wc_quota_is_triggered(c->tenant->quota, WC_QUOTA_EVENTS))
+        return refuse(c, 429, "You have exceeded your rate limit");
+    if (wc_request_has(c->req, "private=true"))
+        return refuse(c, 403, "Unauthorized");
+    count(c, WC_QUOTA_EVENTS);
+    enum wc_status st = send(c, topic, &b);
+    return st == WC_OK || refuse_status(c, st);
+}
+
+/* ---- handlers ---- */
+
+static struct call begin(const struct wc_http_request *req, struct wc_http_response *res)
+{
+    return (struct call){.req = req, .res = res, .hub = req->hub};
+}
+
+static void accepted(struct call *c, bool ok)
+{
+    if (ok) {
+        c->res->status = 202;
+        c->res->content_type = NULL;
+    }
+    wc_tenant_view_unref(c->tenant);
+}
+
+static void handle_ping(void *self, const struct wc_http_request *req, struct wc_http_response *res)
+{
+    struct call c = begin(req, res);
+    if (check_accept(&c) && find_tenant(&c, self) && check_rate(&c))
+        answer_message(&c, 200, "Success");
+    wc_tenant_view_unref(c.tenant);
+}
+
+static void handle_batch(void *self, const struct wc_http_request *req,
+                         struct wc_http_response *res)
+{
+    struct call c = begin(req, res);
+    accepted(&c, read_body(&c) && check_accept(&c) && find_tenant(&c, self) && check_rate(&c) &&
+                     check_token(&c) && run_batch(&c));
+}
+
+static bool check_content_type(struct call *c)
+{
+    struct wc_slice type = c->req->content_type;
+    if (!type.p || is_type(type, "application/json") || is_type(type, "application/octet-stream"))
+        return true;
+    return answer_text(c, 415, json_type,
+                       "{\"error\":\"Unsupported Media Type. Use application/json or "
+                       "application/octet-stream\"}");
+}
+
+static void handle_single(void *self, const struct wc_http_request *req,
+                          struct wc_http_response *res)
+{
+    struct call c = begin(req, res);
+    accepted(&c, read_body(&c) && check_accept(&c) && check_content_type(&c) &&
+                     find_tenant(&c, self) && check_rate(&c) && check_token(&c) && run_single(&c));
+}
+
+void wc_api_routes(struct wc_directory *directory, struct wc_http_route out[WC_API_ROUTES])
+{
+    out[0] = (struct wc_http_route){"GET", "/api/ping", handle_ping, directory};
+    out[1] = (struct wc_http_route){"POST", "/api/broadcast", handle_batch, directory};
+    out[2] = (struct wc_http_route){"POST", "/api/broadcast/:topic/events/:event", handle_single,
+                                    directory};
+}

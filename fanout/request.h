@@ -1,0 +1,74 @@
+/*
+ * HTTP requests and responses as handlers see them, and what can be decided about them without a
+ * socket: which route a request is for, CORS, the request id.
+ *
+ * A route's path may hold parameters, "/api/broadcast/:topic/events/:event"; a parameter is at
+ * least one byte, and reaches as far as the rest of the path allows. It may hold slashes, since
+ * paths arrive percent-decoded: libwebsockets decodes them before anybody can take them apart, and
+ * makes one slash of several and no "." or ".." segment of any, so such a name cannot be given in a
+ * path; and '+', '&' and ';' are taken for what they mean in a query unless they are encoded, as
+ * encodeURIComponent does. Whatever stands under /api/ is reached under /realtime/v1/api/ too, as
+ * behind the gateways.
+ *
+ * Ownership: a request borrows everything, fields of a response are borrowed until it is written;
+ * both may lie in the arena of the request's hub, which is reset after that.
+ * Threads: pure but for handlers, which run on the socket thread that accepted the request and must
+ * not block. Source: protocol reference, sections 10.1 and 10.3.
+ */
+#ifndef WC_FANOUT_REQUEST_H
+#define WC_FANOUT_REQUEST_H
+
+#include "base/buf.h"
+
+struct wc_hub;
+
+enum { WC_REQUEST_PARAMS = 2, WC_RESPONSE_FIELDS = 8 };
+
+struct wc_http_request {
+    struct wc_slice method, path; /* path decoded */
+    struct wc_slice query;        /* parameters joined by '&', each percent-decoded */
+    struct wc_slice host;         /* port removed */
+    /* Headers; p NULL: absent. */
+    struct wc_slice authorization, apikey, content_type, accept, origin;
+    struct wc_slice wanted_headers; /* access-control-request-headers */
+    struct wc_slice body;
+    struct wc_slice param[WC_REQUEST_PARAMS]; /* of the route's path, in order */
+    struct wc_hub *hub;                       /* of the thread */
+};
+
+struct wc_http_response {
+    unsigned status;          /* 200 at the start */
+    const char *content_type; /* "text/plain; charset=utf-8" at the start; NULL: none */
+    struct wc_buf body;
+    struct wc_http_field {
+        const char *name;
+        struct wc_slice value;
+    } field[WC_RESPONSE_FIELDS];
+    size_t nfields;
+};
+
+struct wc_http_route {
+    const char *method, *path;
+    void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
+    void *self;
+};
+
+/* Runs the route's handler, or fills in the answer to a CORS preflight, or the 404. The request's
+ * parameters are filled in. */
+void wc_request_answer(const struct wc_http_route *, size_t nroutes, struct wc_http_request *,
+                       struct wc_http_response *);
+
+/* The response has room for WC_RESPONSE_FIELDS; more is a bug. */
+void wc_response_field(struct wc_http_response *, const char *name, struct wc_slice value);
+
+/* Is the parameter in the query, with exactly this value? "private=true" */
+bool wc_request_has(const struct wc_http_request *, const char *name_and_value);
+
+/* What `x-request-id` of the answer says: the entry `request-id` of the `baggage` header when it
+ * has 10 to 200 printable characters, else the request's own `x-request-id` when that has 20 to
+ * 200, else a new one, written to `fresh`. */
+enum { WC_REQUEST_ID_FRESH = 32 };
+struct wc_slice wc_request_id(struct wc_slice baggage, struct wc_slice own,
+                              char fresh[WC_REQUEST_ID_FRESH]);
+
+#endif

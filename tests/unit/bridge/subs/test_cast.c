@@ -1,0 +1,166 @@
+#include "bridge/subs/cast.h"
+
+#include "tests/unit/bridge/subs/fake_pg.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct waiter {
+    struct wc_list link;
+    unsigned answers;
+    char said[32]; /* the value, or the sqlstate */
+};
+
+struct world {
+    struct wc_pg pg;
+    struct wc_caster *caster;
+};
+
+static void on_answer(void *arg, struct wc_list *link, const struct wc_pg_result *res)
+{
+    (void)arg;
+    struct waiter *w = WC_CONTAINER(link, struct waiter, link);
+    assert_true(wc_list_is_empty(link));
+    w->answers++;
+    (void)snprintf(w->said, sizeof w->said, "%s", res->ok ? wc_pg_value(res, 0, 0) : res->sqlstate);
+}
+
+static int begin(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    w->caster = wc_caster_new(on_answer, w);
+    *state = w;
+    return w->caster ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    struct world *w = *state;
+    wc_caster_free(w->caster);
+    fake_pg_release(&w->pg);
+    free(w);
+    return 0;
+}
+
+/* Before the waiters of a test are gone: nobody is left waiting for an answer. */
+static void abandon(struct world *w)
+{
+    wc_caster_free(w->caster);
+    w->caster = NULL;
+}
+
+static enum wc_status cast(struct world *w, const char *type, const char *value, struct waiter *who)
+{
+    wc_list_init(&who->link);
+    return wc_cast(w->caster, &w->pg, wc_slice_str(type), wc_slice_str(value), &who->link);
+}
+
+static void answer(struct world *w, const char *value)
+{
+    fake_pg_answer(&w->pg, 1, 1, &value);
+}
+
+static void equal_values_of_a_type_share_a_query(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0}, other_type = {0}, other_value = {0};
+    assert_int_equal(cast(w, "integer", "07", &a), WC_OK);
+    assert_int_equal(cast(w, "bigint", "07", &other_type), WC_OK);
+    assert_int_equal(cast(w, "integer", "07", &b), WC_OK);
+    assert_int_equal(cast(w, "integer", "7", &other_value), WC_OK);
+    assert_int_equal(w->pg.count, 3);
+    assert_int_equal(wc_caster_in_flight(w->caster), 3);
+    assert_string_equal(w->pg.query[0].sql, "select $1::integer");
+    assert_string_equal(w->pg.query[0].param[0], "07");
+    assert_string_equal(w->pg.query[1].sql, "select $1::bigint");
+    answer(w, "7");
+    assert_string_equal(a.said, "7");
+    assert_string_equal(b.said, "7");
+    assert_int_equal(other_type.answers + other_value.answers, 0);
+    answer(w, "seven");
+    answer(w, "7");
+    assert_string_equal(other_type.said, "seven");
+    assert_int_equal(wc_caster_in_flight(w->caster), 0);
+    abandon(w);
+}
+
+static void type_and_value_are_not_mixed_up(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0}, empty = {0};
+    assert_int_equal(cast(w, "text", "ab", &a), WC_OK);
+    assert_int_equal(cast(w, "texta", "b", &b), WC_OK);
+    assert_int_equal(cast(w, "text", "", &empty), WC_OK);
+    assert_int_equal(w->pg.count, 3);
+    assert_string_equal(w->pg.query[2].param[0], "");
+    abandon(w);
+}
+
+static void nothing_is_kept_after_the_answer(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0};
+    assert_int_equal(cast(w, "date", "today", &a), WC_OK);
+    answer(w, "2026-08-21");
+    assert_int_equal(cast(w, "date", "today", &b), WC_OK);
+    assert_int_equal(w->pg.count, 2);
+    assert_int_equal(b.answers, 0);
+    abandon(w);
+}
+
+static void an_error_is_told_to_all(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0};
+    assert_int_equal(cast(w, "integer", "x", &a), WC_OK);
+    assert_int_equal(cast(w, "integer", "x", &b), WC_OK);
+    fake_pg_fail(&w->pg, "22P02");
+    assert_string_equal(a.said, "22P02");
+    assert_string_equal(b.said, "22P02");
+    abandon(w);
+}
+
+static void who_went_away_is_not_called(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0};
+    assert_int_equal(cast(w, "integer", "1", &a), WC_OK);
+    assert_int_equal(cast(w, "integer", "1", &b), WC_OK);
+    wc_list_remove(&a.link);
+    answer(w, "1");
+    assert_int_equal(a.answers, 0);
+    assert_int_equal(b.answers, 1);
+    abandon(w);
+}
+
+static void what_cannot_be_sent_leaves_nothing_behind(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0};
+    w->pg.refuses = WC_CLOSED;
+    assert_int_equal(cast(w, "integer", "1", &a), WC_CLOSED);
+    assert_true(wc_list_is_empty(&a.link));
+    assert_int_equal(wc_caster_in_flight(w->caster), 0);
+    w->pg.refuses = WC_OK;
+    assert_int_equal(cast(w, "integer", "1", &a), WC_OK); /* freed while it waits */
+    abandon(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(equal_values_of_a_type_share_a_query, begin, end),
+        cmocka_unit_test_setup_teardown(type_and_value_are_not_mixed_up, begin, end),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_after_the_answer, begin, end),
+        cmocka_unit_test_setup_teardown(an_error_is_told_to_all, begin, end),
+        cmocka_unit_test_setup_teardown(who_went_away_is_not_called, begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_be_sent_leaves_nothing_behind, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
