@@ -6,35 +6,7 @@
 
 #include "base/jsonw.h"
 #include "base/reader.h"
-
-enum { PER_CLASS = WC_VALUE_BYTEA + 1 };
-
-/* Types that are more than a string; OIDs from PostgreSQL's pg_type.dat, fixed for ever. */
-static const struct {
-    wc_oid oid;
-    enum wc_value_class value_class;
-} type_table[] = {
-    {16, WC_VALUE_BOOL},          /* bool */
-    {17, WC_VALUE_BYTEA},         /* bytea */
-    {20, WC_VALUE_NUMBER},        /* int8 */
-    {21, WC_VALUE_NUMBER},        /* int2 */
-    {23, WC_VALUE_NUMBER},        /* int4 */
-    {114, WC_VALUE_JSON},         /* json */
-    {700, WC_VALUE_NUMBER},       /* float4 */
-    {701, WC_VALUE_NUMBER},       /* float8 */
-    {1114, WC_VALUE_TIMESTAMP},   /* timestamp */
-    {1184, WC_VALUE_TIMESTAMPTZ}, /* timestamptz */
-    {1700, WC_VALUE_NUMBER},      /* numeric */
-    {3802, WC_VALUE_JSON},        /* jsonb */
-};
-
-enum wc_value_class wc_value_class(wc_oid base_type)
-{
-    for (size_t i = 0; i < sizeof type_table / sizeof type_table[0]; i++)
-        if (type_table[i].oid == base_type)
-            return type_table[i].value_class;
-    return WC_VALUE_STRING;
-}
+#include "decoder/value_priv.h"
 
 static bool is_digit(uint8_t c)
 {
@@ -94,14 +66,21 @@ static bool is_json_number(struct wc_slice text)
     return rd.at == rd.end;
 }
 
+static bool is_not_finite(struct wc_slice text)
+{
+    return wc_slice_is(text, "NaN") || wc_slice_is(text, "Infinity") ||
+           wc_slice_is(text, "-Infinity");
+}
+
 static enum wc_status render_number(struct wc_buf *out, struct wc_slice text)
 {
     if (text.len == 0)
         return WC_PROTO;
-    if (is_json_number(text))
+    if (wc_slice_is(text, "-0"))
+        wc_buf_byte(out, '0'); /* numeric, which to_jsonb turns floats into, has no other zero */
+    else if (is_json_number(text))
         wc_buf_slice(out, text);
-    else if (wc_slice_is(text, "NaN") || wc_slice_is(text, "Infinity") ||
-             wc_slice_is(text, "-Infinity"))
+    else if (is_not_finite(text))
         wc_buf_str(out, "null");
     else
         return WC_PROTO;
@@ -216,14 +195,21 @@ static bool is_hex(uint8_t c)
     return is_digit(c) || (c >= 'a' && c <= 'f');
 }
 
-static enum wc_status render_bytea(struct wc_buf *out, struct wc_slice text)
+static bool is_hex_bytea(struct wc_slice text)
 {
     if (text.len < 2 || text.len % 2 != 0 || text.p[0] != '\\' || text.p[1] != 'x')
+        return false;
+    for (size_t i = 2; i < text.len; i++)
+        if (!is_hex(text.p[i]))
+            return false;
+    return true;
+}
+
+static enum wc_status render_bytea(struct wc_buf *out, struct wc_slice text)
+{
+    if (!is_hex_bytea(text))
         return WC_PROTO;
     struct wc_slice hex = wc_slice(text.p + 2, text.len - 2);
-    for (size_t i = 0; i < hex.len; i++)
-        if (!is_hex(hex.p[i]))
-            return WC_PROTO;
     uint8_t *at = wc_buf_reserve(out, hex.len + 2);
     if (!at)
         return WC_OK; /* out->status says why */
@@ -234,10 +220,16 @@ static enum wc_status render_bytea(struct wc_buf *out, struct wc_slice text)
     return WC_OK;
 }
 
-enum wc_status wc_value_render(struct wc_buf *out, enum wc_value_class value_class,
-                               struct wc_slice text)
+/* True for what is rendered here, the rest is nested.c's. */
+static inline bool is_scalar(const struct wc_type *type)
 {
-    static enum wc_status (*const render[PER_CLASS])(struct wc_buf *, struct wc_slice) = {
+    return type->value_class <= WC_VALUE_BYTEA;
+}
+
+static enum wc_status render_scalar(struct wc_buf *out, enum wc_value_class value_class,
+                                    struct wc_slice text)
+{
+    static enum wc_status (*const render[])(struct wc_buf *, struct wc_slice) = {
         [WC_VALUE_STRING] = render_string,
         [WC_VALUE_BOOL] = render_bool,
         [WC_VALUE_NUMBER] = render_number,
@@ -247,4 +239,28 @@ enum wc_status wc_value_render(struct wc_buf *out, enum wc_value_class value_cla
         [WC_VALUE_BYTEA] = render_bytea,
     };
     return render[value_class](out, text);
+}
+
+enum wc_status wc_value_render(struct wc_buf *out, const struct wc_type *type, struct wc_slice text)
+{
+    if (is_scalar(type))
+        return render_scalar(out, type->value_class, text);
+    size_t start = out->len;
+    enum wc_status st = wc_nested_render(out, type, text, 0);
+    if (st != WC_OK && out->status == WC_OK)
+        out->len = start;
+    return st;
+}
+
+enum wc_status wc_value_render_inner(struct wc_buf *out, const struct wc_type *type,
+                                     struct wc_slice text, unsigned depth)
+{
+    if (!type)
+        return WC_PROTO; /* the catalog did not know it */
+    if (!is_scalar(type))
+        return wc_nested_render(out, type, text, depth);
+    bool as_string = type->value_class == WC_VALUE_NUMBER  ? is_not_finite(text)
+                     : type->value_class == WC_VALUE_BYTEA ? is_hex_bytea(text)
+                                                           : false;
+    return render_scalar(out, as_string ? WC_VALUE_STRING : type->value_class, text);
 }

@@ -10,6 +10,7 @@ extern const char wc_sql_preflight[];
 extern const char wc_sql_slot[];
 extern const char wc_sql_binding[];
 extern const char wc_sql_access[];
+extern const char wc_sql_types[];
 extern const char wc_sql_fence[];
 extern const char wc_sql_position[];
 extern const char wc_sql_check[];

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "bridge/pg/array.h"
 #include "bridge/rls/snapshot.h"
+#include "bridge/rls/types.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
@@ -15,7 +16,6 @@ enum {
     JSON_CAP = INT32_MAX, /* one change; Postgres itself holds a value below 1 GiB */
     JUDGE_US = 2000,      /* an answer slower than `freshness` still judges what waited for it */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
-    FIRST_USER_OID = 16384,   /* FirstNormalObjectId: below it, types are built in */
 };
 
 /* A relation described anew by a transaction that no answer is known to have seen. */
@@ -31,11 +31,20 @@ struct wc_access_cache {
     void *arg;
     struct wc_map entries; /* key: oid bytes, then role */
     struct wc_map changed;
+    struct wc_types *types;
+    uint64_t types_since; /* number of the first question about types behind the one under way */
     size_t in_flight;
     struct wc_access **asking; /* in the order of the question */
     wc_us asked;
     struct wc_log_limit complaint;
 };
+
+/* What waits for types can go on. */
+static void on_types(void *arg)
+{
+    struct wc_access_cache *c = arg;
+    c->on_answer(c->arg, false);
+}
 
 struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_answer_fn on_answer,
                                             void *arg)
@@ -48,7 +57,11 @@ struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_ans
     c->arg = arg;
     wc_map_init(&c->entries);
     wc_map_init(&c->changed);
-    return c;
+    c->types = wc_types_new(c->freshness, on_types, c);
+    if (c->types)
+        return c;
+    free(c);
+    return NULL;
 }
 
 static void drop(struct wc_access_cache *c, struct wc_access *a)
@@ -70,6 +83,7 @@ void wc_access_cache_free(struct wc_access_cache *c)
     wc_access_forget_changes(c);
     wc_map_release(&c->changed);
     wc_map_release(&c->entries);
+    wc_types_free(c->types);
     free(c->asking);
     free(c);
 }
@@ -87,33 +101,69 @@ static struct wc_access *make(struct wc_access_cache *c, struct wc_slice key)
     wc_arena_init(&a->arena, ENTRY_CAP);
     wc_arena_init(&a->map_arena, ENTRY_CAP);
     wc_buf_init(&a->json, JSON_CAP);
+    a->is_new = true;
     if (wc_map_insert(&c->entries, &a->node) == WC_OK)
         return a;
     free(a);
     return NULL;
 }
 
-static bool map_columns(struct wc_access *a, const struct wc_rel *rel)
+/* ---- the column map ---- */
+
+/* Among the catalog's columns; -1: not there any more. */
+static int16_t find_column(const struct wc_access *a, struct wc_slice name)
 {
-    if (a->map && a->generation == rel->generation)
+    for (uint16_t j = 0; j < a->ncols; j++)
+        if (wc_slice_eq(name, a->col[j].name))
+            return (int16_t)j;
+    return -1;
+}
+
+/* False: the type is not known yet. */
+static bool map_type(struct wc_access_cache *c, struct wc_access *a, wc_oid type,
+                     const struct wc_type **out)
+{
+    *out = wc_type_builtin(type);
+    if (*out)
         return true;
+    a->types_number = wc_types_number(c->types, a->used);
+    return wc_types_find(c->types, type, a->types_since, a->used, out);
+}
+
+static bool map_columns(struct wc_access_cache *c, struct wc_access *a, const struct wc_rel *rel)
+{
+    a->map = NULL;
+    a->types_number = 0;
     wc_arena_reset(&a->map_arena);
     struct wc_access_map *map = wc_arena_calloc(&a->map_arena, rel->ncols + 1u, sizeof *map);
-    if (!map)
-        return false;
-    for (uint16_t i = 0; i < rel->ncols; i++) {
-        map[i].col = -1;
-        for (uint16_t j = 0; j < a->ncols && map[i].col < 0; j++)
-            if (wc_slice_eq(rel->col[i].name, a->col[j].name))
-                map[i].col = (int16_t)j;
-        if (rel->col[i].type < FIRST_USER_OID)
-            map[i].cls = wc_value_class(rel->col[i].type);
-        else if (map[i].col >= 0)
-            map[i].cls = a->col[map[i].col].cls;
+    bool known = map != NULL;
+    for (uint16_t i = 0; map && i < rel->ncols; i++) {
+        map[i].col = find_column(a, rel->col[i].name);
+        if (map[i].col >= 0 && a->col[map[i].col].readable)
+            known &= map_type(c, a, rel->col[i].type, &map[i].type);
     }
+    if (!known)
+        return false;
     a->map = map;
     a->generation = rel->generation;
     return true;
+}
+
+static bool is_mapped(const struct wc_access_cache *c, const struct wc_access *a,
+                      const struct wc_rel *rel)
+{
+    return a->map && a->generation == rel->generation &&
+           (a->types_number == 0 || a->types_number == wc_types_number(c->types, a->used));
+}
+
+/* So that types are asked for behind the question that an entry is missing for. */
+static void want_types(struct wc_access_cache *c, const struct wc_access *a,
+                       const struct wc_rel *rel)
+{
+    const struct wc_type *ignored;
+    for (uint16_t i = 0; i < rel->ncols; i++)
+        if (!wc_type_builtin(rel->col[i].type))
+            (void)wc_types_find(c->types, rel->col[i].type, 0, a->used, &ignored);
 }
 
 struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel *rel,
@@ -129,7 +179,11 @@ struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel 
     if (!a)
         return NULL;
     a->used = wc_clock_mono();
-    return a->used < a->fresh_until && map_columns(a, rel) ? a : NULL;
+    if (a->used >= a->fresh_until) {
+        want_types(c, a, rel);
+        return NULL;
+    }
+    return is_mapped(c, a, rel) || map_columns(c, a, rel) ? a : NULL;
 }
 
 /* ---- changes of relations ---- */
@@ -176,8 +230,10 @@ enum wc_status wc_access_invalidate(struct wc_access_cache *c, wc_oid oid, wc_xi
     for (struct wc_map_node *n = wc_map_each(&c->entries, NULL); n;
          n = wc_map_each(&c->entries, n)) {
         struct wc_access *a = WC_CONTAINER(n, struct wc_access, node);
-        if (a->rel == oid)
+        if (a->rel == oid) {
             a->fresh_until = 0;
+            a->is_new = true;
+        }
     }
     return note_change(c, oid, by);
 }
@@ -195,10 +251,8 @@ static bool read_column(const struct wc_pg_result *res, int row, struct wc_acces
                         struct wc_access_col *out, struct wc_buf *columns)
 {
     struct wc_slice name = wc_pg_slice(res, row, 3);
-    const char *base = wc_pg_value(res, row, 5);
-    out->cls = wc_value_class(base ? (wc_oid)strtoul(base, NULL, 10) : 0);
-    out->in_pk = wc_slice_is(wc_pg_slice(res, row, 6), "t");
-    out->readable = wc_slice_is(wc_pg_slice(res, row, 7), "t");
+    out->in_pk = wc_slice_is(wc_pg_slice(res, row, 5), "t");
+    out->readable = wc_slice_is(wc_pg_slice(res, row, 6), "t");
     if (out->readable) {
         wc_buf_str(columns, columns->len > 1 ? ",{\"name\":" : "{\"name\":");
         wc_jsonw_string(columns, name);
@@ -271,7 +325,7 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
     bool early = false;
     int row = 0;
     wc_us now = wc_clock_mono();
-    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 8)) : NULL;
+    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 7)) : NULL;
     for (size_t i = 0; i < c->in_flight; i++) {
         struct wc_access *a = c->asking[i];
         int end = row;
@@ -284,6 +338,9 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
             a->fresh_until = c->asked + c->freshness;
             if (a->fresh_until < now + JUDGE_US)
                 a->fresh_until = now + JUDGE_US;
+            if (a->is_new)
+                a->types_since = c->types_since;
+            a->is_new = false;
         }
         row = end;
     }
@@ -333,14 +390,13 @@ static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, s
     return oids->status == WC_OK && roles->status == WC_OK;
 }
 
-enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
+static enum wc_status ask(struct wc_access_cache *c, struct wc_pg *pg)
 {
-    if (c->in_flight)
-        return WC_AGAIN;
     struct wc_buf oids, roles;
     wc_buf_init(&oids, ENTRY_CAP);
     wc_buf_init(&roles, (size_t)ENTRY_CAP * 16);
     c->asked = wc_clock_mono();
+    c->types_since = wc_types_next(c->types);
     enum wc_status st = WC_NOMEM;
     if (collect(c, c->asked, &oids, &roles)) {
         const char *const params[] = {(const char *)oids.p, (const char *)roles.p};
@@ -351,6 +407,14 @@ enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
     wc_buf_release(&oids);
     wc_buf_release(&roles);
     return st;
+}
+
+enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
+{
+    if (c->in_flight || wc_types_is_asking(c->types))
+        return WC_AGAIN;
+    enum wc_status st = ask(c, pg);
+    return st == WC_OK ? wc_types_refresh(c->types, pg, c->in_flight > 0) : st;
 }
 
 bool wc_access_can_read(const struct wc_access *a, struct wc_slice column)

@@ -10,6 +10,10 @@
  * cannot be asked (fail closed). Answers in use are renewed before they expire; unused ones are
  * forgotten.
  *
+ * Types that PostgreSQL does not bring along are asked for behind each question (types.h). When the
+ * stream described the relation anew, its types too must be from after that; a type that is not
+ * known yet is waited for like the rest, never guessed.
+ *
  * Visible first: the log is ahead of what sessions see, so an answer that follows a change of the
  * relation counts only when its snapshot sees the transaction that made the change. Else a row
  * inserted in the transaction that protects its table would be judged by the rules before it.
@@ -34,13 +38,14 @@ enum { WC_ROLE_MAX = 63 }; /* NAMEDATALEN - 1 bytes */
 struct wc_access_col {
     struct wc_slice name;
     struct wc_slice json_key; /* "name": with quotes and colon */
-    enum wc_value_class cls;  /* of the base type */
     bool in_pk, readable;
 };
 
 struct wc_access_map {
-    int16_t col;             /* index into wc_access.col, or -1: no such column any more */
-    enum wc_value_class cls; /* by the type the stream names; for user types by the catalog's */
+    int16_t col; /* index into wc_access.col, or -1: no such column any more */
+    /* Of the type the stream names, where the column is readable; NULL: the catalog has no such
+     * type any more. */
+    const struct wc_type *type;
 };
 
 struct wc_access {
@@ -55,6 +60,7 @@ struct wc_access {
     struct wc_slice columns_json;    /* [{"name":..,"type":..},..], readable ones only */
     const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
+    uint64_t types_number; /* of the answer of types.h the map refers to; 0: to none */
     /* for the renderer: the data object of change number json_seq */
     uint64_t json_seq;
     struct wc_buf json;
@@ -62,6 +68,8 @@ struct wc_access {
     struct wc_map_node node;
     struct wc_arena arena, map_arena;
     wc_us fresh_until, used;
+    bool is_new;          /* or described anew by the stream: no answer since */
+    uint64_t types_since; /* types must be of this answer or a later one */
 };
 
 struct wc_access_cache;
@@ -76,7 +84,7 @@ struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_ans
 void wc_access_cache_free(struct wc_access_cache *);
 
 /* role: at most WC_ROLE_MAX bytes, no NUL. The fresh entry with its column map for this wc_rel, or
- * NULL: it will be part of the next refresh. */
+ * NULL: what is missing will be part of the next refresh. */
 struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *,
                                  struct wc_slice role);
 /* The stream described the relation anew in this transaction: what is known of it is out of date.

@@ -6,10 +6,16 @@
  *
  * record: INSERT, UPDATE; old_record: UPDATE, DELETE: the identity columns (taken from the new row
  * when the old one did not come, because the key did not change), or the full old row. Only columns
- * the role may read; an unchanged TOAST value is taken from a full old row, else left out.
+ * the role may read.
+ *
+ * A value that cannot be told is left out of the records, and its column is named in errors:
+ *   "Error 206: Partial Content, unchanged TOAST columns not available: body, notes"
+ *       the update did not touch it, so the log has no copy, and neither has the old row
+ *   "Error 206: Partial Content, columns that could not be rendered: place"
+ *       the text is not one of the type as the catalog has it now: the type was altered since
  * Errors 400 (no primary key) and 401 (primary key not readable) replace everything but names; 413
  * (above max_record_bytes) keeps only non-null values of at most 64 bytes of JSON.
- * Threads: pure. Errors: NOMEM and LIMIT of the buffer, PROTO (a value that cannot be of its type).
+ * Threads: pure. Errors: NOMEM and LIMIT of the buffer.
  * Source: database reference sections 3.3 to 3.6; protocol reference 6.3.
  */
 #ifndef WC_BRIDGE_SUBS_RENDER_H

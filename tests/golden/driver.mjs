@@ -22,7 +22,8 @@ class Connection {
   #arrived = 0
   #pastBarrier = false
 
-  constructor(normalise) {
+  constructor(parse, normalise) {
+    this.parse = parse
     this.normalise = normalise
   }
 
@@ -30,7 +31,7 @@ class Connection {
     this.v2 = vsn.startsWith('2')
     const query = new URLSearchParams({ vsn, ...(token === null ? {} : { apikey: token }) })
     this.ws = new WebSocket(`ws://127.0.0.1:${port}/socket/websocket?${query}`, { headers: { host, ...headers } })
-    this.ws.on('message', (data, isBinary) => isBinary ? this.#recordBinary(data) : this.#record(JSON.parse(data.toString())))
+    this.ws.on('message', (data, isBinary) => isBinary ? this.#recordBinary(data) : this.#record(this.parse(data.toString())))
     return new Promise((resolve, reject) => {
       this.ws.on('open', resolve).on('error', reject)
       this.ws.on('close', (code) => { this.received.push({ d: 'close', code }) })
@@ -129,14 +130,14 @@ export function canonical(events) {
   return out
 }
 
-/** `target`: { port, host, sql }. Returns {connection name: events}. */
-export async function play(scenario, target) {
+/** `target`: { port, host, sql }; `parse`: of a frame's text. Returns {connection name: events}. */
+export async function play(scenario, target, parse = JSON.parse) {
   const normalise = normaliser()
   const connections = new Map()
   const answers = []
   const call = async (...args) => { answers.push(await request(target, normalise, ...args)) }
   const open = async (name, options = {}) => {
-    const connection = new Connection(normalise)
+    const connection = new Connection(parse, normalise)
     connections.set(name, connection)
     await connection.open({ ...target, host: options.host ?? target.host }, options)
     return connection

@@ -24,9 +24,10 @@ export function normaliser() {
   return function normalise(value, key) {
     if (Array.isArray(value)) return value.map((v) => normalise(v, key === 'ids' ? 'id' : undefined))
     if (value !== null && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, normalise(v, k)]))
+    const number = typeof value === 'string' && /^#\d+$/.test(value) ? Number(value.slice(1)) : value
+    if (typeof number === 'number' && key === 'id' && number >= FIRST_BINDING_ID) return id(number)
     if (typeof value === 'string' && REFS.has(key)) return '<phx_ref>'
     if (typeof value === 'string') return TIMES.has(key) ? '<time>' : text(value)
-    if (typeof value === 'number' && key === 'id' && value >= FIRST_BINDING_ID) return id(value)
     return value
   }
 }

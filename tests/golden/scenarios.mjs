@@ -235,6 +235,35 @@ const once = {
     b.send('phoenix', 'heartbeat', {}, '7', null)
   },
 
+  types: async ({ open, sql }) => {
+    const a = await open('a', { token: tokenFor('service_role') })
+    a.join('ty', { postgres_changes: [{ ...PLAIN, table: 'golden_types' }] })
+    await a.until('system')
+    await sql(`insert into golden_types values (1, true, 32767, -2147483648, 9223372036854775807, 1.5, 0.1, 'NaN',
+      12345678901234567890.12345, 'text "q" \\ é 😀', 'vc', 'ch', '\\xdeadbeef', '3f2504e0-4f89-41d3-9a0c-0305e82c3301',
+      '2024-02-29', '13:14:15.123456', '13:14:15+02', '2024-02-29 13:14:15.123456', '2024-02-29 13:14:15.1+02',
+      '1 year 2 mons 3 days 04:05:06.7', '{"b": 2, "a": [1.0, null]}', '{"b": 2, "a": [1.0, null]}', '{1,2,NULL}',
+      '{"a","b,c",NULL,"q\\"q"}', '{{1,2},{3,4}}', '[1,5)', '10.0.0.1/24', '1010', '12.34', '(1,2)', 'ok', 7,
+      '{2024-01-01,infinity}', 'infinity', '-infinity')`)
+    await sql('update golden_types set b = not b where id = 1')
+    await sql('insert into golden_types (id) values (2)')
+    await sql('delete from golden_types')
+    await a.until('postgres_changes', 5)
+  },
+
+  toast: async ({ open, sql }) => {
+    const a = await open('a')
+    a.join('to', { postgres_changes: ['golden_toast', 'golden_toast_full'].map((table) => ({ event: 'UPDATE', schema: 'public', table })) })
+    await a.until('system')
+    for (const table of ['golden_toast', 'golden_toast_full']) {
+      await sql(`insert into ${table} select 1, (select string_agg(md5(i::text), '') from generate_series(1, 400) i), 1`)
+      await sql(`update ${table} set n = 2`)
+    }
+    await a.until('postgres_changes', 2)
+    await sql('delete from golden_toast')
+    await sql('delete from golden_toast_full')
+  },
+
   'connect-refusals': async ({ open }) => {
     await open('nokey', { token: null })
     await open('potato', { token: 'potato' })

@@ -1,3 +1,15 @@
+create type golden_enum as enum ('ok', 'not ok');
+create domain golden_domain as int check (value > 0);
 create table golden_plain (id int primary key, t text, j jsonb);
-grant select on golden_plain to anon, authenticated, service_role;
-alter publication supabase_realtime add table golden_plain;
+create table golden_toast (id int primary key, big text, n int);
+alter table golden_toast alter big set storage external;
+create table golden_toast_full (id int primary key, big text, n int);
+alter table golden_toast_full alter big set storage external;
+alter table golden_toast_full replica identity full;
+create table golden_types (id int primary key, b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8,
+  fn float8, num numeric, t text, vc varchar(10), c char(4), by bytea, u uuid, d date, ti time,
+  tiz timetz, ts timestamp, tz timestamptz, iv interval, j json, jb jsonb, ai int4[], at text[],
+  aa int4[][], r int4range, ip inet, bi bit(4), m money, pt point, e golden_enum, dm golden_domain,
+  ad date[], inf timestamptz, ninf date);
+grant select on golden_plain, golden_toast, golden_toast_full, golden_types to anon, authenticated, service_role;
+alter publication supabase_realtime add table golden_plain, golden_toast, golden_toast_full, golden_types;

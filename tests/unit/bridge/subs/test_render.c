@@ -26,8 +26,12 @@ static const char toast_cell[] = "unchanged TOAST";
 #define NO_ERRORS   "\"errors\":null}"
 #define TOO_LARGE   "\"errors\":[\"Error 413: Payload Too Large\"]}"
 #define REFUSED     "\"commit_timestamp\":null,\"columns\":[],\"record\":{},"
-#define NO_PK       "\"errors\":[\"Error 400: Bad Request, no primary key\"]}"
-#define NO_RIGHT    "\"errors\":[\"Error 401: Unauthorized\"]}"
+#define NO_TOAST(c)                                                                                \
+    "\"errors\":[\"Error 206: Partial Content, unchanged TOAST columns not available: " c "\"]}"
+#define NOT_RENDERED(c)                                                                            \
+    "\"errors\":[\"Error 206: Partial Content, columns that could not be rendered: " c "\"]}"
+#define NO_PK    "\"errors\":[\"Error 400: Bad Request, no primary key\"]}"
+#define NO_RIGHT "\"errors\":[\"Error 401: Unauthorized\"]}"
 
 /* ---- a change and what a role may see of it ---- */
 
@@ -60,7 +64,7 @@ struct stage {
 static const char *const names[] = {"id", "name", "note"};
 static const char *const keys[] = {"\"id\":", "\"name\":", "\"note\":"};
 static const char *const columns[] = {ID_COLUMN, NAME_COLUMN, NOTE_COLUMN};
-static const enum wc_value_class classes[] = {WC_VALUE_NUMBER, WC_VALUE_STRING, WC_VALUE_STRING};
+static const wc_oid types[] = {23, 25, 25};
 
 static void fill_row(struct wc_row *row, struct wc_col *col, const struct cells *from)
 {
@@ -83,10 +87,9 @@ static void fill_access(struct stage *t, const struct scene *s)
         bool readable = !(s->unreadable >> i & 1);
         t->col[i] = (struct wc_access_col){.name = wc_slice_str(names[i]),
                                            .json_key = wc_slice_str(keys[i]),
-                                           .cls = classes[i],
                                            .in_pk = i == 0 && !s->pk_missing,
                                            .readable = readable};
-        t->map[i] = (struct wc_access_map){.col = (int16_t)i, .cls = classes[i]};
+        t->map[i] = (struct wc_access_map){.col = (int16_t)i, .type = wc_type_builtin(types[i])};
         if (readable && t->columns.len > 1)
             wc_buf_byte(&t->columns, ',');
         if (readable)
@@ -109,9 +112,8 @@ static struct stage *set_stage(const struct scene *s)
     struct stage *t = calloc(1, sizeof *t);
     assert_non_null(t);
     for (size_t i = 0; i < COLS; i++)
-        t->rel_col[i] = (struct wc_rel_col){.name = wc_slice_str(names[i]),
-                                            .type = i ? 25 : 23,
-                                            .in_identity = s->identity >> i & 1};
+        t->rel_col[i] = (struct wc_rel_col){
+            .name = wc_slice_str(names[i]), .type = types[i], .in_identity = s->identity >> i & 1};
     t->rel = (struct wc_rel){.oid = 1,
                              .schema = wc_slice_str("public"),
                              .name = wc_slice_str("t"),
@@ -270,7 +272,7 @@ static void a_delete_has_an_old_record_only(void **state)
     EXPECT_ALL(table);
 }
 
-static void an_unchanged_toast_value_is_the_old_one_or_left_out(void **state)
+static void an_unchanged_toast_value_is_the_old_one_or_named_as_missing(void **state)
 {
     (void)state;
     static const struct scene table[] = {
@@ -285,18 +287,42 @@ static void an_unchanged_toast_value_is_the_old_one_or_left_out(void **state)
          .identity = ID,
          .new = {{"1", "b", toast_cell}},
          .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"b\"") OLD("\"id\":1")
-             NO_ERRORS},
+             NO_TOAST("note")},
         {.op = WC_OP_UPDATE,
          .old_kind = WC_OLD_KEY,
          .identity = ID,
          .old = {{"1", null_cell, null_cell}},
          .new = {{"2", toast_cell, toast_cell}},
-         .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":2") OLD("\"id\":1") NO_ERRORS},
+         .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":2") OLD("\"id\":1")
+             NO_TOAST("name, note")},
         {.op = WC_OP_UPDATE,
          .identity = ID | NOTE,
          .new = {{"1", "b", toast_cell}},
          .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"b\"") OLD("\"id\":1")
-             NO_ERRORS},
+             NO_TOAST("note")},
+        /* a part of the key that did not change while another did */
+        {.op = WC_OP_UPDATE,
+         .old_kind = WC_OLD_KEY,
+         .identity = ID | NOTE,
+         .old = {{"1", null_cell, "long"}},
+         .new = {{"2", "b", toast_cell}},
+         .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":2,\"name\":\"b\",\"note\":\"long\"")
+             OLD("\"id\":1,\"note\":\"long\"") NO_ERRORS},
+        /* what may not be read is not named either */
+        {.op = WC_OP_UPDATE,
+         .identity = ID,
+         .unreadable = NAME,
+         .new = {{"1", toast_cell, toast_cell}},
+         .json = HEAD("UPDATE") TIME "\"columns\":[" ID_COLUMN "," NOTE_COLUMN
+                                     "]," RECORD("\"id\":1") OLD("\"id\":1") NO_TOAST("note")},
+        {.op = WC_OP_UPDATE,
+         .identity = ID,
+         .max = 1,
+         .new = {{"1", "b", toast_cell}},
+         .json = HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"b\"")
+             OLD("\"id\":1") "\"errors\":[\"Error 413: Payload Too Large\",\"Error 206: Partial "
+                             "Content, "
+                             "unchanged TOAST columns not available: note\"]}"},
     };
     EXPECT_ALL(table);
 }
@@ -527,12 +553,12 @@ static void a_column_is_found_where_the_catalog_has_it(void **state)
     clear_stage(t);
 }
 
-static void a_value_is_rendered_by_the_class_of_the_stream(void **state)
+static void a_value_is_rendered_by_the_type_of_the_stream(void **state)
 {
     (void)state;
     struct stage *t = set_stage(&plain);
-    t->map[1].cls = WC_VALUE_BOOL;
-    t->map[2].cls = WC_VALUE_TIMESTAMPTZ;
+    t->map[1].type = wc_type_builtin(16);
+    t->map[2].type = wc_type_builtin(1184);
     assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
     assert_string_equal(
         text(t), HEAD("INSERT") TIME ALL_COLUMNS RECORD(
@@ -597,15 +623,39 @@ static void the_commit_time_is_cut_to_milliseconds(void **state)
 
 /* ---- errors ---- */
 
-static void a_value_that_cannot_be_of_its_type_is_an_error(void **state)
+static void a_value_that_cannot_be_of_its_type_is_left_out_and_named(void **state)
 {
     (void)state;
     struct scene s = {.op = WC_OP_INSERT, .identity = ID, .new = {{"one", "a", "n"}}};
     struct stage *t = set_stage(&s);
-    assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_PROTO);
-    assert_int_equal(render_at(t, AT_NOON, 1), WC_PROTO);
-    t->col[0].readable = false; /* what is not shown is not looked at */
     assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
+    assert_string_equal(text(t), HEAD("INSERT") TIME ALL_COLUMNS RECORD(
+                                     "\"name\":\"a\",\"note\":\"n\"") NOT_RENDERED("id"));
+    t->map[2].type = NULL; /* the catalog has no such type any more */
+    assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
+    assert_string_equal(text(t), HEAD("INSERT") TIME ALL_COLUMNS RECORD("\"name\":\"a\"")
+                                     NOT_RENDERED("id, note"));
+    t->col[0].readable = false; /* what is not shown is not looked at */
+    t->col[2].readable = false;
+    assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
+    assert_string_equal(text(t),
+                        HEAD("INSERT") TIME ALL_COLUMNS RECORD("\"name\":\"a\"") NO_ERRORS);
+    clear_stage(t);
+}
+
+static void a_value_refused_in_both_rows_is_named_once(void **state)
+{
+    (void)state;
+    struct scene s = {.op = WC_OP_UPDATE,
+                      .old_kind = WC_OLD_FULL,
+                      .identity = ID | NAME | NOTE,
+                      .old = {{"one", "a", "n"}},
+                      .new = {{"two", "b", "n"}}};
+    struct stage *t = set_stage(&s);
+    assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
+    assert_string_equal(text(t),
+                        HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"name\":\"b\",\"note\":\"n\"")
+                            OLD("\"name\":\"a\",\"note\":\"n\"") NOT_RENDERED("id"));
     clear_stage(t);
 }
 
@@ -647,7 +697,7 @@ int main(void)
         cmocka_unit_test(an_insert_has_a_record_and_no_old_one),
         cmocka_unit_test(an_update_shows_the_identity_it_had_before),
         cmocka_unit_test(a_delete_has_an_old_record_only),
-        cmocka_unit_test(an_unchanged_toast_value_is_the_old_one_or_left_out),
+        cmocka_unit_test(an_unchanged_toast_value_is_the_old_one_or_named_as_missing),
         cmocka_unit_test(an_unreadable_column_appears_nowhere),
         cmocka_unit_test(a_table_without_primary_key_is_error_400),
         cmocka_unit_test(an_unreadable_primary_key_is_error_401),
@@ -655,10 +705,11 @@ int main(void)
         cmocka_unit_test(the_limit_itself_is_not_too_large),
         cmocka_unit_test(a_column_dropped_since_is_left_out),
         cmocka_unit_test(a_column_is_found_where_the_catalog_has_it),
-        cmocka_unit_test(a_value_is_rendered_by_the_class_of_the_stream),
+        cmocka_unit_test(a_value_is_rendered_by_the_type_of_the_stream),
         cmocka_unit_test(names_are_escaped),
         cmocka_unit_test(the_commit_time_is_cut_to_milliseconds),
-        cmocka_unit_test(a_value_that_cannot_be_of_its_type_is_an_error),
+        cmocka_unit_test(a_value_that_cannot_be_of_its_type_is_left_out_and_named),
+        cmocka_unit_test(a_value_refused_in_both_rows_is_named_once),
         cmocka_unit_test(a_buffer_of_any_size_holds_all_or_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
