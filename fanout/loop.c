@@ -37,7 +37,7 @@ struct wc_loop {
     uv_timer_t tick, hold, presence;
     uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
-    uint64_t skip; /* producers that are not popped now */
+    uint64_t skip;  /* producers that are not popped now */
     bool is_behind; /* the last turn's time was up before everything was written */
     bool is_accepting;
     bool is_fast; /* the tick is armed for CLOSING_TICK_MS */
