@@ -69,7 +69,8 @@ static bool is_header_list(struct wc_slice s)
 {
     for (size_t i = 0; i < s.len; i++)
         if ((s.p[i] < 'a' || s.p[i] > 'z') && (s.p[i] < 'A' || s.p[i] > 'Z') &&
-            (s.p[i] < '0' || s.p[i] > '9') && !strchr("-_, ", s.p[i]))
+            (s.p[i] < '0' || s.p[i] > '9') &&
+            !memchr("-_, ", s.p[i], 4)) /* not strchr, which finds NUL */
             return false;
     return s.len > 0 && s.len <= WANTED_HEADERS_MAX;
 }

@@ -121,6 +121,16 @@ static void preflights_are_answered_where_there_is_a_route(void **state)
     }
 }
 
+static void a_preflight_that_asks_for_a_nul_does_not_get_it(void **state)
+{
+    (void)state;
+    struct wc_http_request req = {.wanted_headers = wc_slice("a\0b", 3)};
+    struct wc_http_response res = answer("OPTIONS", "/api/ping", &req);
+    struct wc_slice allowed = field(&res, "access-control-allow-headers")->value;
+    assert_null(memchr(allowed.p, '\0', allowed.len));
+    wc_buf_release(&res.body);
+}
+
 static void any_origin_may_read_answers_of_the_api_alone(void **state)
 {
     (void)state;
@@ -201,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(routes_are_found_with_their_parameters),
         cmocka_unit_test(preflights_are_answered_where_there_is_a_route),
+        cmocka_unit_test(a_preflight_that_asks_for_a_nul_does_not_get_it),
         cmocka_unit_test(any_origin_may_read_answers_of_the_api_alone),
         cmocka_unit_test(query_parameters_are_compared_whole),
         cmocka_unit_test(the_request_id_is_taken_over_or_made_up),
