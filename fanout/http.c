@@ -1,6 +1,7 @@
 #include "fanout/http.h"
 
 #include "fanout/connect.h"
+#include "fanout/hub.h"
 
 #include <libwebsockets.h>
 #include <stdio.h>
@@ -231,15 +232,18 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
     if (!x)
         return -1;
     x->magic = WC_HTTP_MAGIC;
+    x->intake = &http->hub->intake;
     wc_buf_init(&x->body, WC_HTTP_BODY_MAX);
     lws_set_opaque_user_data(wsi, x);
     return 0;
 }
 
-int wc_http_on_body(struct wc_http_exchange *x, struct wc_slice part)
+int wc_http_on_body(struct lws *wsi, struct wc_http_exchange *x, struct wc_slice part)
 {
-    wc_buf_slice(&x->body, part);
-    return x->body.status == WC_OK ? 0 : -1;
+    if (wc_intake_add(x->intake, &x->body, part) == WC_OK)
+        return 0;
+    respond_text(wsi, 503, "Service Unavailable");
+    return -1;
 }
 
 int wc_http_on_body_end(const struct wc_http *http, struct lws *wsi, struct wc_http_exchange *x)
@@ -255,6 +259,6 @@ void wc_http_exchange_free(struct wc_http_exchange *x)
 {
     if (!x)
         return;
-    wc_buf_release(&x->body);
+    wc_intake_release(x->intake, &x->body);
     free(x);
 }

@@ -8,13 +8,15 @@
  * other connections waiting; the first request of a connection is never served from its backlog.
  *
  * Threads: the socket thread's. Errors: a request that cannot be answered ends its connection.
- * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411.
+ * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411; 503 when too
+ * much of other bodies and messages is on its way (intake.h).
  * Source: protocol reference, sections 1.1 and 10.
  */
 #ifndef WC_FANOUT_HTTP_H
 #define WC_FANOUT_HTTP_H
 
 #include "base/arena.h"
+#include "fanout/intake.h"
 #include "fanout/request.h"
 
 struct lws;
@@ -25,6 +27,7 @@ enum { WC_HTTP_MAGIC = 0x48545450, WC_HTTP_BODY_MAX = 8000000 };
 struct wc_http_exchange {
     uint32_t magic; /* first: ws.c gets it back through a void pointer */
     struct wc_buf body;
+    struct wc_intake *intake; /* the hub's */
 };
 
 struct wc_http {
@@ -36,7 +39,7 @@ struct wc_http {
 
 /* Events of a connection; the results are for libwebsockets (0 goes on, -1 closes). */
 int wc_http_on_request(const struct wc_http *, struct lws *);
-int wc_http_on_body(struct wc_http_exchange *, struct wc_slice part);
+int wc_http_on_body(struct lws *, struct wc_http_exchange *, struct wc_slice part);
 int wc_http_on_body_end(const struct wc_http *, struct lws *, struct wc_http_exchange *);
 void wc_http_exchange_free(struct wc_http_exchange *); /* NULL is fine */
 

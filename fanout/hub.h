@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "fanout/channel.h"
+#include "fanout/intake.h"
 #include "fanout/publish.h"
 #include "fanout/quota.h"
 #include "fanout/room.h"
@@ -49,6 +50,7 @@ struct wc_hub {
 
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
+    struct wc_intake intake;
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
     struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */

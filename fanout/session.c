@@ -181,7 +181,7 @@ void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
     wc_list_remove(&s->dirty);
     wc_list_remove(&s->paused);
     wc_outq_release(&s->out, &s->hub->held_slab);
-    wc_buf_release(&s->rx);
+    wc_intake_release(&s->hub->intake, &s->rx);
     set_state(s, WC_SESSION_CLOSED, reason);
 }
 
@@ -193,7 +193,7 @@ void wc_session_free(struct wc_session *s)
     WC_ASSERT(s->magic == WC_SESSION_MAGIC && wc_list_is_empty(&s->by_activity) &&
               wc_list_is_empty(&s->dirty));
     wc_outq_release(&s->out, &s->hub->held_slab);
-    wc_buf_release(&s->rx);
+    wc_intake_release(&s->hub->intake, &s->rx);
     wc_tenant_view_unref(s->tenant);
     wc_claims_unref(s->claims);
     s->magic = 0;

@@ -257,15 +257,14 @@ static void on_message(struct wc_session *s, struct lws *wsi, struct wc_slice pa
         wc_session_receive(s, part, is_binary);
         return;
     }
-    wc_buf_slice(&s->rx, part);
-    if (s->rx.status != WC_OK) {
+    if (wc_intake_add(&s->hub->intake, &s->rx, part) != WC_OK) {
         wc_session_close(s, WC_CLOSE_NO_MEMORY);
         return;
     }
     if (!is_last)
         return;
     wc_session_receive(s, wc_buf_view(&s->rx), is_binary);
-    wc_buf_release(&s->rx);
+    wc_intake_release(&s->hub->intake, &s->rx);
 }
 
 /* The rest of what was read already waits in libwebsockets, which hands it on when it may. */
@@ -383,7 +382,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     if (reason == LWS_CALLBACK_HTTP)
         return on_http(ws, wsi);
     if (reason == LWS_CALLBACK_HTTP_BODY)
-        return (x = exchange_of(wsi)) ? wc_http_on_body(x, data) : -1;
+        return (x = exchange_of(wsi)) ? wc_http_on_body(wsi, x, data) : -1;
     if (reason == LWS_CALLBACK_HTTP_BODY_COMPLETION)
         return (x = exchange_of(wsi)) ? wc_http_on_body_end(&ws->http, wsi, x) : -1;
     return reason == LWS_CALLBACK_RAW_ADOPT ? -1 : 0; /* RAW_ADOPT: somebody tried CONNECT */
