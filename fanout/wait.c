@@ -129,21 +129,20 @@ static void time_out(struct wc_channel *c)
     wc_buf_release(&reason);
 }
 
-/* Refusing one hands over its messages, which may end others: begin again after each. */
-static bool expire_one(struct wc_hub *hub)
-{
-    WC_LIST_EACH (it, &hub->waiting) {
-        struct wc_wait *w = WC_CONTAINER(it, struct wc_wait, in_hub);
-        if (w->deadline > hub->now)
-            continue;
-        time_out(w->channel);
-        return true;
-    }
-    return false;
-}
-
+/* Refusing one hands over its messages, which may end others, and begin some at the list's end: a
+ * node of our own marks how far we are. */
 void wc_wait_expire(struct wc_hub *hub)
 {
-    while (expire_one(hub))
-        ;
+    struct wc_list mark;
+    wc_list_init(&mark);
+    wc_list_push(hub->waiting.next, &mark);
+    while (mark.next != &hub->waiting) {
+        struct wc_list *it = mark.next;
+        struct wc_wait *w = WC_CONTAINER(it, struct wc_wait, in_hub);
+        wc_list_remove(&mark);
+        wc_list_push(it->next, &mark);
+        if (w->deadline <= hub->now)
+            time_out(w->channel);
+    }
+    wc_list_remove(&mark);
 }

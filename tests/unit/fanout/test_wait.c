@@ -130,6 +130,33 @@ static void a_verdict_against_it_or_none_in_time_refuses_the_join(void **state)
     wc_fake_drop(s);
 }
 
+static void joins_expire_each_in_its_time(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
+    send(s, "realtime:long", "phx_join",
+         "{\"config\":{\"postgres_changes\":[{}],"
+         "\"postgres_changes_options\":{\"wait\":true,\"timeout\":900}}}",
+         1);
+    send(s, "realtime:a", "phx_join", WAITING, 2);
+    send(s, "realtime:a", "phx_join", WAITING, 3); /* kept, and begins to wait in its turn */
+    send(s, "realtime:b", "phx_join", WAITING, 4);
+    w->hub[0]->now += 200 * MS;
+    wc_wait_expire(w->hub[0]);
+    expect(s, "[\"1\",\"2\",\"realtime:a\",\"phx_reply\",{\"status\":\"error\"");
+    expect(s, "[\"1\",\"4\",\"realtime:b\",\"phx_reply\",{\"status\":\"error\"");
+    expect_nothing(s);
+    w->hub[0]->now += 200 * MS;
+    wc_wait_expire(w->hub[0]);
+    expect(s, "[\"1\",\"3\",\"realtime:a\",\"phx_reply\",{\"status\":\"error\"");
+    expect_nothing(s);
+    w->hub[0]->now += 500 * MS;
+    wc_wait_expire(w->hub[0]);
+    expect(s, "[\"1\",\"1\",\"realtime:long\",\"phx_reply\",{\"status\":\"error\"");
+    assert_true(wc_list_is_empty(&w->hub[0]->waiting));
+    wc_fake_drop(s);
+}
+
 static void a_source_that_takes_nothing_refuses_at_once(void **state)
 {
     struct wc_fake_world *w = *state;
@@ -279,6 +306,7 @@ int main(void)
         TEST(a_verdict_answers_the_join_and_what_was_kept_follows),
         TEST(while_it_waits_the_channel_is_in_no_room),
         TEST(a_verdict_against_it_or_none_in_time_refuses_the_join),
+        TEST(joins_expire_each_in_its_time),
         TEST(a_source_that_takes_nothing_refuses_at_once),
         TEST(what_is_kept_is_bounded_over_all_topics_of_a_connection),
         TEST(a_new_token_ends_the_old_subscription_before_the_next),
