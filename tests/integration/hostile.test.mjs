@@ -6,6 +6,7 @@ import net from 'node:net'
 import { after, before, test } from 'node:test'
 import { IS_TSAN, SANITIZER_ENV, SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { frame, OP, RawConnection } from './lib/raw.mjs'
 import { Server } from './lib/server.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
@@ -17,7 +18,7 @@ const env = { ...SANITIZER_ENV, ASAN_OPTIONS: `${SANITIZER_ENV.ASAN_OPTIONS}:qua
 
 let server, neighbour
 before(async () => {
-  server = await Server.start({ ...env, DB_PORT: '1', SEND_BUFFER_BYTES: '65536', MAX_QUEUED_BYTES: '1048576' }, { wait: 'up' })
+  server = await Server.start({ ...env, DB_PORT: '1', SEND_BUFFER_BYTES: '65536', MAX_QUEUED_BYTES: '1048576', SOCKET_THREADS: '2' }, { wait: 'up' })
   neighbour = await Client.open(server)
   await neighbour.join('neighbour', { broadcast: { self: true, ack: true } })
 })
@@ -89,6 +90,62 @@ for (const [name, bytes] of [
     })
   })
 }
+
+/** Connections that each send most of a large message or body, and never its end. */
+const PIECES = 100, PIECE = 4_000_000
+const HELD_MIB = 2 * 2 * (64 + PIECES / 16) // of two threads, each intake.h's limits; buffers double
+
+test('bodies that never end do not pile up', async (t) => {
+  await withstand(t, async () => {
+    const earlier = residentMiB()
+    const head = `POST /api/broadcast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${PIECE + 1}\r\n\r\n`
+    const posts = Array.from({ length: PIECES }, () => dial(head + ' '.repeat(PIECE)))
+    t.after(() => posts.forEach(({ socket }) => socket.destroy()))
+    const refused = () => posts.filter((s) => s.isClosed).length
+    await until(() => refused() > PIECES / 2, () => `${refused()} are refused`, 8000 * SLOWNESS)
+    if (!IS_TSAN) assert.ok(residentMiB() < earlier + HELD_MIB, `${residentMiB()} MiB, ${earlier} before`)
+    posts.forEach(({ socket }) => socket.destroy())
+  })
+})
+
+test('messages that never end do not pile up, and small ones pass meanwhile', async (t) => {
+  await withstand(t, async () => {
+    const earlier = residentMiB()
+    const raws = []
+    for (let i = 0; i < PIECES; i++) raws.push(await RawConnection.open(server))
+    t.after(() => raws.forEach((raw) => raw.close()))
+    const part = frame(OP.TEXT, Buffer.alloc(PIECE, 32), { fin: false })
+    for (const raw of raws) raw.socket.write(part)
+    const refused = () => raws.filter((raw) => raw.ended || raw.frames.some((f) => f.opcode === OP.CLOSE)).length
+    await until(() => refused() > PIECES / 2, () => `${refused()} are refused`, 30_000 * SLOWNESS)
+    if (!IS_TSAN) assert.ok(residentMiB() < earlier + HELD_MIB, `${residentMiB()} MiB, ${earlier} before`)
+    const other = await Client.open(server)
+    t.after(() => other.close())
+    await other.join('meanwhile', { broadcast: { ack: true } })
+    assert.equal((await other.reply(other.send('realtime:meanwhile', 'broadcast', { event: 'e', payload: 'x'.repeat(50_000) }))).status, 'ok')
+    raws.forEach((raw) => raw.close())
+  })
+})
+
+test('20,000 joins that time out behind 40,000 that wait on are answered at once', async (t) => {
+  const spacious = await Server.start({ DB_PORT: '1', SOCKET_THREADS: '1' }, { wait: 'up' })
+  t.after(() => spacious.stop())
+  const client = await Client.open(spacious)
+  t.after(() => client.close())
+  const join = (topic, timeout) => client.send(topic, 'phx_join', { config: { postgres_changes: [{ table: 't' }], postgres_changes_options: { wait: true, timeout } } })
+  for (let i = 0; i < 40_000; i++) join(`realtime:long-${i}`, 20_000)
+  for (let i = 0; i < 20_000; i++) join(`realtime:short-${i}`, 2000)
+  let timedOut = 0, first
+  client.ws.on('message', (data) => {
+    if (!data.includes('Timed out after 2000ms')) return
+    first ??= Date.now()
+    timedOut++
+  })
+  await until(() => timedOut === 20_000, () => `all; got ${timedOut}`, 30_000 * SLOWNESS)
+  const took = Date.now() - first
+  t.diagnostic(`all answered ${took} ms after the first`)
+  assert.ok(took < 1500 * SLOWNESS, `${took} ms`)
+})
 
 test('10,000 topics joined on one connection are answered, bounded, and let go', async (t) => {
   await withstand(t, async () => {
