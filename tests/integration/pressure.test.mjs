@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { frame, heartbeatText, OP, RawConnection } from './lib/raw.mjs'
 import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
@@ -57,4 +58,30 @@ test('what one packet holds beyond the pause is read though nothing else happens
   client.ws._socket.uncork()
   await client.nth('broadcast', numbers.length)
   assert.deepEqual(client.all('broadcast').map((p) => p.n), numbers)
+})
+
+/** Heartbeats without a pause, their answers thrown away. */
+async function flood(server) {
+  const raw = await RawConnection.open(server)
+  raw.socket.removeAllListeners('data').on('data', () => {})
+  const many = Buffer.concat(Array.from({ length: 20_000 }, () => frame(OP.TEXT, heartbeatText('1'))))
+  const goOn = () => raw.socket.destroyed || raw.socket.write(many, goOn)
+  goOn()
+  return raw
+}
+
+test('clients that ask without a pause do not hold up the messages of others on their thread', async (t) => {
+  const world = await startWorld(t, { env: { SOCKET_THREADS: '1' } })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  assert.equal((await client.join('calm', { broadcast: { self: true } })).status, 'ok')
+  const floods = await Promise.all(Array.from({ length: 3 }, () => flood(world.server)))
+  const started = Date.now(), COUNT = 20
+  for (let n = 1; n <= COUNT; n++) {
+    client.send('realtime:calm', 'broadcast', { n })
+    await client.nth('broadcast', n)
+  }
+  const ms = Date.now() - started
+  floods.forEach((raw) => raw.socket.destroy())
+  assert.ok(ms < 3_000 * SLOWNESS, `${COUNT} messages took ${ms} ms`)
 })
