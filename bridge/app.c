@@ -18,6 +18,7 @@ enum {
     LAST_RESORT_S = 10,         /* beyond the time clients have to take the close */
     MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
     BRIDGES = 1,
+    THREADS_MAX = 64 - BRIDGES, /* a mask of 64 bits has both (server.h, quota.h) */
     TRIM_SECONDS = 10,
     SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
@@ -50,7 +51,7 @@ static unsigned socket_threads(const struct wc_config *c)
     if (c->socket_threads)
         return c->socket_threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > 64 ? 64 : (unsigned)cores;
+    return cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : (unsigned)cores;
 }
 
 /* Every connection is a descriptor, and the usual soft limit is 1024. Where it is a billion it is
@@ -67,9 +68,10 @@ static void fit_descriptors(const struct wc_config *c)
         r.rlim_cur = earlier;
     bool is_enough = r.rlim_cur >= wanted;
     WC_LOG(is_enough ? WC_LOG_INFO : WC_LOG_WARN, "app", "open_files",
-           "was=%llu is=%llu max_connections=%u hint=\"%s\"", (unsigned long long)earlier,
+           "was=%llu is=%llu max_connections=%u%s", (unsigned long long)earlier,
            (unsigned long long)r.rlim_cur, c->max_connections,
-           is_enough ? "" : "raise the hard limit of open files, or lower MAX_CONNECTIONS");
+           is_enough ? ""
+                     : " hint=\"raise the hard limit of open files, or lower MAX_CONNECTIONS\"");
 }
 
 static struct wc_tenant_limits limits_of(const struct wc_config *c)

@@ -45,7 +45,7 @@ for (const args of [[], ['frobnicate'], ['serve', '--frobnicate'], ['listen'], [
     assert.notEqual(stderr.trim(), '')
   })
 
-for (const [name, value] of [['PORT', '70000'], ['PORT', 'http'], ['DB_PORT', '-1'], ['SOCKET_THREADS', '1000'], ['SLOT_NAME', 'Not-A-Slot'], ['JWT_SECRET', '']])
+for (const [name, value] of [['PORT', '70000'], ['PORT', 'http'], ['DB_PORT', '-1'], ['SOCKET_THREADS', '64'], ['PACE_BYTES_PER_SECOND', '0'], ['SLOT_NAME', 'Not-A-Slot'], ['JWT_SECRET', '']])
   test(`serve refuses ${name}=${value || '(empty)'} and names it`, () => {
     const { status, stderr } = run(['serve'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, [name]: value })
     assert.ok(status > 0, `status ${status}`)
