@@ -210,6 +210,10 @@ static bool take_config(struct join *j)
         wc_buf_slice(&j->reason, j->sub);
         return false;
     }
+    /* Its mere presence, even as null (section 3.4, row 10). */
+    uint32_t broadcast = wc_json_get(j->doc, config, "broadcast");
+    if (wc_json_get(j->doc, broadcast, "replay") != WC_JSON_NONE)
+        return refuse(j, "UnableToReplayMessages: Replay is not allowed for public channels");
     return take_bindings(j, wc_json_get(j->doc, config, "postgres_changes"));
 }
 
