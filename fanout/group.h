@@ -1,8 +1,8 @@
 /*
  * Numbered sets of channels on one socket thread: to whom is a message of the rings delivered?
  *
- *   audience  channels that always receive the same frames for changes (msg.h); numbers by the
- * bridge room      channels of one (tenant, public or private, topic); numbers by room.h
+ *   audience  channels that always receive the same frames for changes (msg.h); bridges number them
+ *   room      channels of one (tenant, public or private, topic); room.h numbers them
  *
  * A channel is in at most one group of each kind. A group exists while it has members; numbers are
  * never used again, so a message for one that is gone is for nobody here.

@@ -243,16 +243,16 @@ static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
     finish(&f);
 }
 
-/* From the last member to the first: sending may close a session, which takes its channels out of
- * the group, and the place of one that leaves is filled from the end. Returns to how many. */
 /* A diff that comes before the state is in it. It must be held back: it may have been under way
- * since before the channel joined, when this thread had no member, and the next one have passed by.
- */
+ * since before the channel joined, when this thread had no member, and the next one have passed
+ * by. */
 static bool is_for(const struct wc_msg *m, const struct wc_channel *c)
 {
     return !(m->is_presence && c->presence.awaits_state);
 }
 
+/* From the last member to the first: sending may close a session, which takes its channels out of
+ * the group, and the place of one that leaves is filled from the end. Returns to how many. */
 static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
                               const struct wc_channel *except, const struct wc_msg *m)
 {

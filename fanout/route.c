@@ -32,7 +32,7 @@ static void leave(struct wc_session *s, struct wc_channel *c, const struct wc_ph
 {
     if (!is_null(c->join_ref) && !wc_slice_eq(c->join_ref, m->join_ref))
         return;
-    reply(s, m, is_null(c->join_ref) ? c->ref : c->join_ref, NULL);
+    reply(s, m, wc_channel_join_ref(c), NULL);
     if (s->state != WC_SESSION_OPEN)
         return;
     wc_channel_push_close(c);
