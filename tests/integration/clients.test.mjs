@@ -65,11 +65,13 @@ for (const [name, Client] of Object.entries(MODERN)) {
   })
 
   test(`${name}: presence of a client that goes away`, async (t) => {
-    const room = newRoom(), left = []
+    const room = newRoom(), joined = [], left = []
     const [a, b] = [connect(t, Client), connect(t, Client)]
-    await subscribe(a, room, {}, (c) => c.on('presence', { event: 'leave' }, keep(left)))
+    await subscribe(a, room, {}, (c) => c.on('presence', { event: 'join' }, keep(joined)).on('presence', { event: 'leave' }, keep(left)))
     const member = await subscribe(b, room, { presence: { key: 'gone' } }, (c) => c.on('presence', { event: 'sync' }, () => {}))
     await member.track({})
+    // who leaves before anybody was told of the join is in no diff
+    await until(() => joined.length === 1, 'the join')
     await b.disconnect()
     await until(() => left.length === 1, 'the leave')
     assert.equal(left[0].key, 'gone')
