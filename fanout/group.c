@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "fanout/channel.h"
+#include "fanout/session.h"
 
 #include <stdlib.h>
 
@@ -73,6 +74,7 @@ enum wc_status wc_group_join(struct wc_groups *g, uint64_t number, struct wc_cha
     wc_group_leave(g, c);
     c->in[g->kind] = (struct wc_membership){.group = group, .index = group->count};
     group->member[group->count++] = c;
+    group->users[c->session->serializer]++;
     return WC_OK;
 }
 
@@ -87,5 +89,6 @@ void wc_group_leave(struct wc_groups *g, struct wc_channel *c)
     group->member[m->index] = last;
     last->in[g->kind].index = m->index;
     m->group = NULL;
+    group->users[c->session->serializer]--;
     remove_if_empty(g, group);
 }

@@ -12,6 +12,7 @@
 #define WC_FANOUT_GROUP_H
 
 #include "base/map.h"
+#include "fanout/frame.h"
 
 struct wc_channel;
 
@@ -22,6 +23,7 @@ struct wc_group {
     uint64_t number;
     struct wc_channel **member;
     uint32_t count, cap;
+    uint32_t users[WC_PHX_COUNT]; /* members per serializer */
 };
 
 /* A channel's place in a group; group NULL: in none. */

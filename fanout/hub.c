@@ -68,10 +68,7 @@ void wc_hub_free(struct wc_hub *hub)
 
 static bool has_member(const struct wc_group *g, enum wc_serializer v)
 {
-    for (uint32_t i = 0; g && i < g->count; i++)
-        if (g->member[i]->session->serializer == v)
-            return true;
-    return false;
+    return g && g->users[v] > 0;
 }
 
 enum wc_status wc_hub_enter_room(struct wc_hub *hub, struct wc_channel *c, bool is_private)

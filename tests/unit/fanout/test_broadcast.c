@@ -363,6 +363,27 @@ static void nothing_is_encoded_for_a_serializer_nobody_uses(void **state)
     wc_fake_drop(t);
 }
 
+static void a_serializer_is_used_until_the_last_that_uses_it_leaves(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *v2 = wc_fake_open(w, 0, WC_PHX_V2);
+    struct wc_session *v1[] = {wc_fake_open(w, 0, WC_PHX_V1), wc_fake_open(w, 0, WC_PHX_V1)};
+    wc_fake_join(v2, "a", "{}");
+    for (size_t i = 0; i < 2; i++)
+        wc_fake_join(v1[i], "a", "{}");
+    for (size_t i = 0; i < 2; i++) {
+        wc_fake_drop(v1[i]);
+        wc_fake_send(v2, "[\"1\",7,\"realtime:a\",\"broadcast\",{}]");
+        wc_publisher_flush(w->hub[0]->publisher);
+        struct wc_msg *m = wc_mesh_pop(w->mesh, 0, 0);
+        assert_non_null(m);
+        assert_int_equal(m->frame[WC_PHX_V1] != NULL, i == 0);
+        assert_non_null(m->frame[WC_PHX_V2]);
+        wc_msg_unref(m);
+    }
+    wc_fake_drop(v2);
+}
+
 static void unknown_events_are_not_answered(void **state)
 {
     struct wc_fake_world *w = *state;
@@ -450,6 +471,7 @@ int main(void)
         TEST(oversized_payloads_are_refused_with_ack_and_silent_without),
         cmocka_unit_test(the_size_of_a_user_broadcast_counts_its_event),
         TEST(nothing_is_encoded_for_a_serializer_nobody_uses),
+        TEST(a_serializer_is_used_until_the_last_that_uses_it_leaves),
         TEST(unknown_events_are_not_answered),
         cmocka_unit_test(the_sender_is_paused_while_a_ring_is_full),
         cmocka_unit_test(a_full_overflow_refuses_and_counts),

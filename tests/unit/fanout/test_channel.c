@@ -1,6 +1,8 @@
 /* The channel table, its handles, the expiry heap, and audiences. */
 #include "fanout/channel.h"
 
+#include "fanout/session.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,12 +11,14 @@
 #include <cmocka.h>
 
 struct tables {
+    struct wc_session session; /* of all channels; only its serializer is looked at */
     struct wc_channels channels;
     struct wc_groups audiences;
 };
 
 static void open_tables(struct tables *t)
 {
+    t->session = (struct wc_session){.serializer = WC_PHX_V1};
     wc_channels_init(&t->channels, 3);
     wc_groups_init(&t->audiences, WC_GROUP_AUDIENCE);
 }
@@ -30,7 +34,8 @@ static struct wc_channel *join(struct tables *t, uint64_t serial, const char *to
                                struct wc_claims *claims)
 {
     struct wc_channel *c =
-        wc_channel_new(&t->channels, &(struct wc_channel_join){.serial = serial,
+        wc_channel_new(&t->channels, &(struct wc_channel_join){.session = &t->session,
+                                                               .serial = serial,
                                                                .topic = wc_slice_str(topic),
                                                                .join_ref = wc_slice_str("\"1\""),
                                                                .ref = wc_slice_str("2"),
@@ -145,6 +150,8 @@ static void audiences_follow_their_channels(void **state)
         assert_int_equal(wc_group_join(&t.audiences, 7, c[i]), WC_OK);
     }
     assert_int_equal(wc_group_find(&t.audiences, 7)->count, 10);
+    assert_int_equal(wc_group_find(&t.audiences, 7)->users[WC_PHX_V1], 10);
+    assert_int_equal(wc_group_find(&t.audiences, 7)->users[WC_PHX_V2], 0);
     assert_int_equal(wc_group_join(&t.audiences, 8, c[4]), WC_OK); /* moves */
     assert_false(has(wc_group_find(&t.audiences, 7), c[4]));
     assert_true(has(wc_group_find(&t.audiences, 8), c[4]));
@@ -152,6 +159,7 @@ static void audiences_follow_their_channels(void **state)
     end(&t, c[9]);
     for (int i = 1; i < 9; i++)
         assert_int_equal(has(wc_group_find(&t.audiences, 7), c[i]), i != 4);
+    assert_int_equal(wc_group_find(&t.audiences, 7)->users[WC_PHX_V1], 7);
     wc_group_leave(&t.audiences, c[4]);
     wc_group_leave(&t.audiences, c[4]);
     assert_null(wc_group_find(&t.audiences, 8)); /* gone with its last member */
