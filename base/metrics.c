@@ -44,8 +44,13 @@ enum wc_status wc_metrics_attach(void)
 
 void wc_metric_add(enum wc_metric m, int64_t n)
 {
-    struct block *b = mine ? mine : &shared;
-    (void)atomic_fetch_add_explicit(&b->value[m], n, memory_order_relaxed);
+    if (!mine) {
+        (void)atomic_fetch_add_explicit(&shared.value[m], n, memory_order_relaxed);
+        return;
+    }
+    /* The only writer: no read-modify-write. */
+    int64_t before = atomic_load_explicit(&mine->value[m], memory_order_relaxed);
+    atomic_store_explicit(&mine->value[m], before + n, memory_order_relaxed);
 }
 
 int64_t wc_metric_sum(enum wc_metric m)
