@@ -230,7 +230,9 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
     WC_LOG(WC_LOG_INFO, "app", "stopping", "signal=%d", sig);
     /* A name server that does not answer can hold a thread of the loop: then SIGALRM ends us. */
     (void)alarm(app->config->shutdown_timeout_ms / 1000 + LAST_RESORT_S); /* none was set */
-    (void)pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the next one ends us at once */
+    sigset_t ending = *signals;
+    (void)sigdelset(&ending, SIGHUP); /* too late to reload, and no reason to hurry */
+    (void)pthread_sigmask(SIG_UNBLOCK, &ending, NULL); /* the next one ends us at once */
 }
 
 /* Joins are refused; what was taken from Postgres reaches the connections and is confirmed; then

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { Server } from './lib/server.mjs'
 import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
@@ -110,4 +111,18 @@ test('a second signal ends the process at once', async (t) => {
   await until(() => { world.server.child.kill('SIGTERM'); return world.server.exited }, 'the end')
   assert.equal(world.server.exited.signal, 'SIGTERM')
   await world.server.again() // for the end of the test, which wants it to stop well
+})
+
+test('SIGHUP does not hurry a server that stops', async (t) => {
+  const server = await Server.start({ DB_PORT: '1', SHUTDOWN_TIMEOUT_MS: '600', SEND_BUFFER_BYTES: '65536' }, { wait: 'up' })
+  t.after(() => server.stop())
+  const [sender, deaf] = await Promise.all([Client.open(server), Client.open(server)])
+  t.after(() => [sender, deaf].forEach((c) => c.close()))
+  for (const client of [sender, deaf]) await client.join('room', { broadcast: { ack: true } })
+  deaf.pause()
+  for (let i = 0; i < 6; i++) await sender.reply(sender.send('realtime:room', 'broadcast', { event: 'e', payload: 'x'.repeat(1_000_000) }))
+  server.child.kill('SIGTERM')
+  await server.untilLog(/stopping signal=15/)
+  server.child.kill('SIGHUP')
+  assert.deepEqual(await server.ended(), { code: 0, signal: null })
 })
