@@ -266,8 +266,8 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     struct app app = {.config = config};
     struct wc_err err = {.code = WC_OK};
     set_log_level(config);
-    fit_descriptors(config);
     sigset_t signals = block_signals();
+    fit_descriptors(config);
     bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
               start(&app, &err);
     if (ok) {

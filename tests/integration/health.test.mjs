@@ -102,7 +102,7 @@ test('a missing publication is named, with a remedy', (t) => complaint(t, /publi
 test('a role without REPLICATION is named, with a remedy', (t) => complaint(t, /replication/i, {
   prepare: (c) => c.sql(`create role plain login password 'plain-password'`), env: { DB_USER: 'plain', DB_PASSWORD: 'plain-password' },
 }))
-test('a host nobody listens on is named, with a remedy', (t) => complaint(t, /connect|refused/i, { env: { DB_PORT: '1' } }))
+test('a host nobody listens on is named, with a remedy', (t) => complaint(t, /connection_failed/, { env: { DB_PORT: '1' } }))
 
 test('a slot in use by another walcast is named, and taken over when it is free', async (t) => {
   const world = await startWorld(t, { ...TABLE, env: { SLOT_NAME: 'walcast_busy', RESUME_GRACE_MS: '0' } })
