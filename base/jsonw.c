@@ -32,16 +32,3 @@ void wc_jsonw_string(struct wc_buf *out, struct wc_slice s)
     wc_buf_append(out, s.p ? s.p + run : NULL, s.len - run);
     wc_buf_byte(out, '"');
 }
-
-void wc_jsonw_int(struct wc_buf *out, int64_t v)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    do
-        digits[--at] = (char)('0' + u % 10);
-    while (u /= 10);
-    if (v < 0)
-        wc_buf_byte(out, '-');
-    wc_buf_append(out, digits + at, sizeof digits - at);
-}

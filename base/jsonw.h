@@ -17,6 +17,4 @@ static inline void wc_jsonw_cstr(struct wc_buf *out, const char *s)
     wc_jsonw_string(out, wc_slice_str(s));
 }
 
-void wc_jsonw_int(struct wc_buf *, int64_t);
-
 #endif

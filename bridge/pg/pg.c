@@ -418,11 +418,6 @@ struct wc_pg *wc_pg_open(uv_loop_t *loop, const struct wc_pg_options *options,
     return pg;
 }
 
-int wc_pg_server_version(const struct wc_pg *pg)
-{
-    return pg->conn ? PQserverVersion(pg->conn) : 0;
-}
-
 /* ---- queries ---- */
 
 const char *wc_pg_value(const struct wc_pg_result *r, int row, int col)

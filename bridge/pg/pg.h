@@ -59,8 +59,6 @@ struct wc_pg *wc_pg_open(struct uv_loop_s *, const struct wc_pg_options *,
  * later. NULL is fine. */
 void wc_pg_close(struct wc_pg *);
 
-int wc_pg_server_version(const struct wc_pg *); /* 150020 for 15.20; after on_ready */
-
 /* Queue a statement with text parameters ($1 ...). Parameters are copied. done may be NULL.
  * Errors: NOMEM, CLOSED (not ready or lost). */
 WC_MUST_USE

@@ -51,35 +51,11 @@ static void every_ascii_byte_comes_back_through_the_reader(void **state)
     wc_buf_release(&b);
 }
 
-static void integers_are_written_in_full_range(void **state)
-{
-    (void)state;
-    const struct {
-        int64_t v;
-        const char *text;
-    } table[] = {
-        {0, "0"},
-        {-1, "-1"},
-        {10, "10"},
-        {INT64_MAX, "9223372036854775807"},
-        {INT64_MIN, "-9223372036854775808"},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        struct wc_buf b;
-        wc_buf_init(&b, 100);
-        wc_jsonw_int(&b, table[i].v);
-        wc_buf_byte(&b, '\0');
-        assert_string_equal((const char *)b.p, table[i].text);
-        wc_buf_release(&b);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_only_where_json_asks),
         cmocka_unit_test(every_ascii_byte_comes_back_through_the_reader),
-        cmocka_unit_test(integers_are_written_in_full_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
