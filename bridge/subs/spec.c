@@ -13,18 +13,6 @@ enum { MAX_NODES = 2000, MAX_DEPTH = 32, MAX_FILTERS = 32 };
 
 static const char filter_prefix[] = "Error parsing `filter` params: ";
 
-const char *wc_filter_op_text(enum wc_filter_op op)
-{
-    switch (op) {
-#define WC_FILTER_OP(symbol, text)                                                                 \
-    case WC_FILTER_##symbol:                                                                       \
-        return text;
-#include "bridge/subs/filter_op.def"
-#undef WC_FILTER_OP
-    }
-    return "?";
-}
-
 static bool find_op(struct wc_slice text, enum wc_filter_op *out)
 {
 #define WC_FILTER_OP(symbol, name)                                                                 \
@@ -32,7 +20,7 @@ static bool find_op(struct wc_slice text, enum wc_filter_op *out)
         *out = WC_FILTER_##symbol;                                                                 \
         return true;                                                                               \
     }
-#include "bridge/subs/filter_op.def"
+#include "bridge/match/filter_op.def"
 #undef WC_FILTER_OP
     return false;
 }

@@ -12,12 +12,7 @@
 #define WC_BRIDGE_SUBS_SPEC_H
 
 #include "base/arena.h"
-
-enum wc_filter_op {
-#define WC_FILTER_OP(symbol, text) WC_FILTER_##symbol,
-#include "bridge/subs/filter_op.def"
-#undef WC_FILTER_OP
-};
+#include "bridge/match/predicate.h"
 
 struct wc_filter {
     struct wc_slice column, value; /* NUL-terminated too */
@@ -46,7 +41,5 @@ enum wc_status wc_spec_copy(const struct wc_spec *, struct wc_arena *, struct wc
 
 /* "[event: *, schema: public, table: t, filters: [{"id", "eq", "1", false}], select: nil]" */
 void wc_spec_describe(const struct wc_spec *, struct wc_buf *out);
-
-const char *wc_filter_op_text(enum wc_filter_op);
 
 #endif
