@@ -3,7 +3,7 @@
 -- Columns, one row per pair and live column in attribute order (a relation or role that is gone
 -- gives one row with NULL column name):
 --   position (from 1), role may be used, row security withholds rows from it,
---   column name, type name, part of the primary key, readable by the role,
+--   column name, type name, part of the primary key, readable by the role, generated,
 --   the statement's snapshot
 with recursive may as ( -- 16 and later can grant membership without SET ROLE
     select case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end as set_role
@@ -29,6 +29,7 @@ select p.pos, p.usable and p.role is not null,
        a.attname, ty.typname,
        coalesce(a.attnum = any (k.indkey), false),
        coalesce(pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT'), false),
+       coalesce(a.attgenerated <> '', false),
        (select pg_catalog.txid_current_snapshot())
 from pair p
 left join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum > 0 and not a.attisdropped

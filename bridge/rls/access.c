@@ -13,6 +13,7 @@
 
 enum {
     ENTRY_CAP = 1 << 20,  /* 1,600 columns with names of 63 bytes, rendered */
+    COLUMN_CAP = 1024,    /* two names of 63 bytes, each six as JSON */
     JSON_CAP = INT32_MAX, /* one change; Postgres itself holds a value below 1 GiB */
     JUDGE_US = 2000,      /* an answer slower than `freshness` still judges what waited for it */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
@@ -248,25 +249,26 @@ static bool keep(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out
 }
 
 static bool read_column(const struct wc_pg_result *res, int row, struct wc_access *a,
-                        struct wc_access_col *out, struct wc_buf *columns)
+                        struct wc_access_col *out)
 {
     struct wc_slice name = wc_pg_slice(res, row, 3);
     out->in_pk = wc_slice_is(wc_pg_slice(res, row, 5), "t");
     out->readable = wc_slice_is(wc_pg_slice(res, row, 6), "t");
-    if (out->readable) {
-        wc_buf_str(columns, columns->len > 1 ? ",{\"name\":" : "{\"name\":");
-        wc_jsonw_string(columns, name);
-        wc_buf_str(columns, ",\"type\":");
-        wc_jsonw_string(columns, wc_pg_slice(res, row, 4));
-        wc_buf_byte(columns, '}');
-    }
-    struct wc_buf key;
-    wc_buf_init(&key, 1024);
-    wc_jsonw_string(&key, name);
-    wc_buf_byte(&key, ':');
-    bool ok = key.status == WC_OK && keep(&a->arena, name, &out->name) &&
-              keep(&a->arena, wc_buf_view(&key), &out->json_key);
-    wc_buf_release(&key);
+    out->is_generated = wc_slice_is(wc_pg_slice(res, row, 7), "t");
+    struct wc_buf json;
+    wc_buf_init(&json, COLUMN_CAP);
+    wc_jsonw_string(&json, name);
+    wc_buf_byte(&json, ':');
+    bool ok = json.status == WC_OK && keep(&a->arena, name, &out->name) &&
+              keep(&a->arena, wc_buf_view(&json), &out->json_key);
+    wc_buf_reset(&json);
+    wc_buf_str(&json, "{\"name\":");
+    wc_jsonw_string(&json, name);
+    wc_buf_str(&json, ",\"type\":");
+    wc_jsonw_string(&json, wc_pg_slice(res, row, 4));
+    wc_buf_byte(&json, '}');
+    ok = ok && json.status == WC_OK && keep(&a->arena, wc_buf_view(&json), &out->column_json);
+    wc_buf_release(&json);
     return ok;
 }
 
@@ -283,23 +285,18 @@ static void read_entry(const struct wc_pg_result *res, int row, int end, struct 
     wc_arena_reset(&a->arena);
     size_t count = a->exists ? (size_t)(end - row) : 0;
     struct wc_access_col *col = wc_arena_calloc(&a->arena, count + 1, sizeof *col);
-    struct wc_buf columns;
-    wc_buf_init(&columns, ENTRY_CAP);
-    wc_buf_byte(&columns, '[');
     bool ok = col != NULL;
     for (size_t i = 0; i < count && ok; i++) {
-        ok = read_column(res, row + (int)i, a, &col[i], &columns);
+        ok = read_column(res, row + (int)i, a, &col[i]);
         a->has_pk |= col[i].in_pk;
         a->pk_readable &= !col[i].in_pk || col[i].readable;
     }
-    wc_buf_byte(&columns, ']');
-    if (ok && columns.status == WC_OK && keep(&a->arena, wc_buf_view(&columns), &a->columns_json)) {
+    if (ok) {
         a->col = col;
         a->ncols = (uint16_t)count;
     } else {
         a->usable = false; /* out of memory: fail closed until the next answer */
     }
-    wc_buf_release(&columns);
 }
 
 /* True when a change of the relation is not visible to the answer yet. */
@@ -325,7 +322,7 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
     bool early = false;
     int row = 0;
     wc_us now = wc_clock_mono();
-    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 7)) : NULL;
+    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 8)) : NULL;
     for (size_t i = 0; i < c->in_flight; i++) {
         struct wc_access *a = c->asking[i];
         int end = row;

@@ -37,8 +37,10 @@ enum { WC_ROLE_MAX = 63 }; /* NAMEDATALEN - 1 bytes */
 
 struct wc_access_col {
     struct wc_slice name;
-    struct wc_slice json_key; /* "name": with quotes and colon */
+    struct wc_slice json_key;    /* "name": with quotes and colon */
+    struct wc_slice column_json; /* {"name":..,"type":..} */
     bool in_pk, readable;
+    bool is_generated;
 };
 
 struct wc_access_map {
@@ -57,7 +59,6 @@ struct wc_access {
     bool has_pk, pk_readable;
     uint16_t ncols; /* live columns in attribute order */
     const struct wc_access_col *col;
-    struct wc_slice columns_json;    /* [{"name":..,"type":..},..], readable ones only */
     const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
     uint64_t types_number; /* of the answer of types.h the map refers to; 0: to none */

@@ -14,6 +14,8 @@ struct render {
     struct wc_buf *out;
     const struct wc_change *ch;
     const struct wc_access *acc;
+    const struct wc_column_set *set;
+    bool old_key_only;
     bool reduced;     /* 413 */
     bool has_missing; /* some unchanged TOAST value is not in the new row */
     /* stream columns left out because their values are not of their types; NULL while there are
@@ -121,10 +123,39 @@ static void close_object(struct render *r, size_t start)
     wc_buf_byte(r->out, '}');
 }
 
-static bool is_readable(const struct render *r, uint16_t i)
+int wc_column_name_order(struct wc_slice a, struct wc_slice b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.p, b.p, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+static bool is_selected(const struct wc_column_set *set, struct wc_slice name)
+{
+    size_t from = 0, to = set->nnames;
+    while (from < to) {
+        size_t mid = from + (to - from) / 2;
+        int order = wc_column_name_order(name, set->name[mid]);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            to = mid;
+        else
+            from = mid + 1;
+    }
+    return set->is_all;
+}
+
+static bool is_shown(const struct render *r, const struct wc_access_col *c)
+{
+    return c->readable && (c->in_pk || is_selected(r->set, c->name));
+}
+
+/* Is column i of the stream shown? */
+static bool is_shown_at(const struct render *r, uint16_t i)
 {
     int16_t at = r->acc->map[i].col;
-    return at >= 0 && r->acc->col[at].readable;
+    return at >= 0 && is_shown(r, &r->acc->col[at]);
 }
 
 /* Does the old row that came say what column i was? */
@@ -150,11 +181,19 @@ static void render_record(struct render *r)
             r->has_missing |= is_missing(ch, i);
             v = in_old_row(ch, i) && !r->reduced ? &ch->old.col[i] : v;
         }
-        if (is_readable(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+        if (is_shown_at(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
             render_column(r, i, v);
     }
     close_object(r, start);
     wc_buf_byte(r->out, ',');
+}
+
+static bool is_shown_of_old(const struct render *r, uint16_t i)
+{
+    const struct wc_change *ch = r->ch;
+    if (ch->old_kind != WC_OLD_FULL && !ch->rel->col[i].in_identity)
+        return false;
+    return is_shown_at(r, i) && (!r->old_key_only || r->acc->col[r->acc->map[i].col].in_pk);
 }
 
 static void render_old_record(struct render *r)
@@ -165,8 +204,7 @@ static void render_old_record(struct render *r)
     size_t start = r->out->len;
     for (uint16_t i = 0; i < row->ncols; i++) {
         const struct wc_col *v = &row->col[i];
-        bool shown = ch->old_kind == WC_OLD_FULL || ch->rel->col[i].in_identity;
-        if (shown && is_readable(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
+        if (is_shown_of_old(r, i) && (v->kind == WC_COL_TEXT || v->kind == WC_COL_NULL))
             render_column(r, i, v);
     }
     close_object(r, start);
@@ -191,6 +229,29 @@ static void render_head(struct render *r)
     wc_buf_str(r->out, ",\"table\":");
     wc_jsonw_string(r->out, r->ch->rel->name);
     wc_buf_printf(r->out, ",\"type\":\"%s\",", wc_render_type(r->ch->op));
+}
+
+static bool is_logged(const struct render *r, int16_t col)
+{
+    for (uint16_t i = 0; i < r->ch->rel->ncols; i++)
+        if (r->acc->map[i].col == col)
+            return true;
+    return false;
+}
+
+static void render_columns(struct render *r)
+{
+    char before = '[';
+    wc_buf_str(r->out, "\"columns\":");
+    for (uint16_t j = 0; j < r->acc->ncols; j++) {
+        const struct wc_access_col *c = &r->acc->col[j];
+        if (!is_shown(r, c) || (c->is_generated && !is_logged(r, (int16_t)j)))
+            continue;
+        wc_buf_byte(r->out, before);
+        wc_buf_slice(r->out, c->column_json);
+        before = ',';
+    }
+    wc_buf_str(r->out, before == '[' ? "[]," : "],");
 }
 
 static void render_refusal(struct render *r, const char *error)
@@ -226,7 +287,7 @@ static void render_errors(struct render *r)
     if (r->reduced)
         begin_error(r, &first, "Error 413: Payload Too Large");
     for (uint16_t i = 0; r->has_missing && i < r->ch->new.ncols; i++) {
-        if (!is_readable(r, i) || !is_missing(r->ch, i))
+        if (!is_shown_at(r, i) || !is_missing(r->ch, i))
             continue;
         if (n == 0)
             begin_error(r, &first, PARTIAL "unchanged TOAST columns not available");
@@ -244,10 +305,16 @@ static void render_errors(struct render *r)
 }
 
 enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *ch,
-                                const struct wc_access *acc, int64_t commit_time,
+                                const struct wc_view *view, int64_t commit_time,
                                 size_t max_record_bytes)
 {
-    struct render r = {.out = out, .ch = ch, .acc = acc, .status = WC_OK};
+    const struct wc_access *acc = view->access;
+    struct render r = {.out = out,
+                       .ch = ch,
+                       .acc = acc,
+                       .set = view->set,
+                       .old_key_only = view->old_key_only,
+                       .status = WC_OK};
     if (ch->op != WC_OP_DELETE && !acc->has_pk) {
         render_refusal(&r, "Error 400: Bad Request, no primary key");
         return out->status;
@@ -260,9 +327,8 @@ enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *ch,
     render_head(&r);
     wc_buf_str(out, "\"commit_timestamp\":");
     render_time(out, commit_time);
-    wc_buf_str(out, ",\"columns\":");
-    wc_buf_slice(out, acc->columns_json);
     wc_buf_byte(out, ',');
+    render_columns(&r);
     if (ch->op != WC_OP_DELETE)
         render_record(&r);
     if (ch->op != WC_OP_INSERT)

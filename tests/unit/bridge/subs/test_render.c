@@ -58,7 +58,8 @@ struct stage {
     struct wc_access access;
     struct wc_col old_col[COLS], new_col[COLS];
     struct wc_change change;
-    struct wc_buf columns, out;
+    struct wc_view view;
+    struct wc_buf out;
 };
 
 static const char *const names[] = {"id", "name", "note"};
@@ -81,21 +82,16 @@ static void fill_row(struct wc_row *row, struct wc_col *col, const struct cells 
 
 static void fill_access(struct stage *t, const struct scene *s)
 {
-    wc_buf_init(&t->columns, BUF_CAP);
-    wc_buf_byte(&t->columns, '[');
+    static const struct wc_column_set all = {.is_all = true};
     for (uint16_t i = 0; i < COLS; i++) {
         bool readable = !(s->unreadable >> i & 1);
         t->col[i] = (struct wc_access_col){.name = wc_slice_str(names[i]),
                                            .json_key = wc_slice_str(keys[i]),
+                                           .column_json = wc_slice_str(columns[i]),
                                            .in_pk = i == 0 && !s->pk_missing,
                                            .readable = readable};
         t->map[i] = (struct wc_access_map){.col = (int16_t)i, .type = wc_type_builtin(types[i])};
-        if (readable && t->columns.len > 1)
-            wc_buf_byte(&t->columns, ',');
-        if (readable)
-            wc_buf_str(&t->columns, columns[i]);
     }
-    wc_buf_byte(&t->columns, ']');
     t->access = (struct wc_access){.rel = 1,
                                    .usable = true,
                                    .exists = true,
@@ -103,8 +99,8 @@ static void fill_access(struct stage *t, const struct scene *s)
                                    .pk_readable = !s->pk_missing && !s->pk_hidden,
                                    .ncols = COLS,
                                    .col = t->col,
-                                   .columns_json = wc_buf_view(&t->columns),
                                    .map = t->map};
+    t->view = (struct wc_view){.access = &t->access, .set = &all};
 }
 
 static struct stage *set_stage(const struct scene *s)
@@ -133,7 +129,7 @@ static struct stage *set_stage(const struct scene *s)
 static enum wc_status render_at(struct stage *t, int64_t time, size_t max)
 {
     wc_buf_reset(&t->out);
-    return wc_render_change(&t->out, &t->change, &t->access, time, max);
+    return wc_render_change(&t->out, &t->change, &t->view, time, max);
 }
 
 static const char *text(struct stage *t)
@@ -145,7 +141,6 @@ static const char *text(struct stage *t)
 
 static void clear_stage(struct stage *t)
 {
-    wc_buf_release(&t->columns);
     wc_buf_release(&t->out);
     free(t);
 }
@@ -548,8 +543,9 @@ static void a_column_is_found_where_the_catalog_has_it(void **state)
     t->map[2].col = 0;
     t->col[1].readable = false;
     assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
-    assert_string_equal(text(t), HEAD("INSERT") TIME ALL_COLUMNS RECORD(
-                                     "\"note\":1,\"id\":\"2024-02-29 13:14:15+00\"") NO_ERRORS);
+    assert_string_equal(text(t), HEAD("INSERT") TIME
+                        "\"columns\":[" ID_COLUMN "," NOTE_COLUMN
+                        "]," RECORD("\"note\":1,\"id\":\"2024-02-29 13:14:15+00\"") NO_ERRORS);
     clear_stage(t);
 }
 
@@ -575,6 +571,112 @@ static void names_are_escaped(void **state)
     assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
     static const char start[] = "{\"schema\":\"a\\\"b\",\"table\":\"c\\\\d\\n\",\"type\":";
     assert_memory_equal(text(t), start, sizeof start - 1);
+    clear_stage(t);
+}
+
+/* ---- column sets ---- */
+
+static void expect_view(struct stage *t, const char *json)
+{
+    assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
+    assert_string_equal(text(t), json);
+}
+
+static void only_selected_columns_and_the_key_are_shown(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {.op = WC_OP_INSERT, .identity = ID, .new = {{"1", "a", "n"}}},
+        {.op = WC_OP_UPDATE,
+         .old_kind = WC_OLD_FULL,
+         .identity = ID | NAME | NOTE,
+         .old = {{"1", "a", "m"}},
+         .new = {{"1", toast_cell, toast_cell}}},
+        {.op = WC_OP_UPDATE, .identity = ID, .new = {{"1", toast_cell, toast_cell}}},
+        {.op = WC_OP_DELETE,
+         .old_kind = WC_OLD_FULL,
+         .identity = ID | NAME | NOTE,
+         .old = {{"1", "a", "m"}}},
+    };
+#define SELECTED "\"columns\":[" ID_COLUMN "," NOTE_COLUMN "],"
+    static const char *const json[] = {
+        HEAD("INSERT") TIME SELECTED RECORD("\"id\":1,\"note\":\"n\"") NO_ERRORS,
+        HEAD("UPDATE") TIME SELECTED RECORD("\"id\":1,\"note\":\"m\"")
+            OLD("\"id\":1,\"note\":\"m\"") NO_ERRORS,
+        /* what is not wanted is not missing */
+        HEAD("UPDATE") TIME SELECTED RECORD("\"id\":1") OLD("\"id\":1") NO_TOAST("note"),
+        HEAD("DELETE") TIME SELECTED OLD("\"id\":1,\"note\":\"m\"") NO_ERRORS,
+    };
+#undef SELECTED
+    const struct wc_slice wanted[] = {wc_slice_str("na"), wc_slice_str("note"),
+                                      wc_slice_str("notes")};
+    const struct wc_column_set set = {.nnames = 3, .name = wanted};
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        struct stage *t = set_stage(&scenes[i]);
+        t->view.set = &set;
+        expect_view(t, json[i]);
+        clear_stage(t);
+    }
+}
+
+static void a_selected_column_that_became_unreadable_vanishes(void **state)
+{
+    (void)state;
+    const struct scene s = {
+        .op = WC_OP_INSERT, .identity = ID, .unreadable = NOTE, .new = {{"1", "a", "n"}}};
+    const struct wc_slice wanted[] = {wc_slice_str("note")};
+    const struct wc_column_set set = {.nnames = 1, .name = wanted};
+    struct stage *t = set_stage(&s);
+    t->view.set = &set;
+    expect_view(t, HEAD("INSERT") TIME "\"columns\":[" ID_COLUMN "]," RECORD("\"id\":1") NO_ERRORS);
+    clear_stage(t);
+}
+
+static void an_old_row_may_be_cut_to_the_primary_key(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {.op = WC_OP_UPDATE,
+         .old_kind = WC_OLD_FULL,
+         .identity = ID | NAME | NOTE,
+         .old = {{"1", "a", "m"}},
+         .new = {{"1", "b", toast_cell}}},
+        {.op = WC_OP_DELETE,
+         .old_kind = WC_OLD_FULL,
+         .identity = ID | NAME | NOTE,
+         .old = {{"1", "a", "m"}}},
+        {.op = WC_OP_DELETE,
+         .old_kind = WC_OLD_KEY,
+         .identity = NAME, /* an index that is not the key */
+         .old = {{null_cell, "a", null_cell}}},
+    };
+    static const char *const json[] = {
+        HEAD("UPDATE") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"b\",\"note\":\"m\"")
+            OLD("\"id\":1") NO_ERRORS,
+        HEAD("DELETE") TIME ALL_COLUMNS OLD("\"id\":1") NO_ERRORS,
+        HEAD("DELETE") TIME ALL_COLUMNS OLD("") NO_ERRORS,
+    };
+    for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
+        struct stage *t = set_stage(&scenes[i]);
+        t->view.old_key_only = true;
+        expect_view(t, json[i]);
+        clear_stage(t);
+    }
+}
+
+static void a_generated_column_that_is_not_logged_is_not_described(void **state)
+{
+    (void)state;
+    struct stage *t = set_stage(&plain);
+    t->col[2].is_generated = true;
+    expect_view(t, HEAD("INSERT") TIME ALL_COLUMNS RECORD(
+                       "\"id\":1,\"name\":\"t\",\"note\":\"2024-02-29 13:14:15+00\"") NO_ERRORS);
+    t->rel.ncols = 2;
+    t->change.new.ncols = 2;
+    expect_view(t, HEAD("INSERT") TIME "\"columns\":[" ID_COLUMN "," NAME_COLUMN
+                                       "]," RECORD("\"id\":1,\"name\":\"t\"") NO_ERRORS);
+    t->col[2].is_generated = false; /* added since: described, as its next value will come */
+    expect_view(t, HEAD("INSERT") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"t\"") NO_ERRORS);
     clear_stage(t);
 }
 
@@ -638,8 +740,8 @@ static void a_value_that_cannot_be_of_its_type_is_left_out_and_named(void **stat
     t->col[0].readable = false; /* what is not shown is not looked at */
     t->col[2].readable = false;
     assert_int_equal(render_at(t, AT_NOON, NO_LIMIT), WC_OK);
-    assert_string_equal(text(t),
-                        HEAD("INSERT") TIME ALL_COLUMNS RECORD("\"name\":\"a\"") NO_ERRORS);
+    assert_string_equal(text(t), HEAD("INSERT") TIME "\"columns\":[" NAME_COLUMN
+                                                     "]," RECORD("\"name\":\"a\"") NO_ERRORS);
     clear_stage(t);
 }
 
@@ -680,7 +782,7 @@ static void a_buffer_of_any_size_holds_all_or_says_so(void **state)
         for (size_t cap = 0; cap <= whole + 128; cap++) {
             struct wc_buf small;
             wc_buf_init(&small, cap);
-            enum wc_status st = wc_render_change(&small, &t->change, &t->access, AT_NOON, max);
+            enum wc_status st = wc_render_change(&small, &t->change, &t->view, AT_NOON, max);
             assert_true(wc_buf_ok(&small));
             assert_int_equal(st, small.status);
             assert_int_equal(small.len, st == WC_OK ? whole : 0);
@@ -707,6 +809,10 @@ int main(void)
         cmocka_unit_test(a_column_is_found_where_the_catalog_has_it),
         cmocka_unit_test(a_value_is_rendered_by_the_type_of_the_stream),
         cmocka_unit_test(names_are_escaped),
+        cmocka_unit_test(only_selected_columns_and_the_key_are_shown),
+        cmocka_unit_test(a_selected_column_that_became_unreadable_vanishes),
+        cmocka_unit_test(an_old_row_may_be_cut_to_the_primary_key),
+        cmocka_unit_test(a_generated_column_that_is_not_logged_is_not_described),
         cmocka_unit_test(the_commit_time_is_cut_to_milliseconds),
         cmocka_unit_test(a_value_that_cannot_be_of_its_type_is_left_out_and_named),
         cmocka_unit_test(a_value_refused_in_both_rows_is_named_once),
