@@ -238,6 +238,7 @@ static bool note_withheld(struct wc_audience *a, struct wc_binding *b)
 static bool take_tables(struct wc_audience *a, struct wc_binding *b, const struct wc_resolution *r)
 {
     b->withheld = wc_slice(NULL, 0);
+    b->set = &wc_column_set_all;
     b->target = wc_arena_calloc(&a->arena, r->ntables, sizeof *b->target);
     bool ok = b->target != NULL;
     b->ntargets = ok ? r->ntables : 0;

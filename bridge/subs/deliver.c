@@ -78,8 +78,7 @@ static bool render_once(struct wc_subs *s, const struct wc_change *ch, struct wc
         return acc->json.len > 0;
     acc->json_seq = s->change;
     wc_buf_reset(&acc->json);
-    static const struct wc_column_set all = {.is_all = true};
-    const struct wc_view view = {.access = acc, .set = &all};
+    const struct wc_view view = {.access = acc, .set = &wc_column_set_all};
     enum wc_status st =
         wc_render_change(&acc->json, ch, &view, s->commit_time, s->opt.max_record_bytes);
     if (st == WC_OK)

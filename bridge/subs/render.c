@@ -24,6 +24,8 @@ struct render {
     enum wc_status status;
 };
 
+const struct wc_column_set wc_column_set_all = {.is_all = true};
+
 const char *wc_render_type(enum wc_op op)
 {
     switch (op) {

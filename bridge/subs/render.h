@@ -33,6 +33,8 @@ struct wc_column_set {
     bool is_all;                 /* `name` does not count */
 };
 
+extern const struct wc_column_set wc_column_set_all;
+
 /* Who looks, and how much is shown. */
 struct wc_view {
     const struct wc_access *access;

@@ -10,6 +10,7 @@
 #include "bridge/rls/snapshot.h"
 #include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
+#include "bridge/subs/render.h"
 #include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -81,8 +82,9 @@ struct wc_binding {
     struct wc_audience *audience;
     size_t ntargets;
     struct wc_target *target;
-    struct wc_slice withheld; /* a table whose row security withholds rows, for the notice */
-    uint64_t touched;         /* number of the change it matched last */
+    const struct wc_column_set *set; /* interned: equal sets have one address */
+    struct wc_slice withheld;        /* a table whose row security withholds rows, for the notice */
+    uint64_t touched;                /* number of the change it matched last */
 };
 
 /*

@@ -82,7 +82,6 @@ static void fill_row(struct wc_row *row, struct wc_col *col, const struct cells 
 
 static void fill_access(struct stage *t, const struct scene *s)
 {
-    static const struct wc_column_set all = {.is_all = true};
     for (uint16_t i = 0; i < COLS; i++) {
         bool readable = !(s->unreadable >> i & 1);
         t->col[i] = (struct wc_access_col){.name = wc_slice_str(names[i]),
@@ -100,7 +99,7 @@ static void fill_access(struct stage *t, const struct scene *s)
                                    .ncols = COLS,
                                    .col = t->col,
                                    .map = t->map};
-    t->view = (struct wc_view){.access = &t->access, .set = &all};
+    t->view = (struct wc_view){.access = &t->access, .set = &wc_column_set_all};
 }
 
 static struct stage *set_stage(const struct scene *s)
