@@ -10,9 +10,14 @@ import { ROOT } from './env.mjs'
 const run = promisify(execFile)
 const TOOL = path.join(ROOT, 'tools/cluster')
 
-/** What every tenant database has: the roles that tokens name, and the publication. */
+/** What every tenant database has: the roles that tokens name, what policies call, and the publication. */
 const BASE_SQL = `
   create role anon nologin; create role authenticated nologin; create role service_role nologin bypassrls;
+  create schema auth; grant usage on schema auth to public;
+  create function auth.jwt() returns jsonb stable language sql as
+    $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb $$;
+  create function auth.uid() returns uuid stable language sql as $$ select (auth.jwt() ->> 'sub')::uuid $$;
+  create function auth.role() returns text stable language sql as $$ select auth.jwt() ->> 'role' $$;
   create publication supabase_realtime;`
 
 export class Cluster {
