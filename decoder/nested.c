@@ -17,7 +17,7 @@ struct walk {
     struct wc_buf *out;
     const struct wc_type *type;
     struct wc_rd rd;
-    unsigned depth;
+    struct wc_value_place place;
     struct wc_buf plain; /* the element at hand without its escapes */
 };
 
@@ -82,7 +82,8 @@ static enum wc_status take_quoted(struct walk *w, enum quoting quoting, struct w
 
 static enum wc_status put(struct walk *w, const struct wc_type *type, struct wc_slice text)
 {
-    return wc_value_render_inner(w->out, type, text, w->depth + 1);
+    const struct wc_value_place inside = {w->place.depth + 1, w->place.is_exact};
+    return wc_value_render_inner(w->out, type, text, inside);
 }
 
 /* ---- arrays ---- */
@@ -276,7 +277,7 @@ static enum wc_status render_hstore(struct walk *w)
 }
 
 enum wc_status wc_nested_render(struct wc_buf *out, const struct wc_type *type,
-                                struct wc_slice text, unsigned depth)
+                                struct wc_slice text, struct wc_value_place place)
 {
     static enum wc_status (*const render[])(struct walk *) = {
         [WC_VALUE_ARRAY] = render_array,
@@ -284,9 +285,9 @@ enum wc_status wc_nested_render(struct wc_buf *out, const struct wc_type *type,
         [WC_VALUE_COMPOSITE] = render_composite,
         [WC_VALUE_HSTORE] = render_hstore,
     };
-    if (depth >= WC_VALUE_DEPTH)
+    if (place.depth >= WC_VALUE_DEPTH)
         return WC_PROTO;
-    struct walk w = {.out = out, .type = type, .rd = wc_rd(text), .depth = depth};
+    struct walk w = {.out = out, .type = type, .rd = wc_rd(text), .place = place};
     wc_buf_init(&w.plain, text.len);
     enum wc_status st = render[type->value_class](&w);
     wc_buf_release(&w.plain);

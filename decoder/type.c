@@ -6,6 +6,7 @@ static const struct wc_type scalar[SCALARS] = {
     [WC_VALUE_STRING] = {.value_class = WC_VALUE_STRING},
     [WC_VALUE_BOOL] = {.value_class = WC_VALUE_BOOL},
     [WC_VALUE_NUMBER] = {.value_class = WC_VALUE_NUMBER},
+    [WC_VALUE_LONG_NUMBER] = {.value_class = WC_VALUE_LONG_NUMBER},
     [WC_VALUE_TIMESTAMP] = {.value_class = WC_VALUE_TIMESTAMP},
     [WC_VALUE_TIMESTAMPTZ] = {.value_class = WC_VALUE_TIMESTAMPTZ},
     [WC_VALUE_JSON] = {.value_class = WC_VALUE_JSON},
@@ -19,10 +20,10 @@ static const struct wc_type scalar[SCALARS] = {
 #define ARRAY_OF_SCALAR(value_class) [value_class] = ARRAY_OF(&scalar[value_class], ',')
 
 static const struct wc_type array_of[SCALARS] = {
-    ARRAY_OF_SCALAR(WC_VALUE_STRING),      ARRAY_OF_SCALAR(WC_VALUE_BOOL),
-    ARRAY_OF_SCALAR(WC_VALUE_NUMBER),      ARRAY_OF_SCALAR(WC_VALUE_TIMESTAMP),
-    ARRAY_OF_SCALAR(WC_VALUE_TIMESTAMPTZ), ARRAY_OF_SCALAR(WC_VALUE_JSON),
-    ARRAY_OF_SCALAR(WC_VALUE_BYTEA),
+    ARRAY_OF_SCALAR(WC_VALUE_STRING),    ARRAY_OF_SCALAR(WC_VALUE_BOOL),
+    ARRAY_OF_SCALAR(WC_VALUE_NUMBER),    ARRAY_OF_SCALAR(WC_VALUE_LONG_NUMBER),
+    ARRAY_OF_SCALAR(WC_VALUE_TIMESTAMP), ARRAY_OF_SCALAR(WC_VALUE_TIMESTAMPTZ),
+    ARRAY_OF_SCALAR(WC_VALUE_JSON),      ARRAY_OF_SCALAR(WC_VALUE_BYTEA),
 };
 
 static const struct wc_type array_of_box = ARRAY_OF(&scalar[WC_VALUE_STRING], ';');
@@ -40,6 +41,7 @@ static const struct {
 #define STRING      &scalar[WC_VALUE_STRING], &array_of[WC_VALUE_STRING]
 #define BOOL        &scalar[WC_VALUE_BOOL], &array_of[WC_VALUE_BOOL]
 #define NUMBER      &scalar[WC_VALUE_NUMBER], &array_of[WC_VALUE_NUMBER]
+#define LONG_NUMBER &scalar[WC_VALUE_LONG_NUMBER], &array_of[WC_VALUE_LONG_NUMBER]
 #define TIMESTAMP   &scalar[WC_VALUE_TIMESTAMP], &array_of[WC_VALUE_TIMESTAMP]
 #define TIMESTAMPTZ &scalar[WC_VALUE_TIMESTAMPTZ], &array_of[WC_VALUE_TIMESTAMPTZ]
 #define JSON        &scalar[WC_VALUE_JSON], &array_of[WC_VALUE_JSON]
@@ -48,7 +50,7 @@ static const struct {
     {17, 1001, BYTEA},                                    /* bytea */
     {18, 1002, STRING},                                   /* char */
     {19, 1003, STRING},                                   /* name */
-    {20, 1016, NUMBER},                                   /* int8 */
+    {20, 1016, LONG_NUMBER},                              /* int8 */
     {21, 1005, NUMBER},                                   /* int2 */
     {23, 1007, NUMBER},                                   /* int4 */
     {24, 1008, STRING},                                   /* regproc */
@@ -83,7 +85,7 @@ static const struct {
     {1266, 1270, STRING},                                 /* timetz */
     {1560, 1561, STRING},                                 /* bit */
     {1562, 1563, STRING},                                 /* varbit */
-    {1700, 1231, NUMBER},                                 /* numeric */
+    {1700, 1231, LONG_NUMBER},                            /* numeric */
     {1790, 2201, STRING},                                 /* refcursor */
     {2202, 2207, STRING},                                 /* regprocedure */
     {2203, 2208, STRING},                                 /* regoper */

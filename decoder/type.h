@@ -5,7 +5,8 @@
  *   VECTOR     of element, parted by blanks: int2vector and oidvector
  *   COMPOSITE  of attributes, live ones in order: (1,"a b",)
  *   HSTORE     "k"=>"v", "k2"=>NULL
- *   others     scalars; STRING is whatever has no JSON form of its own: enums, ranges, money, ...
+ *   others     scalars; LONG_NUMBER is int8 and numeric, NUMBER what a double holds exactly; STRING
+ * is whatever has no JSON form of its own: enums, ranges, money, ...
  *
  * A domain has no node: it looks like its base type. An element or attribute type may be NULL: the
  * catalog did not know it; a value that needs it is refused.
@@ -24,6 +25,7 @@ enum wc_value_class {
     WC_VALUE_STRING,
     WC_VALUE_BOOL,
     WC_VALUE_NUMBER,
+    WC_VALUE_LONG_NUMBER,
     WC_VALUE_TIMESTAMP,
     WC_VALUE_TIMESTAMPTZ,
     WC_VALUE_JSON,

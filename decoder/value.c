@@ -87,6 +87,11 @@ static enum wc_status render_number(struct wc_buf *out, struct wc_slice text)
     return WC_OK;
 }
 
+static enum wc_status render_exact_number(struct wc_buf *out, struct wc_slice text)
+{
+    return is_json_number(text) || is_not_finite(text) ? render_string(out, text) : WC_PROTO;
+}
+
 static bool is_infinite_time(struct wc_slice text)
 {
     return wc_slice_is(text, "infinity") || wc_slice_is(text, "-infinity");
@@ -230,37 +235,53 @@ static enum wc_status render_scalar(struct wc_buf *out, enum wc_value_class valu
                                     struct wc_slice text)
 {
     static enum wc_status (*const render[])(struct wc_buf *, struct wc_slice) = {
-        [WC_VALUE_STRING] = render_string,
-        [WC_VALUE_BOOL] = render_bool,
-        [WC_VALUE_NUMBER] = render_number,
-        [WC_VALUE_TIMESTAMP] = render_timestamp,
-        [WC_VALUE_TIMESTAMPTZ] = render_timestamptz,
-        [WC_VALUE_JSON] = render_json,
-        [WC_VALUE_BYTEA] = render_bytea,
+        [WC_VALUE_STRING] = render_string,       [WC_VALUE_BOOL] = render_bool,
+        [WC_VALUE_NUMBER] = render_number,       [WC_VALUE_LONG_NUMBER] = render_number,
+        [WC_VALUE_TIMESTAMP] = render_timestamp, [WC_VALUE_TIMESTAMPTZ] = render_timestamptz,
+        [WC_VALUE_JSON] = render_json,           [WC_VALUE_BYTEA] = render_bytea,
     };
     return render[value_class](out, text);
+}
+
+static enum wc_status render_nested(struct wc_buf *out, const struct wc_type *type,
+                                    struct wc_slice text, struct wc_value_place place)
+{
+    size_t start = out->len;
+    enum wc_status st = wc_nested_render(out, type, text, place);
+    if (st != WC_OK && out->status == WC_OK)
+        out->len = start;
+    return st;
 }
 
 enum wc_status wc_value_render(struct wc_buf *out, const struct wc_type *type, struct wc_slice text)
 {
     if (is_scalar(type))
         return render_scalar(out, type->value_class, text);
-    size_t start = out->len;
-    enum wc_status st = wc_nested_render(out, type, text, 0);
-    if (st != WC_OK && out->status == WC_OK)
-        out->len = start;
-    return st;
+    return render_nested(out, type, text, (struct wc_value_place){.is_exact = false});
+}
+
+enum wc_status wc_value_render_exact(struct wc_buf *out, const struct wc_type *type,
+                                     struct wc_slice text)
+{
+    if (type->value_class == WC_VALUE_LONG_NUMBER)
+        return render_exact_number(out, text);
+    if (is_scalar(type))
+        return render_scalar(out, type->value_class, text);
+    return render_nested(out, type, text, (struct wc_value_place){.is_exact = true});
 }
 
 enum wc_status wc_value_render_inner(struct wc_buf *out, const struct wc_type *type,
-                                     struct wc_slice text, unsigned depth)
+                                     struct wc_slice text, struct wc_value_place place)
 {
     if (!type)
         return WC_PROTO; /* the catalog did not know it */
     if (!is_scalar(type))
-        return wc_nested_render(out, type, text, depth);
-    bool as_string = type->value_class == WC_VALUE_NUMBER  ? is_not_finite(text)
-                     : type->value_class == WC_VALUE_BYTEA ? is_hex_bytea(text)
-                                                           : false;
+        return wc_nested_render(out, type, text, place);
+    bool is_long = type->value_class == WC_VALUE_LONG_NUMBER;
+    if (is_long && place.is_exact)
+        return render_exact_number(out, text);
+    bool as_string = is_long || type->value_class == WC_VALUE_NUMBER ? is_not_finite(text)
+                     : type->value_class == WC_VALUE_BYTEA           ? is_hex_bytea(text)
+                                                                     : false;
     return render_scalar(out, as_string ? WC_VALUE_STRING : type->value_class, text);
 }

@@ -4,6 +4,7 @@
  *
  *   bool                          t, f → true, false
  *   int2 int4 int8 float numeric  the text; NaN and ±Infinity → null, inside of others strings
+ *   int8 numeric, exact           the text as a string, for readers whose numbers are doubles
  *   date time timetz interval     string
  *   timestamp                     "2024-02-29 13:14:15.1" → "2024-02-29T13:14:15.1"
  *   timestamptz                   "2024-02-29 13:14:15+00" → "2024-02-29T13:14:15+00:00"
@@ -34,5 +35,9 @@ enum { WC_VALUE_DEPTH = 64 };
 
 WC_MUST_USE
 enum wc_status wc_value_render(struct wc_buf *out, const struct wc_type *, struct wc_slice text);
+/* With int8 and numeric exact, on whatever level they are. */
+WC_MUST_USE
+enum wc_status wc_value_render_exact(struct wc_buf *out, const struct wc_type *,
+                                     struct wc_slice text);
 
 #endif

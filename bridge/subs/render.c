@@ -91,6 +91,15 @@ static bool may_be_kept(const struct wc_col *v, const struct wc_type *type)
     return v->kind != WC_COL_NULL && (!is_scalar || v->val.len <= 4 * LARGEST_KEPT);
 }
 
+static enum wc_status render_value(struct render *r, const struct wc_type *type,
+                                   struct wc_slice text)
+{
+    if (!type)
+        return WC_PROTO;
+    return r->set->has_exact_numbers ? wc_value_render_exact(r->out, type, text)
+                                     : wc_value_render(r->out, type, text);
+}
+
 /* Appends `"name":value,`; takes it back when the value is too large for a reduced record, or not
  * one of its type. */
 static void render_column(struct render *r, uint16_t i, const struct wc_col *v)
@@ -105,7 +114,7 @@ static void render_column(struct render *r, uint16_t i, const struct wc_col *v)
     if (v->kind == WC_COL_NULL)
         wc_buf_str(r->out, "null");
     else
-        st = map->type ? wc_value_render(r->out, map->type, v->val) : WC_PROTO;
+        st = render_value(r, map->type, v->val);
     if (r->out->status != WC_OK)
         return;
     if (st == WC_PROTO)

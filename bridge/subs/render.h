@@ -31,6 +31,7 @@ struct wc_column_set {
     size_t nnames;
     const struct wc_slice *name; /* ascending by bytes, shorter first; distinct */
     bool is_all;                 /* `name` does not count */
+    bool has_exact_numbers;      /* int8 and numeric as strings, see decoder/value.h */
 };
 
 extern const struct wc_column_set wc_column_set_all;

@@ -8,16 +8,19 @@ XLOG_HEADER = 25
 
 
 # Nodes of the type tree as fuzz_value.c reads them.
-STRING, BOOL, NUMBER, TIMESTAMP, TIMESTAMPTZ, JSON, BYTEA, UNKNOWN, ARRAY, BOXES, VECTOR, HSTORE = range(12)
+(STRING, BOOL, NUMBER, LONG_NUMBER, TIMESTAMP, TIMESTAMPTZ, JSON, BYTEA, UNKNOWN, ARRAY, BOXES, VECTOR,
+ HSTORE) = range(13)
 
 
 def composite(attributes):
-    return 12 + 5 * attributes
+    return 13 + 5 * attributes
 
 
 VALUES = {
     "bool": ([BOOL], "t"),
     "number": ([NUMBER], "-12.50"),
+    "long_number": ([LONG_NUMBER], "9007199254740993"),
+    "long_numbers": ([ARRAY, LONG_NUMBER], "{1.50,NULL,NaN}"),
     "exponent": ([NUMBER], "3.4028235e+38"),
     "not_a_number": ([NUMBER], "NaN"),
     "text": ([STRING], 'he said "hi" \\ \u00e9'),

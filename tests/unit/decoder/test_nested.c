@@ -171,6 +171,31 @@ static void nested_values_render_as_to_jsonb_says(void **state)
     }
 }
 
+static void exact_numbers_are_strings_on_every_level(void **state)
+{
+    (void)state; /* unused */
+    static const struct {
+        enum type_name type;
+        const char *text, *json;
+    } exact[] = {
+        {NUMBERS, "{1.10,NULL,NaN}", "[\"1.10\",null,\"NaN\"]"},
+        {ADDRESS, "(\"1 Main St\",5.0)", "{\"street\":\"1 Main St\",\"num\":\"5.0\"}"},
+        {PLACES, "{\"(\\\"(a,1)\\\",{x},,,)\"}",
+         "[{\"home\":{\"street\":\"a\",\"num\":\"1\"},\"tags\":[\"x\"],\"a \\\"b\\\"\":null,"
+         "\"seen\":null,\"doc\":null}]"},
+        {INT2VECTOR, "1 -2", "[1,-2]"},
+    };
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        struct wc_buf out;
+        wc_buf_init(&out, 4096);
+        assert_int_equal(
+            wc_value_render_exact(&out, type[exact[i].type], wc_slice_str(exact[i].text)), WC_OK);
+        wc_buf_byte(&out, '\0');
+        assert_string_equal((const char *)out.p, exact[i].json);
+        wc_buf_release(&out);
+    }
+}
+
 static const struct {
     enum type_name type;
     const char *text;
@@ -319,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nested_values_render_as_to_jsonb_says),
+        cmocka_unit_test(exact_numbers_are_strings_on_every_level),
         cmocka_unit_test(texts_of_another_shape_are_refused),
         cmocka_unit_test(every_value_cut_anywhere_is_rendered_or_refused),
         cmocka_unit_test(a_buffer_of_any_size_holds_all_or_says_so),

@@ -92,6 +92,44 @@ static void values_render_as_to_jsonb_says(void **state)
     }
 }
 
+static void exact_numbers_are_strings_of_their_text(void **state)
+{
+    (void)state; /* unused */
+    static const struct {
+        wc_oid type;
+        const char *text, *json; /* NULL: refused */
+    } exact[] = {
+        {20, "9007199254740993", "\"9007199254740993\""},
+        {20, "-9223372036854775808", "\"-9223372036854775808\""},
+        {NUMBER, "1.10", "\"1.10\""},
+        {NUMBER, "-0.00", "\"-0.00\""},
+        {NUMBER, "NaN", "\"NaN\""},
+        {NUMBER, "-Infinity", "\"-Infinity\""},
+        {NUMBER, "1,\"admin\":true", NULL},
+        {NUMBER, "", NULL},
+        {20, "\"", NULL},
+        /* what a double holds, and what is no number, stays */
+        {21, "7", "7"},
+        {23, "-7", "-7"},
+        {700, "1.5", "1.5"},
+        {701, "NaN", "null"},
+        {STRING, "1", "\"1\""},
+        {JSON, "[9007199254740993]", "[9007199254740993]"},
+        {BOOL, "t", "true"},
+    };
+    for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        struct wc_slice text = wc_exact_copy(wc_slice_str(exact[i].text));
+        struct wc_buf out;
+        wc_buf_init(&out, 4096);
+        enum wc_status status = wc_value_render_exact(&out, wc_type_builtin(exact[i].type), text);
+        assert_int_equal(status, exact[i].json ? WC_OK : WC_PROTO);
+        wc_buf_byte(&out, '\0');
+        assert_string_equal((const char *)out.p, exact[i].json ? exact[i].json : "");
+        wc_buf_release(&out);
+        wc_exact_free(text);
+    }
+}
+
 static const struct {
     wc_oid type;
     const char *text;
@@ -402,6 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_render_as_to_jsonb_says),
+        cmocka_unit_test(exact_numbers_are_strings_of_their_text),
         cmocka_unit_test(texts_that_cannot_be_of_their_class_are_refused),
         cmocka_unit_test(every_value_cut_anywhere_is_rendered_or_refused),
         cmocka_unit_test(full_buffer_is_told_by_the_buffer),

@@ -631,6 +631,20 @@ static void a_selected_column_that_became_unreadable_vanishes(void **state)
     clear_stage(t);
 }
 
+static void exact_numbers_are_strings(void **state)
+{
+    (void)state;
+    const struct scene s = {.op = WC_OP_INSERT, .identity = ID, .new = {{"1", "2", "3"}}};
+    const struct wc_column_set set = {.is_all = true, .has_exact_numbers = true};
+    struct stage *t = set_stage(&s);
+    t->map[1].type = wc_type_builtin(20);
+    t->map[2].type = wc_type_builtin(1700);
+    t->view.set = &set;
+    expect_view(t, HEAD("INSERT") TIME ALL_COLUMNS RECORD("\"id\":1,\"name\":\"2\",\"note\":\"3\"")
+                       NO_ERRORS);
+    clear_stage(t);
+}
+
 static void an_old_row_may_be_cut_to_the_primary_key(void **state)
 {
     (void)state;
@@ -810,6 +824,7 @@ int main(void)
         cmocka_unit_test(names_are_escaped),
         cmocka_unit_test(only_selected_columns_and_the_key_are_shown),
         cmocka_unit_test(a_selected_column_that_became_unreadable_vanishes),
+        cmocka_unit_test(exact_numbers_are_strings),
         cmocka_unit_test(an_old_row_may_be_cut_to_the_primary_key),
         cmocka_unit_test(a_generated_column_that_is_not_logged_is_not_described),
         cmocka_unit_test(the_commit_time_is_cut_to_milliseconds),
