@@ -1,0 +1,61 @@
+/*
+ * Shared by repl.c (life cycle, states, failure), stream.c (messages and status updates) and
+ * prepare.c (from a ready connection to START_REPLICATION). Everything is the loop's.
+ */
+#ifndef WC_BRIDGE_REPL_REPL_PRIV_H
+#define WC_BRIDGE_REPL_REPL_PRIV_H
+
+#include "base/log.h"
+#include "bridge/pg/backoff.h"
+#include "bridge/repl/repl.h"
+
+#include <uv.h>
+
+struct wc_epoch {
+    char system_id[24];
+    char timeline[12];
+    char slot[64];
+    wc_lsn consistent_point; /* 0 when the slot existed before */
+};
+
+struct wc_repl {
+    uv_loop_t *loop;
+    struct wc_repl_options opt;
+    char *publications;
+    struct wc_repl_handler handler;
+    void *self;
+    enum wc_repl_state state;
+    struct wc_pg *pg;
+    uv_timer_t retry, status;
+    unsigned handles; /* still to be closed by libuv before we are freed */
+    struct wc_pgoutput *decoder;
+    struct wc_arena arena;
+
+    struct wc_epoch epoch, fresh; /* of the last stream; of the one being prepared */
+    struct wc_change_key last;    /* handed over, in this epoch */
+    struct wc_change_key now;     /* of the open transaction; ordinal of the last message */
+    bool in_txn, held, go;
+    struct wc_slice held_msg;
+
+    wc_lsn received, confirmed, server, sent;
+    wc_us sent_at, started_at;
+    struct wc_backoff backoff;
+    char error[200];
+    struct wc_log_limit complaint;
+    const char *complained_of; /* event of the last logged failure */
+};
+
+/* repl.c: the only way to DOWN but for wc_repl_stop; logs once and arms the back-off. */
+void wc_repl_fail(struct wc_repl *, const char *sqlstate, const char *message);
+/* repl.c: the only line that changes the state. */
+void wc_repl_set_state(struct wc_repl *, enum wc_repl_state, bool new_epoch);
+
+/* prepare.c: the connection is ready; ends in STREAMING, WAITING or a failure. */
+void wc_repl_prepare(struct wc_repl *);
+
+/* stream.c */
+void wc_repl_send_status(struct wc_repl *);
+void wc_repl_status_every(struct wc_repl *, uint32_t interval_ms);
+void wc_repl_pump(struct wc_repl *); /* takes what has arrived */
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * The stream itself: envelopes, messages, ordinals, and what the server is told of our progress.
+ */
+#include "base/metrics.h"
+#include "bridge/repl/repl_priv.h"
+#include "decoder/copyboth.h"
+
+#include <stdio.h>
+
+enum { CONFIRM_SOONEST_US = 1000000 }; /* at most one unasked status update a second */
+
+/* ---- status updates ---- */
+
+void wc_repl_send_status(struct wc_repl *r)
+{
+    uint8_t msg[WC_STATUS_UPDATE_BYTES];
+    wc_copyboth_status(msg, r->confirmed, wc_clock_wall() - WC_PG_EPOCH_US, false);
+    enum wc_status st = wc_pg_copy_send(r->pg, wc_slice(msg, sizeof msg));
+    if (st != WC_OK)
+        return; /* a dead connection reports itself; a full socket means the next one will do */
+    r->sent = r->confirmed;
+    r->sent_at = wc_clock_mono();
+}
+
+static void on_status_timer(uv_timer_t *t)
+{
+    struct wc_repl *r = t->data;
+    if (r->state == WC_REPL_STREAMING)
+        wc_repl_send_status(r);
+}
+
+void wc_repl_status_every(struct wc_repl *r, uint32_t interval_ms)
+{
+    (void)uv_timer_start(&r->status, on_status_timer, interval_ms, interval_ms); /* valid handle */
+}
+
+void wc_repl_confirm(struct wc_repl *r, wc_lsn lsn)
+{
+    if (lsn <= r->confirmed || lsn > r->received)
+        return;
+    r->confirmed = lsn;
+    if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->sent_at >= CONFIRM_SOONEST_US)
+        wc_repl_send_status(r);
+}
+
+void wc_repl_server_at(struct wc_repl *r, wc_lsn lsn)
+{
+    if (lsn > r->server)
+        r->server = lsn;
+}
+
+/* ---- streaming ---- */
+
+static bool already_handed_over(const struct wc_repl *r)
+{
+    return r->now.commit_lsn < r->last.commit_lsn ||
+           (r->now.commit_lsn == r->last.commit_lsn && r->now.ordinal <= r->last.ordinal);
+}
+
+static void progress(struct wc_repl *r, wc_lsn position)
+{
+    if (position > r->received)
+        r->received = position;
+    r->handler.on_progress(r->self, r->received);
+}
+
+/* Forwards only: what the server sends again must not take it back. */
+static void handed_over(struct wc_repl *r, struct wc_change_key key)
+{
+    if (key.commit_lsn > r->last.commit_lsn ||
+        (key.commit_lsn == r->last.commit_lsn && key.ordinal > r->last.ordinal))
+        r->last = key;
+}
+
+/* After an event was accepted: the bookkeeping that must not happen twice when one is held. */
+static void accepted(struct wc_repl *r, const struct wc_event *ev)
+{
+    switch (ev->kind) {
+    case WC_EVENT_BEGIN: r->in_txn = true; break;
+    case WC_EVENT_COMMIT:
+        r->in_txn = false;
+        handed_over(r, (struct wc_change_key){r->now.commit_lsn, UINT64_MAX});
+        progress(r, ev->commit.end_lsn);
+        break;
+    case WC_EVENT_CHANGE:
+        handed_over(r, r->now);
+        wc_metric_add(WC_M_CHANGES_IN, 1);
+        break;
+    case WC_EVENT_RELATION:
+    case WC_EVENT_ORIGIN:
+    case WC_EVENT_TYPE:
+    case WC_EVENT_TRUNCATE:
+    case WC_EVENT_MESSAGE: break;
+    }
+}
+
+static bool is_of_interest(const struct wc_repl *r, const struct wc_event *ev)
+{
+    switch (ev->kind) {
+    case WC_EVENT_BEGIN:
+    case WC_EVENT_COMMIT:
+    case WC_EVENT_RELATION: return true;
+    case WC_EVENT_CHANGE: return !already_handed_over(r);
+    case WC_EVENT_ORIGIN:
+    case WC_EVENT_TYPE:
+    case WC_EVENT_TRUNCATE:
+    case WC_EVENT_MESSAGE: return false;
+    }
+    return false;
+}
+
+/* False when the event is held or the stream has failed. */
+static bool offer(struct wc_repl *r, struct wc_slice msg)
+{
+    struct wc_event ev;
+    struct wc_err err;
+    wc_arena_reset(&r->arena);
+    if (wc_pgoutput_decode(r->decoder, msg, &r->arena, &ev, &err) != WC_OK) {
+        char text[300];
+        (void)snprintf(text, sizeof text, "undecodable pgoutput message '%c' at byte %zu: %s",
+                       wc_pgoutput_letter(msg), err.at, err.text);
+        wc_repl_fail(r, "", text);
+        return false;
+    }
+    if (ev.kind == WC_EVENT_BEGIN)
+        r->now = (struct wc_change_key){.commit_lsn = ev.begin.final_lsn};
+    if (is_of_interest(r, &ev)) {
+        enum wc_status st = r->handler.on_event(r->self, &ev, &r->now);
+        if (st == WC_AGAIN) {
+            r->held = true;
+            r->held_msg = msg;
+            wc_pg_copy_reading(r->pg, false);
+            return false;
+        }
+        if (st != WC_OK) {
+            wc_repl_fail(r, "", wc_status_text(st));
+            return false;
+        }
+    }
+    accepted(r, &ev);
+    return true;
+}
+
+/* Counts the ordinal and skips what nobody wants before any tuple is read. */
+static bool take_message(struct wc_repl *r, struct wc_slice msg)
+{
+    char letter = wc_pgoutput_letter(msg);
+    if (letter == 'I' || letter == 'U' || letter == 'D' || letter == 'T' || letter == 'M')
+        r->now.ordinal++;
+    wc_oid oid = wc_pgoutput_rel_oid(msg);
+    if (oid) {
+        const struct wc_rel *rel = wc_pgoutput_rel(r->decoder, oid);
+        if (rel && !r->handler.wants(r->self, rel)) {
+            wc_metric_add(WC_M_CHANGES_IN, 1);
+            return true;
+        }
+    }
+    return offer(r, msg);
+}
+
+static bool take_envelope(struct wc_repl *r, struct wc_slice bytes)
+{
+    struct wc_copy_msg m;
+    struct wc_err err;
+    if (wc_copyboth_decode(bytes, &m, &err) != WC_OK) {
+        wc_repl_fail(r, "", err.text);
+        return false;
+    }
+    wc_repl_server_at(r, m.wal_end);
+    if (m.kind == WC_COPY_XLOG)
+        return take_message(r, m.payload);
+    if (!r->in_txn)
+        progress(r, m.wal_end);
+    if (m.reply_requested)
+        wc_repl_send_status(r);
+    return r->state == WC_REPL_STREAMING;
+}
+
+void wc_repl_pump(struct wc_repl *r)
+{
+    while (r->state == WC_REPL_STREAMING && !r->held) {
+        struct wc_slice bytes;
+        if (wc_pg_copy_next(r->pg, &bytes) != WC_OK)
+            break;
+        if (!take_envelope(r, bytes))
+            break;
+    }
+    if (r->state == WC_REPL_STREAMING)
+        r->handler.on_batch_end(r->self);
+}
+
+void wc_repl_resume(struct wc_repl *r)
+{
+    if (!r->held)
+        return;
+    r->held = false;
+    if (!offer(r, r->held_msg))
+        return;
+    wc_pg_copy_reading(r->pg, true);
+    wc_repl_pump(r);
+}
