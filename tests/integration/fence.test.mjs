@@ -3,37 +3,27 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { Random, seedFrom } from './lib/random.mjs'
 import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
-const SEED = Number(process.env.FENCE_SEED ?? Date.now() % 1_000_000)
+const SEED = seedFrom('FENCE_SEED')
 const BACKLOG = 50_000
 const WRITERS = 4
 const JOINERS = 10
 const WRITES_EACH = 400
 const BINDING = [{ event: '*', schema: 'public', table: 't' }]
 
-/** mulberry32: small, seedable, good enough to vary a schedule. */
-function random(seed) {
-  let a = seed
-  return () => {
-    a = (a + 0x6d2b79f5) | 0
-    let x = Math.imul(a ^ (a >>> 15), 1 | a)
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 /** One session that inserts, updates and deletes in its own range of ids, in transactions of 1 to 4. */
 async function write(cluster, index) {
   const session = await cluster.connect()
-  const roll = random(SEED + index)
+  const random = new Random(SEED + index)
   const mine = []
   let next = (index + 1) * 1_000_000
   for (let n = 0; n < WRITES_EACH; n++) {
     await session.query('begin')
-    for (let k = Math.floor(roll() * 4); k >= 0; k--) {
-      const what = roll(), target = mine[Math.floor(roll() * mine.length)]
+    for (let k = random.below(4); k >= 0; k--) {
+      const what = random.next(), target = random.pick(mine)
       if (what < 0.5 || !mine.length) {
         await session.query('insert into t values ($1, $2)', [next, `new ${n}`])
         mine.push(next++)
@@ -69,10 +59,10 @@ test(`joins amid a backlog and ${WRITERS} writers end with exactly the table (FE
 
   const writers = Array.from({ length: WRITERS }, (_, i) => write(world.cluster, i))
   const joiners = []
-  const roll = random(SEED)
+  const random = new Random(SEED)
   for (let i = 0; i < JOINERS; i++) {
     joiners.push(await join(world, i))
-    await world.sql('select pg_sleep($1)', [roll() * 0.1])
+    await world.sql('select pg_sleep($1)', [random.next() * 0.1])
   }
   t.after(() => joiners.forEach((j) => j.client.close()))
   assert.ok(early.changes().length > 0, 'the stream was moving')
