@@ -200,6 +200,7 @@ static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice 
     req.body = body;
     wc_buf_init(&res.body, INT32_MAX);
     wc_request_answer(http->routes, http->nroutes, &req, &res);
+    wc_publisher_flush(http->hub->publisher); /* before the answer: "Order" in mesh.h */
     if (res.body.status == WC_OK)
         respond(wsi, &res, wc_buf_view(&res.body));
     else

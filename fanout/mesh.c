@@ -10,25 +10,34 @@
 #include <unistd.h>
 
 enum {
-    FAIR_BURST = 32,     /* messages a consumer takes of one ring before it looks at the next */
+    PRODUCERS_MAX = 64,  /* bits of a mask */
+    FAIR_BURST = 32,     /* messages of bridges, or of socket threads, before the others' turn */
     CLAIM_YIELDS = 1000, /* time for a preempted producer to come to its second access */
 };
+
+static const uint64_t no_flush = UINT64_MAX; /* larger than every stamp */
 
 struct producer {
     wc_mesh_space_fn on_space; /* const after wc_mesh_on_space */
     void *arg;
     _Alignas(64) uint64_t unpublished; /* consumers with pushes not yet published; producer's */
+    _Atomic uint64_t flushing;         /* stamp of the flush under way, or no_flush */
 };
 
 struct consumer {
     _Alignas(64) _Atomic uint32_t asleep;
     int eventfd;
-    unsigned next;   /* the consumer's: the producer to look at first */
-    unsigned burst;  /* messages taken of it in a row */
-    uint64_t popped; /* producers whose slots are not yet given back */
+    uint64_t popped; /* the consumer's, as the rest: producers whose slots are not yet given back */
+    uint64_t waiting;              /* producers whose turn it is not */
+    unsigned burst;                /* messages taken in this turn */
+    unsigned current;              /* the producer with the oldest message */
+    uint64_t until;                /* the stamps of `current` below this are the oldest */
+    uint64_t skip;                 /* those it was chosen without */
+    uint64_t limit[PRODUCERS_MAX]; /* stamps below this may be popped, as of the last look */
 };
 
 struct wc_mesh {
+    _Alignas(64) _Atomic uint64_t stamp; /* the next flush's */
     unsigned nbridges, nsockets, nproducers;
     struct producer *producer;
     struct consumer *consumer;
@@ -52,17 +61,21 @@ static void *alloc_lines(size_t count, size_t size)
 static enum wc_status open_parts(struct wc_mesh *m, uint32_t ring_entries)
 {
     size_t nrings = (size_t)m->nproducers * m->nsockets;
+    uint64_t bridges = (UINT64_C(1) << m->nbridges) - 1; /* a socket thread takes the 64th bit */
     m->producer = alloc_lines(m->nproducers, sizeof *m->producer);
     m->consumer = alloc_lines(m->nsockets, sizeof *m->consumer);
     m->ring = alloc_lines(nrings, sizeof *m->ring);
     if (!m->producer || !m->consumer || !m->ring)
         return WC_NOMEM;
+    for (unsigned p = 0; p < m->nproducers; p++)
+        atomic_init(&m->producer[p].flushing, no_flush);
     for (unsigned c = 0; c < m->nsockets; c++)
         m->consumer[c].eventfd = -1;
     for (size_t i = 0; i < nrings; i++)
         if (wc_ring_init(&m->ring[i], ring_entries, 0) != WC_OK)
             return WC_NOMEM;
     for (unsigned c = 0; c < m->nsockets; c++) {
+        m->consumer[c].waiting = bridges;
         m->consumer[c].eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (m->consumer[c].eventfd < 0)
             return WC_IO;
@@ -72,8 +85,8 @@ static enum wc_status open_parts(struct wc_mesh *m, uint32_t ring_entries)
 
 struct wc_mesh *wc_mesh_new(unsigned nbridges, unsigned nsockets, uint32_t ring_entries)
 {
-    WC_ASSERT(nsockets > 0 && nbridges + nsockets <= 64);
-    struct wc_mesh *m = calloc(1, sizeof *m);
+    WC_ASSERT(nsockets > 0 && nbridges + nsockets <= PRODUCERS_MAX);
+    struct wc_mesh *m = alloc_lines(1, sizeof *m);
     if (!m)
         return NULL;
     m->nbridges = nbridges;
@@ -141,23 +154,99 @@ static void wake(struct consumer *c)
     WC_ASSERT(n == (ssize_t)sizeof(uint64_t)); /* the counter cannot be near its maximum */
 }
 
+static void publish(struct wc_mesh *m, unsigned producer, uint64_t consumers)
+{
+    _Atomic uint64_t *flushing = &m->producer[producer].flushing;
+    /* C1 release and acquire: who reads a larger number sees what was published before this one was
+     * taken, and what came to this thread is published under a larger one than what it came from.
+     */
+    uint64_t stamp = atomic_fetch_add_explicit(&m->stamp, 1, memory_order_acq_rel);
+    /* Relaxed: the heads published below carry it. */
+    atomic_store_explicit(flushing, stamp, memory_order_relaxed);
+    for (uint64_t todo = consumers; todo; todo &= todo - 1)
+        wc_ring_publish(ring_of(m, producer, (unsigned)__builtin_ctzll(todo)),
+                        stamp); /* W1 store */
+    /* C2 release: all heads of this flush. */
+    atomic_store_explicit(flushing, no_flush, memory_order_release);
+}
+
 void wc_mesh_flush(struct wc_mesh *m, unsigned producer)
 {
     uint64_t todo = m->producer[producer].unpublished;
     m->producer[producer].unpublished = 0;
+    if (todo)
+        publish(m, producer, todo);
     for (; todo; todo &= todo - 1) {
-        unsigned c = (unsigned)__builtin_ctzll(todo);
-        wc_ring_publish(ring_of(m, producer, c)); /* W1 store */
+        struct consumer *c = &m->consumer[__builtin_ctzll(todo)];
         /* W1 load: if the consumer's store of `asleep` comes before it in the total order we see it
          * and wake; if it comes after, so do the consumer's loads of the heads. */
-        if (atomic_load_explicit(&m->consumer[c].asleep, memory_order_seq_cst))
-            wake(&m->consumer[c]);
+        if (atomic_load_explicit(&c->asleep, memory_order_seq_cst))
+            wake(c);
     }
 }
 
-static void next_producer(const struct wc_mesh *m, struct consumer *c)
+static void look(struct wc_mesh *m, unsigned consumer, uint64_t skip)
 {
-    c->next = c->next + 1 == m->nproducers ? 0 : c->next + 1;
+    struct consumer *c = &m->consumer[consumer];
+    uint64_t taken = atomic_load_explicit(&m->stamp, memory_order_acquire); /* C1 acquire */
+    for (unsigned p = 0; p < m->nproducers; p++) {
+        if (skip & UINT64_C(1) << p)
+            continue;
+        wc_ring_look(ring_of(m, p, consumer));
+        /* C2 acquire, after the head: of a flush seen in the ring this is the stamp, or the flush
+         * is over and visible to everybody. */
+        uint64_t flushing = atomic_load_explicit(&m->producer[p].flushing, memory_order_acquire);
+        c->limit[p] = flushing < taken ? flushing : taken;
+    }
+}
+
+/* The producer with the oldest stamp, which is no other's, and how long it stays that. */
+static bool choose(struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    struct consumer *c = &m->consumer[consumer];
+    uint64_t oldest = UINT64_MAX, next = UINT64_MAX, stamp;
+    for (unsigned p = 0; p < m->nproducers; p++) {
+        if (skip & UINT64_C(1) << p || !wc_ring_front(ring_of(m, p, consumer), &stamp) ||
+            stamp >= c->limit[p])
+            continue;
+        if (stamp < oldest) {
+            next = oldest;
+            oldest = stamp;
+            c->current = p;
+        } else if (stamp < next) {
+            next = stamp;
+        }
+    }
+    if (oldest == UINT64_MAX)
+        return false;
+    c->until = next < c->limit[c->current] ? next : c->limit[c->current];
+    c->skip = skip;
+    return true;
+}
+
+static bool is_oldest_still(const struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    const struct consumer *c = &m->consumer[consumer];
+    uint64_t stamp;
+    return skip == c->skip && wc_ring_front(ring_of(m, c->current, consumer), &stamp) &&
+           stamp < c->until;
+}
+
+static struct wc_msg *pop_oldest(struct wc_mesh *m, unsigned consumer, uint64_t skip)
+{
+    struct consumer *c = &m->consumer[consumer];
+    if (!is_oldest_still(m, consumer, skip) && !choose(m, consumer, skip)) {
+        look(m, consumer, skip);
+        if (!choose(m, consumer, skip))
+            return NULL;
+    }
+    c->popped |= UINT64_C(1) << c->current;
+    return wc_ring_pop(ring_of(m, c->current, consumer));
+}
+
+static void change_turns(struct consumer *c)
+{
+    c->waiting = ~c->waiting;
     c->burst = 0;
 }
 
@@ -165,17 +254,14 @@ struct wc_msg *wc_mesh_pop(struct wc_mesh *m, unsigned consumer, uint64_t skip)
 {
     struct consumer *c = &m->consumer[consumer];
     if (c->burst == FAIR_BURST)
-        next_producer(m, c);
-    for (unsigned tried = 0; tried < m->nproducers; tried++, next_producer(m, c)) {
-        uint64_t bit = UINT64_C(1) << c->next;
-        struct wc_msg *msg = skip & bit ? NULL : wc_ring_pop(ring_of(m, c->next, consumer));
-        if (!msg)
-            continue;
-        c->burst++;
-        c->popped |= bit;
-        return msg;
+        change_turns(c);
+    struct wc_msg *msg = pop_oldest(m, consumer, skip | c->waiting);
+    if (!msg) {
+        change_turns(c);
+        msg = pop_oldest(m, consumer, skip | c->waiting);
     }
-    return NULL;
+    c->burst += msg != NULL;
+    return msg;
 }
 
 void wc_mesh_popped(struct wc_mesh *m, unsigned consumer)

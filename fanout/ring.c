@@ -7,7 +7,7 @@
 enum wc_status wc_ring_init(struct wc_ring *r, uint32_t capacity, uint64_t start)
 {
     WC_ASSERT(capacity >= 2 && (capacity & (capacity - 1)) == 0);
-    struct wc_msg **slot = calloc(capacity, sizeof *slot);
+    struct wc_ring_slot *slot = calloc(capacity, sizeof *slot);
     if (!slot)
         return WC_NOMEM;
     r->mask = capacity - 1;
@@ -25,7 +25,7 @@ void wc_ring_release(struct wc_ring *r)
     if (!r->slot)
         return;
     for (uint64_t i = r->popped; i != r->pushed; i++)
-        wc_msg_unref(r->slot[i & r->mask]);
+        wc_msg_unref(r->slot[i & r->mask].msg);
     free(r->slot);
     r->slot = NULL;
 }
@@ -38,13 +38,17 @@ enum wc_status wc_ring_push(struct wc_ring *r, struct wc_msg *m)
         if (r->pushed - r->tail_seen > r->mask)
             return WC_AGAIN;
     }
-    r->slot[r->pushed & r->mask] = m;
+    r->slot[r->pushed & r->mask].msg = m;
     r->pushed++;
     return WC_OK;
 }
 
-void wc_ring_publish(struct wc_ring *r)
+void wc_ring_publish(struct wc_ring *r, uint64_t stamp)
 {
+    /* Relaxed: only this thread stores it. */
+    uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
+    for (; head != r->pushed; head++)
+        r->slot[head & r->mask].stamp = stamp;
     /* P1 release: a consumer that loads this head sees the slots below it. W1: seq_cst, because the
      * producer goes on to load `asleep`, and that load must not overtake this store. */
     atomic_store_explicit(&r->head, r->pushed, memory_order_seq_cst);
@@ -59,15 +63,25 @@ bool wc_ring_wants_space(struct wc_ring *r)
     return r->pushed - r->tail_seen > r->mask;
 }
 
+void wc_ring_look(struct wc_ring *r)
+{
+    /* P1 acquire: the producer's writes of the slots below head happened before. */
+    r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
+}
+
+bool wc_ring_front(const struct wc_ring *r, uint64_t *stamp)
+{
+    if (r->popped == r->head_seen)
+        return false;
+    *stamp = r->slot[r->popped & r->mask].stamp;
+    return true;
+}
+
 struct wc_msg *wc_ring_pop(struct wc_ring *r)
 {
-    if (r->popped == r->head_seen) {
-        /* P1 acquire: the producer's writes of the slots below head happened before. */
-        r->head_seen = atomic_load_explicit(&r->head, memory_order_acquire);
-        if (r->popped == r->head_seen)
-            return NULL;
-    }
-    struct wc_msg *m = r->slot[r->popped & r->mask];
+    if (r->popped == r->head_seen)
+        return NULL;
+    struct wc_msg *m = r->slot[r->popped & r->mask].msg;
     r->popped++;
     return m;
 }
@@ -81,11 +95,10 @@ bool wc_ring_give_back(struct wc_ring *r)
            atomic_exchange_explicit(&r->space_wanted, false, memory_order_seq_cst);
 }
 
-bool wc_ring_is_empty(struct wc_ring *r)
+bool wc_ring_is_empty(const struct wc_ring *r)
 {
-    /* W1: seq_cst, see mesh.h; also P1 acquire for the pops that follow. */
-    r->head_seen = atomic_load_explicit(&r->head, memory_order_seq_cst);
-    return r->popped == r->head_seen;
+    /* W1: seq_cst, see mesh.h. */
+    return r->popped == atomic_load_explicit(&r->head, memory_order_seq_cst);
 }
 
 uint64_t wc_ring_given_back(const struct wc_ring *r)

@@ -26,13 +26,13 @@ static void *produce(void *arg)
             abort();
         m->audience = n;
         while (wc_ring_push(&j->ring, m) != WC_OK) {
-            wc_ring_publish(&j->ring);
+            wc_ring_publish(&j->ring, n);
             sched_yield();
         }
         if (n % j->batch == 0)
-            wc_ring_publish(&j->ring);
+            wc_ring_publish(&j->ring, n);
     }
-    wc_ring_publish(&j->ring);
+    wc_ring_publish(&j->ring, MESSAGES);
     return NULL;
 }
 
@@ -44,6 +44,7 @@ static uint64_t consume(struct wc_ring *r)
         if (!m) {
             wrong += wc_ring_give_back(r); /* nobody here asks for space */
             sched_yield();
+            wc_ring_look(r);
             continue;
         }
         wrong += m->audience != n++;

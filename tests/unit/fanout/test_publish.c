@@ -161,29 +161,112 @@ static void skipped_producers_wait_and_others_pass(void **state)
     close_setup(&s);
 }
 
-static void busy_producer_does_not_starve_another(void **state)
+/* Two bridges, then socket threads 0 and 1. */
+enum { FIRST_SOCKET = 2, SOCKETS = 2, ALL = (1 << SOCKETS) - 1 };
+
+struct publishers {
+    struct wc_mesh *mesh;
+    struct wc_publisher *pub[FIRST_SOCKET + SOCKETS];
+};
+
+static void open_publishers(struct publishers *p)
 {
-    (void)state;
-    struct wc_mesh *mesh = wc_mesh_new(2, 1, 1024);
-    struct wc_publisher *busy = wc_publisher_new(mesh, 0), *rare = wc_publisher_new(mesh, 1);
-    for (uint64_t n = 0; n < 1000; n++)
-        publish(busy, n, 1);
-    publish(rare, 5000, 1);
-    wc_publisher_flush(busy);
-    wc_publisher_flush(rare);
-    unsigned before = 0;
-    for (;; before++) {
+    p->mesh = wc_mesh_new(FIRST_SOCKET, SOCKETS, 1024);
+    assert_non_null(p->mesh);
+    for (unsigned i = 0; i < FIRST_SOCKET + SOCKETS; i++) {
+        p->pub[i] = wc_publisher_new(p->mesh, i);
+        assert_non_null(p->pub[i]);
+    }
+}
+
+static void close_publishers(struct publishers *p)
+{
+    for (unsigned i = 0; i < FIRST_SOCKET + SOCKETS; i++)
+        wc_publisher_free(p->pub[i]);
+    wc_mesh_free(p->mesh);
+}
+
+static void publish_now(struct publishers *p, unsigned producer, uint64_t n)
+{
+    publish(p->pub[producer], n, ALL);
+    wc_publisher_flush(p->pub[producer]);
+}
+
+/* How many messages of smaller number come before this one. */
+static unsigned popped_before(struct wc_mesh *mesh, uint64_t number)
+{
+    for (unsigned before = 0;; before++) {
         struct wc_msg *m = wc_mesh_pop(mesh, 0, 0);
         assert_non_null(m);
-        bool found = m->audience == 5000;
+        bool found = m->audience == number;
         wc_msg_unref(m);
         if (found)
-            break;
+            return before;
     }
-    assert_true(before < 100);
-    wc_publisher_free(busy);
-    wc_publisher_free(rare);
-    wc_mesh_free(mesh);
+}
+
+static void bridge_and_socket_thread_do_not_starve_each_other(void **state)
+{
+    (void)state;
+    for (unsigned busy = 0; busy <= FIRST_SOCKET; busy += FIRST_SOCKET) {
+        struct publishers p;
+        open_publishers(&p);
+        for (uint64_t n = 0; n < 1000; n++)
+            publish(p.pub[busy], n, 1);
+        wc_publisher_flush(p.pub[busy]);
+        publish_now(&p, FIRST_SOCKET - busy, 5000);
+        assert_true(popped_before(p.mesh, 5000) < 100);
+        close_publishers(&p);
+    }
+}
+
+static void busy_socket_thread_does_not_starve_another(void **state)
+{
+    (void)state;
+    struct publishers p;
+    open_publishers(&p);
+    for (uint64_t n = 0; n < 1000; n++) {
+        if (n == 10)
+            publish_now(&p, FIRST_SOCKET, 5000);
+        publish_now(&p, FIRST_SOCKET + 1, n);
+    }
+    assert_int_equal(popped_before(p.mesh, 5000), 10);
+    close_publishers(&p);
+}
+
+static void what_was_flushed_first_is_popped_first_whoever_the_consumer_is(void **state)
+{
+    (void)state;
+    struct publishers p;
+    open_publishers(&p);
+    for (uint64_t n = 0; n < 100; n++)
+        publish_now(&p, FIRST_SOCKET + (unsigned)(n * n / 7 % SOCKETS), n);
+    for (unsigned c = 0; c < SOCKETS; c++)
+        for (uint64_t n = 0; n < 100; n++)
+            expect(p.mesh, c, n);
+    close_publishers(&p);
+}
+
+/* The second producer answers the first, while the consumer is at work on older messages: it has
+ * looked before, and found the first one's ring empty. */
+static void effect_is_not_popped_before_its_cause_that_came_after_a_look(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < SOCKETS; c++)
+        for (unsigned first = 0; first < SOCKETS; first++) {
+            unsigned second = SOCKETS - 1 - first;
+            struct publishers p;
+            open_publishers(&p);
+            publish(p.pub[FIRST_SOCKET + second], 0, ALL);
+            publish_now(&p, FIRST_SOCKET + second, 1);
+            expect(p.mesh, c, 0);
+            publish_now(&p, FIRST_SOCKET + first, 2);
+            publish_now(&p, FIRST_SOCKET + second, 3);
+            for (uint64_t n = 1; n <= 3; n++)
+                expect(p.mesh, c, n);
+            assert_null(wc_mesh_pop(p.mesh, c, 0));
+            close_publishers(&p);
+        }
 }
 
 int main(void)
@@ -194,7 +277,10 @@ int main(void)
         cmocka_unit_test(overflow_to_one_thread_does_not_delay_another),
         cmocka_unit_test(sleeper_is_woken_once_per_sleep),
         cmocka_unit_test(skipped_producers_wait_and_others_pass),
-        cmocka_unit_test(busy_producer_does_not_starve_another),
+        cmocka_unit_test(bridge_and_socket_thread_do_not_starve_each_other),
+        cmocka_unit_test(busy_socket_thread_does_not_starve_another),
+        cmocka_unit_test(what_was_flushed_first_is_popped_first_whoever_the_consumer_is),
+        cmocka_unit_test(effect_is_not_popped_before_its_cause_that_came_after_a_look),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
