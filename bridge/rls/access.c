@@ -26,6 +26,30 @@ struct changed {
     wc_xid by;
 };
 
+/* Columns of sql/q_access.sql. */
+enum answer_col {
+    COL_POSITION,
+    COL_USABLE,
+    COL_RLS,
+    COL_RELATION,
+    COL_PARTITIONED,
+    COL_HAS_POLICY,
+    COL_OWNERS,
+    COL_RUNS_CODE,
+    COL_NAME,
+    COL_TYPE,
+    COL_READABLE,
+    COL_IN_POLICY,
+    COL_GENERATED,
+    COL_KEY_PLACE,
+    COL_KEY_TYPE,
+    COL_KEY_OP,
+    COL_KEY_LEAKPROOF,
+    COL_ABOVE,
+    COL_ABOVE_HAS_KEY,
+    COL_SNAPSHOT,
+};
+
 struct wc_access_cache {
     wc_us freshness;
     wc_access_answer_fn on_answer;
@@ -33,6 +57,7 @@ struct wc_access_cache {
     struct wc_map entries; /* key: oid bytes, then role */
     struct wc_map changed;
     struct wc_types *types;
+    uint64_t answers;
     uint64_t types_since; /* number of the first question about types behind the one under way */
     size_t in_flight;
     struct wc_access **asking; /* in the order of the question */
@@ -248,13 +273,25 @@ static bool keep(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out
     return copy != NULL;
 }
 
+static bool is_yes(const struct wc_pg_result *res, int row, enum answer_col col)
+{
+    return wc_slice_is(wc_pg_slice(res, row, (int)col), "t");
+}
+
+static unsigned long key_place(const struct wc_pg_result *res, int row) /* 0: not of the key */
+{
+    const char *digits = wc_pg_value(res, row, COL_KEY_PLACE);
+    return digits ? strtoul(digits, NULL, 10) : 0;
+}
+
 static bool read_column(const struct wc_pg_result *res, int row, struct wc_access *a,
                         struct wc_access_col *out)
 {
-    struct wc_slice name = wc_pg_slice(res, row, 3);
-    out->in_pk = wc_slice_is(wc_pg_slice(res, row, 5), "t");
-    out->readable = wc_slice_is(wc_pg_slice(res, row, 6), "t");
-    out->is_generated = wc_slice_is(wc_pg_slice(res, row, 7), "t");
+    struct wc_slice name = wc_pg_slice(res, row, COL_NAME);
+    out->in_pk = key_place(res, row) > 0;
+    out->readable = is_yes(res, row, COL_READABLE);
+    out->in_policy = is_yes(res, row, COL_IN_POLICY);
+    out->is_generated = is_yes(res, row, COL_GENERATED);
     struct wc_buf json;
     wc_buf_init(&json, COLUMN_CAP);
     wc_jsonw_string(&json, name);
@@ -265,37 +302,95 @@ static bool read_column(const struct wc_pg_result *res, int row, struct wc_acces
     wc_buf_str(&json, "{\"name\":");
     wc_jsonw_string(&json, name);
     wc_buf_str(&json, ",\"type\":");
-    wc_jsonw_string(&json, wc_pg_slice(res, row, 4));
+    wc_jsonw_string(&json, wc_pg_slice(res, row, COL_TYPE));
     wc_buf_byte(&json, '}');
     ok = ok && json.status == WC_OK && keep(&a->arena, wc_buf_view(&json), &out->column_json);
     wc_buf_release(&json);
     return ok;
 }
 
-/* Rows [row, end) are this entry's. */
-static void read_entry(const struct wc_pg_result *res, int row, int end, struct wc_access *a)
+static bool read_columns(const struct wc_pg_result *res, int row, size_t count, struct wc_access *a)
 {
-    a->usable = wc_slice_is(wc_pg_slice(res, row, 1), "t");
-    a->withheld = !wc_slice_is(wc_pg_slice(res, row, 2), "f");
-    a->exists = wc_pg_value(res, row, 3) != NULL;
-    a->has_pk = false;
-    a->pk_readable = true;
-    a->ncols = 0;
-    a->map = NULL;
-    wc_arena_reset(&a->arena);
-    size_t count = a->exists ? (size_t)(end - row) : 0;
     struct wc_access_col *col = wc_arena_calloc(&a->arena, count + 1, sizeof *col);
     bool ok = col != NULL;
     for (size_t i = 0; i < count && ok; i++) {
         ok = read_column(res, row + (int)i, a, &col[i]);
-        a->has_pk |= col[i].in_pk;
+        a->nkeys = (uint16_t)(a->nkeys + col[i].in_pk);
         a->pk_readable &= !col[i].in_pk || col[i].readable;
     }
-    if (ok) {
-        a->col = col;
-        a->ncols = (uint16_t)count;
-    } else {
-        a->usable = false; /* out of memory: fail closed until the next answer */
+    a->col = col;
+    a->ncols = (uint16_t)count;
+    a->has_pk = a->nkeys > 0;
+    return ok;
+}
+
+static bool read_key(const struct wc_pg_result *res, int row, struct wc_access *a)
+{
+    struct wc_access_key *key = wc_arena_calloc(&a->arena, a->nkeys + 1u, sizeof *key);
+    a->key = key;
+    a->key_leakproof = true;
+    bool ok = key != NULL;
+    for (uint16_t i = 0; i < a->ncols && ok; i++) {
+        unsigned long place = key_place(res, row + i);
+        if (place == 0)
+            continue;
+        ok = place <= a->nkeys;
+        if (!ok)
+            break;
+        struct wc_access_key *k = &key[place - 1];
+        k->col = i;
+        a->key_leakproof &= is_yes(res, row + i, COL_KEY_LEAKPROOF);
+        ok = keep(&a->arena, wc_pg_slice(res, row + i, COL_KEY_TYPE), &k->type) &&
+             keep(&a->arena, wc_pg_slice(res, row + i, COL_KEY_OP), &k->op);
+    }
+    return ok;
+}
+
+static bool read_above(const struct wc_pg_result *res, int row, size_t count, struct wc_access *a)
+{
+    struct wc_access_above *above = wc_arena_calloc(&a->arena, count + 1, sizeof *above);
+    bool ok = above != NULL;
+    for (size_t i = 0; i < count && ok; i++) {
+        above[i].has_key = is_yes(res, row + (int)i, COL_ABOVE_HAS_KEY);
+        ok = keep(&a->arena, wc_pg_slice(res, row + (int)i, COL_ABOVE), &above[i].name);
+    }
+    a->above = above;
+    a->nabove = (uint16_t)count;
+    return ok;
+}
+
+/* What is said once of the pair, in each of its rows. */
+static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access *a)
+{
+    a->usable = is_yes(res, row, COL_USABLE);
+    a->rls = !wc_slice_is(wc_pg_slice(res, row, COL_RLS), "f");
+    a->exists = wc_pg_value(res, row, COL_RELATION) != NULL;
+    a->is_partitioned = is_yes(res, row, COL_PARTITIONED);
+    a->has_policy = is_yes(res, row, COL_HAS_POLICY);
+    a->runs_code = is_yes(res, row, COL_RUNS_CODE);
+    return keep(&a->arena, wc_pg_slice(res, row, COL_RELATION), &a->name) &&
+           keep(&a->arena, wc_pg_slice(res, row, COL_OWNERS), &a->owners);
+}
+
+/* Rows [row, end) are this entry's. */
+static void read_entry(const struct wc_pg_result *res, int row, int end, struct wc_access *a)
+{
+    a->nkeys = a->ncols = a->nabove = 0;
+    a->has_pk = a->key_leakproof = false;
+    a->pk_readable = true;
+    a->map = NULL;
+    wc_arena_reset(&a->arena);
+    int above = row;
+    while (above < end && wc_pg_value(res, above, COL_NAME))
+        above++;
+    bool ok = read_pair(res, row, a) && read_columns(res, row, (size_t)(above - row), a) &&
+              read_key(res, row, a);
+    while (above < end && !wc_pg_value(res, above, COL_ABOVE)) /* of a relation without columns */
+        above++;
+    ok = ok && read_above(res, above, (size_t)(end - above), a);
+    if (!ok) { /* out of memory: fail closed until the next answer */
+        a->usable = false;
+        a->ncols = a->nkeys = a->nabove = 0;
     }
 }
 
@@ -322,16 +417,18 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
     bool early = false;
     int row = 0;
     wc_us now = wc_clock_mono();
-    struct wc_snapshot *s = res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, 8)) : NULL;
+    struct wc_snapshot *s =
+        res->nrows ? wc_snapshot_parse(wc_pg_value(res, 0, COL_SNAPSHOT)) : NULL;
     for (size_t i = 0; i < c->in_flight; i++) {
         struct wc_access *a = c->asking[i];
         int end = row;
-        while (end < res->nrows && strtoul(wc_pg_value(res, end, 0), NULL, 10) == i + 1)
+        while (end < res->nrows && strtoul(wc_pg_value(res, end, COL_POSITION), NULL, 10) == i + 1)
             end++;
         if (is_early(c, a->rel, s)) {
             early = true;
         } else if (end > row) {
             read_entry(res, row, end, a);
+            a->answer = ++c->answers;
             a->fresh_until = c->asked + c->freshness;
             if (a->fresh_until < now + JUDGE_US)
                 a->fresh_until = now + JUDGE_US;

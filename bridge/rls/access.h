@@ -1,7 +1,15 @@
 /*
  * What a role may see of a relation, as the catalog says now: may the role be used at all, does row
- * security withhold rows from it, which columns may it read, which are the primary key, how are
- * they rendered.
+ * security apply to it, which columns may it read, which are the primary key, how are they
+ * rendered, and all that judge.h needs in order to ask for a row.
+ *
+ * Row security. `rls` is set when it applies to the role: to the relation itself, or to one above
+ * it (the parents of a partition or an inheritance child), whose policies then count as well,
+ * though Postgres itself spares who selects from the child directly. in_policy says on which
+ * columns the policies depend. It is set for every column where that cannot be told: for a policy
+ * with a whole-row reference, a function with arguments or an operator, cast or type that did not
+ * come with the server, a view, a relation of the same hierarchy, or one with row security of its
+ * own.
  *
  * The log is historic, the catalog is current: both are joined by column name. An answer is good
  * for `freshness` after it was asked for; a change is judged only by a fresh answer, so a revoked
@@ -39,8 +47,20 @@ struct wc_access_col {
     struct wc_slice name;
     struct wc_slice json_key;    /* "name": with quotes and colon */
     struct wc_slice column_json; /* {"name":..,"type":..} */
-    bool in_pk, readable;
-    bool is_generated;
+    bool in_pk, readable, in_policy, is_generated;
+};
+
+/* A column of the primary key, in the key's order. */
+struct wc_access_key {
+    uint16_t col;         /* index into wc_access.col */
+    struct wc_slice type; /* for a cast: the base type, quoted and qualified, without modifier */
+    struct wc_slice op;   /* the index's equality: operator(schema.=) */
+};
+
+/* A relation above this one whose row security applies to the role. */
+struct wc_access_above {
+    struct wc_slice name; /* quoted and qualified */
+    bool has_key;         /* all columns of the key are columns of it too */
 };
 
 struct wc_access_map {
@@ -53,14 +73,26 @@ struct wc_access_map {
 struct wc_access {
     wc_oid rel;
     struct wc_slice role;
-    bool usable;   /* the role exists and our login is a member of it */
-    bool withheld; /* row security applies to it here */
-    bool exists;   /* the relation does */
+    bool usable; /* the role exists and our login is a member of it */
+    bool rls;    /* row security applies to it here: each row has to be asked for */
+    bool exists; /* the relation does */
     bool has_pk, pk_readable;
+    bool key_leakproof; /* the key's = is: else row security keeps checks from using its index */
+    bool has_policy; /* rls: no relation whose row security applies lacks a policy for the role */
+    bool runs_code;  /* rls: the policies run code that could leave traces in the session */
+    bool is_partitioned;
+    struct wc_slice name; /* the relation's now, quoted and qualified */
+    struct wc_slice
+        owners;     /* rls: oids of the owners of the relations whose row security applies */
     uint16_t ncols; /* live columns in attribute order */
     const struct wc_access_col *col;
+    uint16_t nkeys; /* columns of the primary key */
+    const struct wc_access_key *key;
+    uint16_t nabove; /* rls */
+    const struct wc_access_above *above;
     const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
+    uint64_t answer;       /* rises with every answer; no other entry has the same */
     uint64_t types_number; /* of the answer of types.h the map refers to; 0: to none */
     /* for the renderer: the data object of change number json_seq */
     uint64_t json_seq;

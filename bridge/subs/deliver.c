@@ -234,7 +234,7 @@ static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
     uint32_t ids[MAX_IDS];
     wc_metric_add(WC_M_CHANGES_MATCHED, (int64_t)recipients(a));
     size_t nids = matched_ids(s, a, ids);
-    if (!a->access->usable || a->access->withheld || !a->access->exists || nids == 0 ||
+    if (!a->access->usable || a->access->rls || !a->access->exists || nids == 0 ||
         !render_once(s, ch, a->access)) {
         wc_metric_add(WC_M_WITHHELD_RLS, (int64_t)recipients(a));
         return WC_OK;
