@@ -1,27 +1,17 @@
 #include "bridge/match/match.h"
 
 #include "base/assert.h"
+#include "bridge/match/column_priv.h"
+#include "bridge/match/filing_priv.h"
 
 #include <stdlib.h>
-
-enum { SCRATCH_CAP = 256 << 10 }; /* numeric can have 131,072 + 16,383 digits */
-
-/* One filtered column of a relation. */
-struct column {
-    struct wc_list link;
-    struct wc_slice name; /* follows the struct */
-    enum wc_match_fold fold;
-    struct wc_map values;
-    uint64_t generation; /* of the wc_rel that `index` belongs to */
-    int index;           /* in that wc_rel; -1 when it has no such column */
-    uint8_t name_bytes[];
-};
 
 struct relation {
     struct wc_map_node node; /* in wc_match.relations, key: oid */
     wc_oid oid;
     struct wc_list unfiltered;
-    struct wc_list columns;
+    struct wc_list one_by_one;
+    struct wc_columns columns;
     size_t count; /* bindings */
 };
 
@@ -34,7 +24,7 @@ struct schema {
 struct wc_match {
     struct wc_map relations, schemas;
     struct wc_list all;
-    struct wc_buf scratch;
+    uint64_t number; /* of the change at hand */
 };
 
 struct wc_match *wc_match_new(void)
@@ -45,7 +35,6 @@ struct wc_match *wc_match_new(void)
     wc_map_init(&m->relations);
     wc_map_init(&m->schemas);
     wc_list_init(&m->all);
-    wc_buf_init(&m->scratch, SCRATCH_CAP);
     return m;
 }
 
@@ -56,7 +45,6 @@ void wc_match_free(struct wc_match *m)
     WC_ASSERT(m->relations.count == 0 && m->schemas.count == 0 && wc_list_is_empty(&m->all));
     wc_map_release(&m->relations);
     wc_map_release(&m->schemas);
-    wc_buf_release(&m->scratch);
     free(m);
 }
 
@@ -79,7 +67,8 @@ static struct relation *make_relation(struct wc_match *m, wc_oid oid)
     r->oid = oid;
     r->node.key = oid_key(&r->oid);
     wc_list_init(&r->unfiltered);
-    wc_list_init(&r->columns);
+    wc_list_init(&r->one_by_one);
+    wc_columns_init(&r->columns);
     if (wc_map_insert(&m->relations, &r->node) != WC_OK) {
         free(r);
         return NULL;
@@ -92,55 +81,68 @@ static void drop_relation_if_empty(struct wc_match *m, struct relation *r)
     if (r->count)
         return;
     wc_map_remove(&m->relations, &r->node);
+    wc_columns_release(&r->columns);
     free(r);
 }
 
-static struct column *find_column(const struct relation *r, struct wc_slice name,
-                                  enum wc_match_fold fold)
+/* ---- conditions ---- */
+
+static size_t count_leaves(const struct wc_predicate *p)
 {
-    WC_LIST_EACH (it, &r->columns) {
-        struct column *c = WC_CONTAINER(it, struct column, link);
-        if (c->fold == fold && wc_slice_eq(c->name, name))
-            return c;
+    size_t n = p->kind == WC_PREDICATE_LEAF;
+    for (size_t i = 0; p->kind != WC_PREDICATE_LEAF && i < p->nchildren; i++)
+        n += count_leaves(&p->child[i]);
+    return n;
+}
+
+/* The first `most` comparisons, from left to right. */
+static void let_columns_go(struct relation *r, const struct wc_predicate *p, size_t *most)
+{
+    if (p->kind == WC_PREDICATE_LEAF && *most > 0) {
+        wc_columns_let_go(&r->columns, p->leaf);
+        --*most;
     }
-    return NULL;
+    for (size_t i = 0; p->kind != WC_PREDICATE_LEAF && i < p->nchildren; i++)
+        let_columns_go(r, &p->child[i], most);
 }
 
-static struct column *make_column(struct relation *r, struct wc_slice name, enum wc_match_fold fold)
+static enum wc_status use_columns(struct relation *r, const struct wc_predicate *p, size_t *used)
 {
-    struct column *c = calloc(1, sizeof *c + name.len);
-    if (!c)
-        return NULL;
-    memcpy(c->name_bytes, name.p, name.len);
-    c->name = wc_slice(c->name_bytes, name.len);
-    c->fold = fold;
-    wc_map_init(&c->values);
-    wc_list_push(&r->columns, &c->link);
-    return c;
-}
-
-static void drop_column_if_empty(struct column *c)
-{
-    if (c->values.count)
-        return;
-    wc_list_remove(&c->link);
-    wc_map_release(&c->values);
-    free(c);
-}
-
-static enum wc_status insert_eq(struct relation *r, struct wc_match_binding *b)
-{
-    struct column *c = find_column(r, b->column, b->fold);
-    if (!c)
-        c = make_column(r, b->column, b->fold);
-    if (!c)
-        return WC_NOMEM;
-    b->node.key = b->value;
-    enum wc_status st = wc_map_insert(&c->values, &b->node);
-    if (st != WC_OK)
-        drop_column_if_empty(c);
+    enum wc_status st = WC_OK;
+    if (p->kind == WC_PREDICATE_LEAF) {
+        st = wc_columns_use(&r->columns, p->leaf);
+        *used += st == WC_OK;
+        return st;
+    }
+    for (size_t i = 0; i < p->nchildren && st == WC_OK; i++)
+        st = use_columns(r, &p->child[i], used);
     return st;
 }
+
+static enum wc_status insert_where(struct relation *r, struct wc_match_binding *b)
+{
+    size_t used = 0;
+    enum wc_status st = use_columns(r, b->where, &used);
+    if (st == WC_OK)
+        st = wc_filing_make(&r->columns, b);
+    if (st == WC_NOTFOUND) {
+        wc_list_push(&r->one_by_one, &b->link);
+        st = WC_OK;
+    }
+    if (st != WC_OK)
+        let_columns_go(r, b->where, &used);
+    return st;
+}
+
+static void remove_where(struct relation *r, struct wc_match_binding *b)
+{
+    size_t used = count_leaves(b->where);
+    wc_filing_undo(b);
+    wc_list_remove(&b->link);
+    let_columns_go(r, b->where, &used);
+}
+
+/* ---- inserting and removing ---- */
 
 static enum wc_status insert_table(struct wc_match *m, struct wc_match_binding *b)
 {
@@ -150,8 +152,8 @@ static enum wc_status insert_table(struct wc_match *m, struct wc_match_binding *
     if (!r)
         return WC_NOMEM;
     enum wc_status st = WC_OK;
-    if (b->has_eq)
-        st = insert_eq(r, b);
+    if (b->where)
+        st = insert_where(r, b);
     else
         wc_list_push(&r->unfiltered, &b->link);
     if (st == WC_OK)
@@ -183,8 +185,10 @@ static enum wc_status insert_schema(struct wc_match *m, struct wc_match_binding 
 
 enum wc_status wc_match_insert(struct wc_match *m, struct wc_match_binding *b)
 {
-    WC_ASSERT(b->scope == WC_MATCH_TABLE || !b->has_eq);
+    WC_ASSERT(b->scope == WC_MATCH_TABLE || !b->where);
     wc_list_init(&b->link);
+    b->filing = NULL;
+    b->seen = 0;
     switch (b->scope) {
     case WC_MATCH_TABLE: return insert_table(m, b);
     case WC_MATCH_SCHEMA: return insert_schema(m, b);
@@ -197,14 +201,10 @@ static void remove_table(struct wc_match *m, struct wc_match_binding *b)
 {
     struct relation *r = find_relation(m, b->rel);
     WC_ASSERT(r);
-    if (b->has_eq) {
-        struct column *c = find_column(r, b->column, b->fold);
-        WC_ASSERT(c);
-        wc_map_remove(&c->values, &b->node);
-        drop_column_if_empty(c);
-    } else {
+    if (b->where)
+        remove_where(r, b);
+    else
         wc_list_remove(&b->link);
-    }
     r->count--;
     drop_relation_if_empty(m, r);
 }
@@ -241,139 +241,89 @@ bool wc_match_wants(const struct wc_match *m, const struct wc_rel *rel)
     return find_relation(m, rel->oid) || !wc_list_is_empty(&m->all) || schema_list(m, rel->schema);
 }
 
-static int index_in(struct column *c, const struct wc_rel *rel)
+/* ---- a change ---- */
+
+struct look {
+    const struct wc_match_caller *caller;
+    uint32_t op;
+    uint64_t number;
+    struct wc_predicate_view view;
+};
+
+static const struct wc_field *field(void *arg, const struct wc_leaf *leaf)
 {
-    if (c->generation == rel->generation)
-        return c->index;
-    c->generation = rel->generation;
-    c->index = -1;
-    for (int i = 0; i < rel->ncols && c->index < 0; i++)
-        if (wc_slice_eq(rel->col[i].name, c->name))
-            c->index = i;
-    return c->index;
+    struct wc_columns *cs = arg;
+    return wc_columns_field(cs, wc_columns_find(cs, leaf));
 }
 
-/* The value a filter sees, or NULL: see the header. */
-static const struct wc_col *value_of(const struct wc_change *ch, int i)
+/* Something the binding is filed under holds, or it is among those evaluated one by one. */
+static void bring_up(struct look *l, struct wc_match_binding *b)
 {
-    const struct wc_col *c = NULL;
-    if (ch->op != WC_OP_DELETE) {
-        c = &ch->new.col[i];
-        if (c->kind == WC_COL_TOAST_UNCHANGED && ch->old_kind == WC_OLD_FULL)
-            c = &ch->old.col[i];
-    } else if (ch->old_kind == WC_OLD_FULL || ch->rel->col[i].in_identity) {
-        c = &ch->old.col[i];
-    }
-    return c && c->kind == WC_COL_TEXT ? c : NULL;
+    if (b->seen == l->number || !(b->events & l->op))
+        return;
+    b->seen = l->number;
+    enum wc_truth t = wc_predicate_decide(b->where, &l->view);
+    if (t == WC_TRUE || t == WC_UNDECIDED)
+        l->caller->hit(l->caller->arg, b, t == WC_UNDECIDED);
 }
 
-static void match_list(const struct wc_list *list, uint32_t op, wc_match_fn fn, void *arg)
+static void bring_up_range(void *arg, struct wc_interval *i)
+{
+    bring_up(arg, WC_CONTAINER(i, struct wc_range_place, interval)->binding);
+}
+
+static void match_column(struct look *l, struct wc_columns *cs, struct wc_column *c)
+{
+    if (c->values.count == 0 && wc_intervals_is_empty(&c->intervals))
+        return;
+    const struct wc_field *f = wc_columns_field(cs, c);
+    if (!f->has_key)
+        return;
+    const struct wc_list *places = wc_column_filed(c, f->key);
+    if (places)
+        WC_LIST_EACH (it, places)
+            bring_up(l, WC_CONTAINER(it, struct wc_value_place, link)->binding);
+    wc_intervals_find(&c->intervals, f->key, bring_up_range, l);
+}
+
+static enum wc_status match_conditions(struct look *l, struct relation *r,
+                                       const struct wc_change *ch)
+{
+    struct wc_columns *cs = &r->columns;
+    wc_columns_look_at(cs, ch, l->number);
+    for (struct wc_map_node *n = wc_map_each(&cs->map, NULL); n; n = wc_map_each(&cs->map, n))
+        match_column(l, cs, WC_CONTAINER(n, struct wc_column, node));
+    WC_LIST_EACH (it, &r->one_by_one)
+        bring_up(l, WC_CONTAINER(it, struct wc_match_binding, link));
+    return cs->status;
+}
+
+static void report_all(const struct look *l, const struct wc_list *list)
 {
     WC_LIST_EACH (it, list) {
         struct wc_match_binding *b = WC_CONTAINER(it, struct wc_match_binding, link);
-        if (b->events & op)
-            fn(arg, b);
+        if (b->events & l->op)
+            l->caller->hit(l->caller->arg, b, false);
     }
 }
 
-static void match_column(struct wc_match *m, struct column *c, const struct wc_change *ch,
-                         wc_match_fn fn, void *arg)
+enum wc_status wc_match_change(struct wc_match *m, const struct wc_change *ch,
+                               const struct wc_match_caller *caller)
 {
-    int i = index_in(c, ch->rel);
-    const struct wc_col *v = i < 0 ? NULL : value_of(ch, i);
-    if (!v)
-        return;
-    struct wc_slice key = wc_match_canonical(c->fold, v->val, &m->scratch);
-    for (struct wc_map_node *n = wc_map_get(&c->values, key); n; n = wc_map_next(n)) {
-        struct wc_match_binding *b = WC_CONTAINER(n, struct wc_match_binding, node);
-        if (b->events & (uint32_t)ch->op)
-            fn(arg, b);
-    }
-}
-
-void wc_match_change(struct wc_match *m, const struct wc_change *ch, wc_match_fn fn, void *arg)
-{
-    const struct relation *r = find_relation(m, ch->rel->oid);
+    struct look l = {.caller = caller,
+                     .op = (uint32_t)ch->op,
+                     .number = ++m->number,
+                     .view = {.field = field, .ask = caller->ask, .arg = caller->arg}};
+    struct relation *r = find_relation(m, ch->rel->oid);
+    enum wc_status st = WC_OK;
     if (r) {
-        match_list(&r->unfiltered, (uint32_t)ch->op, fn, arg);
-        WC_LIST_EACH (it, &r->columns)
-            match_column(m, WC_CONTAINER(it, struct column, link), ch, fn, arg);
+        l.view.fields = &r->columns;
+        report_all(&l, &r->unfiltered);
+        st = match_conditions(&l, r, ch);
     }
     const struct wc_list *s = schema_list(m, ch->rel->schema);
     if (s)
-        match_list(s, (uint32_t)ch->op, fn, arg);
-    match_list(&m->all, (uint32_t)ch->op, fn, arg);
-}
-
-bool wc_match_is_exact(wc_oid base_type, bool is_enum, enum wc_match_fold *fold)
-{
-    static const struct {
-        wc_oid oid;
-        enum wc_match_fold fold;
-    } table[] = {
-        /* pg_type.dat */
-        {16, WC_FOLD_NONE},     /* bool */
-        {17, WC_FOLD_NONE},     /* bytea */
-        {20, WC_FOLD_NONE},     /* int8 */
-        {21, WC_FOLD_NONE},     /* int2 */
-        {23, WC_FOLD_NONE},     /* int4 */
-        {25, WC_FOLD_NONE},     /* text */
-        {26, WC_FOLD_NONE},     /* oid */
-        {700, WC_FOLD_NUMBER},  /* float4 */
-        {701, WC_FOLD_NUMBER},  /* float8 */
-        {1042, WC_FOLD_BLANKS}, /* bpchar */
-        {1043, WC_FOLD_NONE},   /* varchar */
-        {1082, WC_FOLD_NONE},   /* date */
-        {1114, WC_FOLD_NONE},   /* timestamp */
-        {1184, WC_FOLD_NONE},   /* timestamptz */
-        {1700, WC_FOLD_NUMBER}, /* numeric */
-        {2950, WC_FOLD_NONE},   /* uuid */
-    };
-    *fold = WC_FOLD_NONE;
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (table[i].oid == base_type) {
-            *fold = table[i].fold;
-            return true;
-        }
-    }
-    return is_enum;
-}
-
-/* Postgres prints a numeric with its scale and a float as the shortest exact text, so two texts of
- * one value differ only by trailing zeros of the fraction and by the sign of zero. */
-static struct wc_slice canonical_number(struct wc_slice t, struct wc_buf *scratch)
-{
-    const uint8_t *e = memchr(t.p, 'e', t.len);
-    size_t mantissa = e ? (size_t)(e - t.p) : t.len;
-    size_t len = mantissa;
-    if (memchr(t.p, '.', mantissa)) {
-        while (len && t.p[len - 1] == '0')
-            len--;
-        if (len && t.p[len - 1] == '.')
-            len--;
-    }
-    if (len == 2 && t.p[0] == '-' && t.p[1] == '0')
-        return wc_slice("0", 1);
-    if (len == mantissa)
-        return t;
-    if (mantissa == t.len)
-        return wc_slice(t.p, len);
-    wc_buf_reset(scratch);
-    wc_buf_append(scratch, t.p, len);
-    wc_buf_append(scratch, t.p + mantissa, t.len - mantissa);
-    return wc_buf_view(scratch);
-}
-
-struct wc_slice wc_match_canonical(enum wc_match_fold fold, struct wc_slice text,
-                                   struct wc_buf *scratch)
-{
-    switch (fold) {
-    case WC_FOLD_NONE: return text;
-    case WC_FOLD_NUMBER: return canonical_number(text, scratch);
-    case WC_FOLD_BLANKS:
-        while (text.len && text.p[text.len - 1] == ' ')
-            text.len--;
-        return text;
-    }
-    return text;
+        report_all(&l, s);
+    report_all(&l, &m->all);
+    return st;
 }

@@ -1,47 +1,43 @@
 /*
- * The subscription index: which bindings does a change concern? Cost does not grow with the number
- * of `eq` bindings: each filtered column of a relation has a hash from value to bindings.
+ * The subscription index: which bindings does a change concern? What a change costs does not grow
+ * with the number of bindings that it does not concern:
  *
- *   relation OID → events → (a) unfiltered   (b) column → value → bindings
- *   schema name  → unfiltered bindings for any of its tables; likewise for any schema
+ *   relation OID → events → (a) unfiltered
+ *                           (b) column → hash from key to bindings     eq, in
+ *                           (c) column → tree of intervals             lt, lte, gt, gte, and pairs
+ * of them (d) the rest, evaluated one by one schema name  → unfiltered bindings for any of its
+ * tables; likewise for any schema
  *
- * Values are compared as bytes, which is exact only for texts Postgres itself printed, of types
- * where equal values print alike: the caller canonicalises a filter's value once (with
- * wc_match_canonical for numbers) and asks wc_match_is_exact whether a type may come here at all.
- * On DELETE a filter sees the old row, on INSERT and UPDATE the new one; a column that is missing
- * there, NULL, or an unchanged TOAST value not found in a full old row matches nothing.
+ * A condition is filed under the most selective comparison that it cannot hold without: a hash
+ * before an interval before (d). An OR is filed under each of its branches if all of them can be.
+ * Whatever (b) to (d) bring up is evaluated as a whole before it is reported.
  *
- * Ownership: bindings are the caller's storage. Threads: one owner; pure otherwise.
- * Errors: NOMEM. Source: design section 4.
+ * Ownership: bindings and their predicates are the caller's storage. Threads: one owner; pure
+ * otherwise. Errors: NOMEM. Source: design section 4.
  */
 #ifndef WC_BRIDGE_MATCH_MATCH_H
 #define WC_BRIDGE_MATCH_MATCH_H
 
 #include "base/list.h"
 #include "base/map.h"
-#include "decoder/pgoutput.h"
+#include "bridge/match/predicate.h"
 
 enum wc_match_scope { WC_MATCH_TABLE, WC_MATCH_SCHEMA, WC_MATCH_ALL };
 
-enum wc_match_fold { /* how a row's text becomes the canonical value */
-                     WC_FOLD_NONE,
-                     WC_FOLD_NUMBER, /* numeric, float: 1.0 = 1.00, -0 = 0 */
-                     WC_FOLD_BLANKS, /* char(n): trailing blanks do not count */
-};
+struct wc_filing;
 
 struct wc_match_binding {
     /* set by the caller, constant while inserted; slices are borrowed */
     enum wc_match_scope scope;
-    wc_oid rel;             /* TABLE */
-    struct wc_slice schema; /* SCHEMA */
-    uint32_t events;        /* WC_OP_ bits */
-    bool has_eq;            /* TABLE only */
-    struct wc_slice column, value;
-    enum wc_match_fold fold;
+    wc_oid rel;                       /* TABLE */
+    struct wc_slice schema;           /* SCHEMA */
+    uint32_t events;                  /* WC_OP_ bits */
+    const struct wc_predicate *where; /* TABLE only; NULL: any row */
     void *owner;
     /* the index's own */
     struct wc_list link;
-    struct wc_map_node node;
+    struct wc_filing *filing;
+    uint64_t seen; /* number of the change it was last brought up by */
 };
 
 struct wc_match;
@@ -56,16 +52,18 @@ void wc_match_remove(struct wc_match *, struct wc_match_binding *);
 /* Could any change of this relation match? */
 bool wc_match_wants(const struct wc_match *, const struct wc_rel *);
 
-typedef void (*wc_match_fn)(void *arg, struct wc_match_binding *);
-/* Calls fn for each binding the change concerns, in no particular order. */
-void wc_match_change(struct wc_match *, const struct wc_change *, wc_match_fn fn, void *arg);
+struct wc_match_caller {
+    /* The change concerns the binding; undecided: unless what `ask` did not know says otherwise.
+     * The index must not be changed from here. */
+    void (*hit)(void *arg, struct wc_match_binding *, bool undecided);
+    wc_ask_fn ask; /* NULL: nothing is known */
+    void *arg;
+};
 
-/* May `eq` on this base type be decided here? An enum (user-made type) may, other user types not.
- */
-bool wc_match_is_exact(wc_oid base_type, bool is_enum, enum wc_match_fold *fold);
-
-/* Canonical text of a value under `fold`, as a slice of `text` or of scratch. */
-struct wc_slice wc_match_canonical(enum wc_match_fold, struct wc_slice text,
-                                   struct wc_buf *scratch);
+/* Reports each binding the change concerns once, in no particular order. NOMEM: not all of them;
+ * the change may be offered again. */
+WC_MUST_USE
+enum wc_status wc_match_change(struct wc_match *, const struct wc_change *,
+                               const struct wc_match_caller *);
 
 #endif

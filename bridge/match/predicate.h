@@ -8,8 +8,13 @@
  * TOAST value without a full old row) makes every comparison NULL, `is` and `isdistinct` included,
  * so it passes neither plain nor negated.
  *
+ * Only whether a change passes is decided, lazily: nothing is asked that the rest decides. So a
+ * negation is pushed down to the comparisons (which SQL's three values allow), where NULL, negated
+ * or not, does not pass.
+ *
  * Ownership: trees and what they point to are the caller's storage, constant once built.
- * Threads: pure. Source: database reference 4.3, 4.4; PostgREST manual, "Logical operators".
+ * Threads: pure. Limits: evaluation recurses as deep as the tree, which its builder bounds.
+ * Source: database reference 4.3, 4.4; PostgREST manual, "Logical operators".
  */
 #ifndef WC_BRIDGE_MATCH_PREDICATE_H
 #define WC_BRIDGE_MATCH_PREDICATE_H
@@ -41,7 +46,8 @@ struct wc_leaf {
     bool negate;
     enum wc_is is;         /* IS */
     enum wc_key_kind kind; /* WC_KEY_NONE: `ask` decides (never for IS) */
-    /* Keys of the value, or of IN's elements: ascending, distinct, without NULLs. */
+    /* Keys of the value, or of IN's elements: ascending, distinct, without NULLs. IN without any
+     * element is false of NULL too; it has any kind but NONE. */
     size_t nkeys;
     const struct wc_slice *key;
     bool has_null;     /* the value is NULL, or an element of IN is */
@@ -58,13 +64,31 @@ struct wc_predicate {
     const struct wc_predicate *child;
 };
 
-/* What the comparison says of this change's value (the caller finds it with wc_change_value); may
- * answer UNDECIDED. */
+/* What the comparison, not negated, says of this change's value (which is neither missing nor NULL;
+ * wc_change_value finds it); may answer UNDECIDED. */
 typedef enum wc_truth (*wc_ask_fn)(void *arg, const struct wc_leaf *);
 
 /* The value a filter on this stream column sees: of the new row on INSERT and UPDATE (from a full
  * old row when it is an unchanged TOAST value), of the old row on DELETE. NULL: the change does not
  * carry it. A value that is SQL NULL has kind WC_COL_NULL. */
 const struct wc_col *wc_change_value(const struct wc_change *, int column);
+
+/* What a comparison has before it: a column of one change. */
+struct wc_field {
+    const struct wc_col *col; /* as wc_change_value */
+    bool has_key;             /* false: missing, NULL, or not a text that the leaf's kind prints */
+    struct wc_slice key;
+};
+
+/* Where a predicate finds values and answers. */
+struct wc_predicate_view {
+    const struct wc_field *(*field)(void *fields, const struct wc_leaf *);
+    void *fields;
+    wc_ask_fn ask; /* NULL: nothing is known */
+    void *arg;
+};
+
+/* Does the change pass? TRUE, FALSE (NULL does not pass either) or UNDECIDED. */
+enum wc_truth wc_predicate_decide(const struct wc_predicate *, const struct wc_predicate_view *);
 
 #endif
