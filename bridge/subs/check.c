@@ -170,8 +170,16 @@ static bool check_filter(struct wc_audience *a, const struct wc_spec *s,
         refuse_exception(a, s, "P0001", "raise_exception", text);
         return false;
     }
-    bool exact = wc_match_is_exact(table->base_type, table->is_enum, &t->match.fold);
-    if (!exact || !table->is_deterministic) {
+    const struct wc_key_type type = {.base_type = table->base_type,
+                                     .is_enum = table->is_enum,
+                                     .is_deterministic = table->is_deterministic};
+    bool ordered;
+    t->leaf = (struct wc_leaf){.column = s->filter[0].column,
+                               .op = WC_FILTER_EQ,
+                               .kind = wc_key_kind_of(&type, &ordered),
+                               .nkeys = 1,
+                               .key = &t->key};
+    if (t->leaf.kind == WC_KEY_NONE) {
         (void)snprintf(text, sizeof text, "operator eq on type %.150s is not supported yet",
                        (const char *)table->type_name.p);
         refuse_exception(a, s, "0A000", "feature_not_supported", text);
@@ -210,9 +218,8 @@ static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel)
     t->match = (struct wc_match_binding){.events = s->events, .owner = b, .rel = rel};
     if (!is_any(s->table) || s->nfilters) {
         t->match.scope = WC_MATCH_TABLE;
-        t->match.has_eq = s->nfilters > 0;
-        if (s->nfilters)
-            t->match.column = s->filter[0].column;
+        t->where = (struct wc_predicate){.kind = WC_PREDICATE_LEAF, .leaf = &t->leaf};
+        t->match.where = s->nfilters ? &t->where : NULL;
     } else if (!is_any(s->schema)) {
         t->match.scope = WC_MATCH_SCHEMA;
         t->match.schema = s->schema;
@@ -339,13 +346,19 @@ static bool take_value(struct wc_audience *a, struct wc_slice text)
 {
     struct wc_target *t = &a->binding[a->checking].target[a->casting++];
     struct wc_buf scratch;
-    wc_buf_init(&scratch, MESSAGE_CAP);
-    struct wc_slice v = wc_match_canonical(t->match.fold, text, &scratch);
-    char *copy = scratch.status == WC_OK ? wc_arena_strdup(&a->arena, v) : NULL;
+    struct wc_slice key;
+    char *copy = NULL;
+    wc_buf_init(&scratch, WC_KEY_MAX);
+    enum wc_status st = wc_key_view(t->leaf.kind, text, &scratch, &key);
+    if (st == WC_OK)
+        copy = wc_arena_strdup(&a->arena, key);
+    if (copy)
+        t->key = wc_slice(copy, key.len);
+    else
+        wc_subs_refuse(a,
+                       wc_slice_str(st == WC_INVALID ? "a value Postgres printed is not understood"
+                                                     : "out of memory"));
     wc_buf_release(&scratch);
-    t->match.value = wc_slice(copy, v.len);
-    if (!copy)
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
     return copy != NULL;
 }
 

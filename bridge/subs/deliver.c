@@ -25,11 +25,12 @@ enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
     return wc_access_invalidate(s->access, rel->oid, s->xid);
 }
 
-static void on_match(void *arg, struct wc_match_binding *match)
+static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
 {
     struct wc_subs *s = arg;
     struct wc_binding *b = match->owner;
     struct wc_audience *a = b->audience;
+    WC_ASSERT(!undecided); /* no condition has a comparison that is asked */
     b->touched = s->change;
     if (a->touched_by == s->change)
         return;
@@ -258,7 +259,11 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch)
 {
     s->change++;
     s->op = ch->op;
-    wc_match_change(s->match, ch, on_match, s);
+    const struct wc_match_caller caller = {.hit = on_hit, .arg = s};
+    if (wc_match_change(s->match, ch, &caller) != WC_OK) {
+        forget_touched(s);
+        return WC_NOMEM;
+    }
     if (must_wait(s, ch)) {
         forget_touched(s);
         s->holding = true;

@@ -72,6 +72,9 @@ struct wc_member {
 /* A table a binding stands for; a wildcard without filter needs none. */
 struct wc_target {
     struct wc_match_binding match;
+    struct wc_predicate where;
+    struct wc_leaf leaf;
+    struct wc_slice key;
     struct wc_slice cast; /* name of the filter column's base type, quoted as needed */
 };
 
