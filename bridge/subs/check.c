@@ -198,7 +198,7 @@ static bool check_supported(struct wc_audience *a, const struct wc_spec *s)
     const char *text = NULL;
     if (s->nselect)
         text = "select is not supported yet";
-    else if (s->nfilters > 1)
+    else if (s->nconditions > 1)
         text = "more than one condition is not supported yet";
     else if (s->nfilters && (s->filter[0].op != WC_FILTER_EQ || s->filter[0].negate))
         text = "filter operators other than eq are not supported yet";

@@ -1,6 +1,6 @@
 /*
  * One binding as JSON. What is refused has a message; what is accepted can be described and holds
- * strings without NUL that end with one, in the arena and not in the input.
+ * strings without NUL that end with one, in the arena and not in the input, and a whole tree.
  */
 #include "base/assert.h"
 #include "bridge/subs/spec.h"
@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { TEXT_CAP = 16 << 20, EVENTS = WC_OP_INSERT | WC_OP_UPDATE | WC_OP_DELETE };
+enum { TEXT_CAP = 16 << 20, GROUP_DEPTH = 8, EVENTS = WC_OP_INSERT | WC_OP_UPDATE | WC_OP_DELETE };
 
 static void check_slice(struct wc_slice s, struct wc_slice input)
 {
@@ -20,10 +20,26 @@ static void check_filter(const struct wc_filter *f, struct wc_slice input)
 {
     check_slice(f->column, input);
     check_slice(f->value, input);
-    WC_ASSERT(!memchr(f->column.p, '=', f->column.len));
     WC_ASSERT(f->op <= WC_FILTER_ISDISTINCT);
     if (f->op == WC_FILTER_IN)
         WC_ASSERT(f->value.len >= 2 && f->value.p[0] == '{' && f->value.p[f->value.len - 1] == '}');
+}
+
+/* Returns how many nodes the next `n` conditions are, at `depth` groups in one another. */
+static size_t check_tree(const struct wc_spec *s, size_t at, uint32_t n, unsigned depth,
+                         size_t *filters)
+{
+    size_t first = at;
+    WC_ASSERT(n > 0 && depth <= GROUP_DEPTH);
+    while (n-- > 0) {
+        WC_ASSERT(at < s->nconditions);
+        const struct wc_condition *c = &s->condition[at++];
+        if (c->kind == WC_CONDITION_FILTER)
+            ++*filters;
+        else
+            at += check_tree(s, at, c->nmembers, depth + 1, filters);
+    }
+    return at - first;
 }
 
 static void check_spec(const struct wc_spec *s, struct wc_slice input)
@@ -32,6 +48,10 @@ static void check_spec(const struct wc_spec *s, struct wc_slice input)
     WC_ASSERT((s->events == EVENTS) == (strcmp(s->event, "*") == 0));
     check_slice(s->schema, input);
     check_slice(s->table, input);
+    size_t filters = 0;
+    WC_ASSERT((s->ntop > 0) == (s->nfilters > 0));
+    WC_ASSERT(s->ntop == 0 || check_tree(s, 0, s->ntop, 0, &filters) == s->nconditions);
+    WC_ASSERT(filters == s->nfilters);
     for (size_t i = 0; i < s->nfilters; i++)
         check_filter(&s->filter[i], input);
     for (size_t i = 0; i < s->nselect; i++)

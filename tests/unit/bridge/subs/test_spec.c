@@ -402,6 +402,106 @@ static void a_malformed_filter_is_refused_with_its_parts(void **state)
         expect_filter(&table[i], WC_INVALID);
 }
 
+/* ---- groups ---- */
+
+static void a_group_is_read_as_postgrest_writes_it(void **state)
+{
+    (void)state;
+#define A "{\"a\", \"eq\", \"1\", false}"
+#define B "{\"b\", \"gt\", \"2\", false}"
+    static const struct filter_case table[] = {
+        {"or(a.eq.1,b.gt.2)", "{\"or\", [" A ", " B "], false}"},
+        {"or=(a.eq.1,b.gt.2)", "{\"or\", [" A ", " B "], false}"},
+        {"and=(a.eq.1,b.gt.2)", "{\"and\", [" A ", " B "], false}"},
+        {"not.or=(a.eq.1,b.gt.2)", "{\"or\", [" A ", " B "], true}"},
+        {"not.and(a.eq.1,b.gt.2)", "{\"and\", [" A ", " B "], true}"},
+        {"or(a.eq.1)", "{\"or\", [" A "], false}"},
+        {" or( a.eq.1 , b.gt.2 ) ", "{\"or\", [" A ", " B "], false}"},
+        {"a=eq.1,or(a.eq.1,b.gt.2),b=gt.2", A ", {\"or\", [" A ", " B "], false}, " B},
+        {"or=(a.eq.1,and(a.eq.1,not.or(b.gt.2,a.eq.1)),b.gt.2)",
+         "{\"or\", [" A ", {\"and\", [" A ", {\"or\", [" B ", " A "], true}], false}, " B
+         "], false}"},
+        {"or(a.not.eq.1,b.not.in.(1,2))",
+         "{\"or\", [{\"a\", \"eq\", \"1\", true}, {\"b\", \"in\", \"{1,2}\", true}], false}"},
+        {"or(a.in.(\\\"x,)\\\",y),b.gt.2)",
+         "{\"or\", [{\"a\", \"in\", \"{\\\"x,)\\\",y}\", false}, " B "], false}"},
+        /* quoted values and columns */
+        {"or(a.eq.\\\"x,y)\\\",b.gt.2)",
+         "{\"or\", [{\"a\", \"eq\", \"x,y)\", false}, " B "], false}"},
+        {"or(\\\"a.b, (c)\\\".eq.1,\\\"say \\\\\\\"hi\\\\\\\"\\\".gt.2)",
+         "{\"or\", [{\"a.b, (c)\", \"eq\", \"1\", false}, {\"say \\\"hi\\\"\", \"gt\", \"2\", "
+         "false}], "
+         "false}"},
+        {"or(a.eq.f(x,y),b.gt.2)", "{\"or\", [{\"a\", \"eq\", \"f(x,y)\", false}, " B "], false}"},
+        {"or(a.eq.x=y.z,b.gt.2)", "{\"or\", [{\"a\", \"eq\", \"x=y.z\", false}, " B "], false}"},
+        {"or(a.eq.)", "{\"or\", [{\"a\", \"eq\", \"\", false}], false}"},
+        /* columns of such names are what they were */
+        {"or=eq.1", "{\"or\", \"eq\", \"1\", false}"},
+        {"and=in.(1,2)", "{\"and\", \"in\", \"{1,2}\", false}"},
+        {"or(x)=eq.1", "{\"or(x)\", \"eq\", \"1\", false}"},
+        {"not.or=eq.(1)", "{\"not.or\", \"eq\", \"(1)\", false}"},
+        {"order=eq.1", "{\"order\", \"eq\", \"1\", false}"},
+        {"or(or.eq.1)", "{\"or\", [{\"or\", \"eq\", \"1\", false}], false}"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        expect_filter(&table[i], WC_OK);
+#undef A
+#undef B
+}
+
+static void a_malformed_group_is_refused(void **state)
+{
+    (void)state;
+    static const struct filter_case table[] = {
+        /* not closed, or closed too early: no group, so refused as it always was */
+        {"or(a.eq.1", BAD_FILTER "[\"or(a.eq.1\"]"},
+        {"or=(a.eq.1", BAD_FILTER "[\"(a\", \"eq.1\"]"},
+        {"or=(a.eq.1)x", BAD_FILTER "[\"(a\", \"eq.1)x\"]"},
+        {"or=(a.eq.x),b.eq.1)", BAD_FILTER "[\"b.eq.1)\"]"},
+        {"or(a.eq.\\\"x)", BAD_FILTER "[\"or(a.eq.\\\"x)\"]"},
+        {"OR(a.eq.1)", BAD_FILTER "[\"OR(a.eq.1)\"]"},
+        {"not.not.or(a.eq.1)", BAD_FILTER "[\"not.not.or(a.eq.1)\"]"},
+        {"or", BAD_FILTER "[\"or\"]"},
+        {"or=", BAD_FILTER "[\"\"]"},
+        /* closed, but wrong inside */
+        {"or()", EMPTY_SEGMENT},
+        {"or=( )", EMPTY_SEGMENT},
+        {"or(a.eq.1,)", EMPTY_SEGMENT},
+        {"or(a.eq.1,and(),b.eq.2)", EMPTY_SEGMENT},
+        {"or(a.zz.1)", BAD_FILTER "[\"zz\", \"1\"]"},
+        {"or(a=eq.1)", BAD_FILTER "[\"1\"]"},
+        {"or(a.eq)", BAD_FILTER "[\"eq\"]"},
+        {"or(a)", BAD_FILTER "[\"a\"]"},
+        {"or(a.in.1)", BARE_IN},
+        {"or(a.eq.1)(b.eq.2)", BAD_FILTER "[\"or(a.eq.1)(b.eq.2)\"]"},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        expect_filter(&table[i], WC_INVALID);
+}
+
+/* ---- numbers ---- */
+
+static void numbers_may_be_asked_for_as_strings(void **state)
+{
+    (void)state;
+    static const struct binding_case accepted[] = {
+        {"{\"schema\":\"s\",\"numbers\":\"string\"}",
+         "[event: *, schema: s, table: *, filters: [], select: nil, numbers: \"string\"]"},
+        {"{\"schema\":\"s\",\"numbers\":\"number\"}",
+         "[event: *, schema: s, table: *, filters: [], select: nil]"},
+    };
+    for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++)
+        expect(accepted[i].json, WC_OK, accepted[i].text);
+    static const char *const refused[] = {
+        "{\"schema\":\"s\",\"numbers\":\"text\"}",
+        "{\"schema\":\"s\",\"numbers\":true}",
+        "{\"schema\":\"s\",\"numbers\":null}",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        expect(refused[i], WC_INVALID,
+               "Error parsing `numbers` params: expected \"number\" or \"string\"");
+}
+
 /* ---- limits ---- */
 
 static char *repeated(const char *head, const char *piece, size_t n, const char *tail)
@@ -431,6 +531,40 @@ static void a_filter_has_at_most_32_conditions(void **state)
     expect(more, WC_INVALID, BAD_FILTER "too many conditions, at most 32");
     free(most);
     free(more);
+}
+
+static void groups_are_limited_in_depth_and_number(void **state)
+{
+    (void)state;
+    struct attempt a;
+    char *deep = repeated(FILTERED, "or(", 8, "a.eq.1))))))))\"}");
+    char *deeper = repeated(FILTERED, "or(", 9, "a.eq.1)))))))))\"}");
+    char *most = repeated(FILTERED "or(a.eq.1)", ",or(a.eq.1)", 31, "\"}");
+    char *inside = repeated(FILTERED "or(a.eq.1", ",a.eq.1", 32, ")\"}");
+    char *groups = repeated(FILTERED "and(or(a.eq.1)", ",or(a.eq.1)", 31, ")\"}");
+    char *open = repeated(FILTERED, "or(", 100000, "\"}");
+    parse(&a, wc_slice_str(deep), ARENA_CAP);
+    assert_int_equal(a.status, WC_OK);
+    assert_int_equal(a.spec.nconditions, 9);
+    assert_int_equal(a.spec.ntop, 1);
+    done(&a);
+    parse(&a, wc_slice_str(most), ARENA_CAP);
+    assert_int_equal(a.status, WC_OK);
+    assert_int_equal(a.spec.nconditions, 64);
+    assert_int_equal(a.spec.ntop, 32);
+    done(&a);
+    expect(deeper, WC_INVALID, BAD_FILTER "groups in groups, at most 8 deep");
+    expect(inside, WC_INVALID, BAD_FILTER "too many conditions, at most 32");
+    expect(groups, WC_INVALID, BAD_FILTER "too many groups, at most 32");
+    parse(&a, wc_slice_str(open), ARENA_CAP);
+    assert_int_equal(a.status, WC_INVALID);
+    done(&a);
+    free(deep);
+    free(deeper);
+    free(most);
+    free(inside);
+    free(groups);
+    free(open);
 }
 
 static void a_binding_beyond_its_limits_is_refused(void **state)
@@ -529,6 +663,9 @@ static void a_copy_outlives_what_it_was_parsed_in(void **state)
         "{\"event\":\"INSERT\",\"schema\":\"s\",\"table\":\"t\",\"filter\":\"a=eq.1,b=not.in.(2,3)"
         "\","
         "\"select\":[\"c\",\"d\"]}",
+        "{\"schema\":\"s\",\"table\":\"t\",\"filter\":\"a=eq.1,not.or=(b.eq.2,and(c.eq.3,d.eq.4))"
+        "\","
+        "\"numbers\":\"string\"}",
         "{\"schema\":\"*\"}",
     };
     for (size_t i = 0; i < sizeof json / sizeof json[0]; i++) {
@@ -588,7 +725,11 @@ int main(void)
         cmocka_unit_test(commas_split_outside_parentheses_and_quotes_only),
         cmocka_unit_test(a_value_that_is_one_quoted_string_is_unquoted),
         cmocka_unit_test(a_malformed_filter_is_refused_with_its_parts),
+        cmocka_unit_test(a_group_is_read_as_postgrest_writes_it),
+        cmocka_unit_test(a_malformed_group_is_refused),
+        cmocka_unit_test(numbers_may_be_asked_for_as_strings),
         cmocka_unit_test(a_filter_has_at_most_32_conditions),
+        cmocka_unit_test(groups_are_limited_in_depth_and_number),
         cmocka_unit_test(a_binding_beyond_its_limits_is_refused),
         cmocka_unit_test(a_megabyte_of_value_is_kept_whole),
         cmocka_unit_test(an_arena_that_is_too_small_is_out_of_memory),
