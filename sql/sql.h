@@ -8,6 +8,7 @@
 
 extern const char wc_sql_preflight[];
 extern const char wc_sql_slot[];
+extern const char wc_sql_blocker[];
 extern const char wc_sql_binding[];
 extern const char wc_sql_access[];
 extern const char wc_sql_types[];

@@ -17,6 +17,25 @@ static void add_lsn(struct wc_buf *out, const char *key, wc_lsn lsn)
     wc_buf_printf(out, "\"%s\":\"%s\",", key, wc_lsn_format(lsn, text));
 }
 
+static void add_text(struct wc_buf *out, const char *key, const char *text)
+{
+    wc_buf_printf(out, "\"%s\":", key);
+    if (text)
+        wc_jsonw_cstr(out, text);
+    else
+        wc_buf_str(out, "null");
+    wc_buf_byte(out, ',');
+}
+
+static void add_blocker(struct wc_buf *out, const struct wc_repl_blocker *b)
+{
+    if (b->kind == WC_REPL_BLOCKED_BY_TRANSACTION)
+        wc_buf_printf(out, "\"blocked_by\":{\"xid\":%u,\"pid\":%u,\"age_s\":%lld}", b->xid, b->pid,
+                      (long long)b->age_s);
+    else
+        wc_buf_str(out, "\"blocked_by\":null");
+}
+
 static void add_tenant(struct wc_buf *out, const char *name, const struct wc_repl_status *s)
 {
     wc_buf_str(out, "{\"id\":");
@@ -26,12 +45,12 @@ static void add_tenant(struct wc_buf *out, const char *name, const struct wc_rep
     wc_buf_printf(out, ",\"temporary\":%s,", s->temporary ? "true" : "false");
     add_lsn(out, "received_lsn", s->received);
     add_lsn(out, "confirmed_lsn", s->confirmed);
-    wc_buf_printf(out, "\"lag_bytes\":%llu,\"error\":",
+    wc_buf_printf(out, "\"lag_bytes\":%llu,",
                   (unsigned long long)(s->server > s->confirmed ? s->server - s->confirmed : 0));
-    if (s->error[0])
-        wc_jsonw_cstr(out, s->error);
-    else
-        wc_buf_str(out, "null");
+    add_text(out, "reason", s->reason);
+    add_text(out, "error", s->error[0] ? s->error : NULL);
+    add_text(out, "hint", s->hint);
+    add_blocker(out, &s->blocked_by);
     wc_buf_byte(out, '}');
 }
 
@@ -42,7 +61,8 @@ static void handle_health(void *self, const struct wc_http_request *req,
     const struct wc_ops *ops = self;
     struct wc_repl_status s;
     wc_tenant_status(ops->tenant, &s);
-    bool healthy = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
+    bool is_up = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
+    bool healthy = is_up && !s.reason;
     res->status = healthy ? 200 : 503;
     res->content_type = "application/json; charset=utf-8";
     wc_buf_printf(&res->body,

@@ -4,7 +4,9 @@
  *   GET /healthcheck  200 `ok`: the process answers
  *   GET /health       JSON: version, uptime_s, connections, and for each tenant state, slot,
  *                     received_lsn, confirmed_lsn, lag_bytes (end of WAL as the server last told us
- *                     minus confirmed), error. 503 when a stream should be up and is not
+ *                     minus confirmed); when something is wrong reason (a stable name), error and
+ *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
+ *                     503 when a stream should be up and is not, or its server does not answer
  *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with `Authorization: Bearer`
  *                     and a token it signed, else 403
  *

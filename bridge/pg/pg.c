@@ -272,6 +272,15 @@ static void connect_step(struct wc_pg *pg, PostgresPollingStatusType step)
         lose(pg, uv_strerror(rc));
 }
 
+static void on_notice(void *arg, const PGresult *res)
+{
+    struct wc_pg *pg = arg;
+    const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    if (pg->events.on_notice)
+        pg->events.on_notice(pg->arg, state ? state : "", text ? text : "");
+}
+
 /* hosts, addresses: of equal count, comma separated; addresses is NULL for a Unix socket. */
 static void start_connecting(struct wc_pg *pg, const char *hosts, const char *addresses)
 {
@@ -308,6 +317,7 @@ static void start_connecting(struct wc_pg *pg, const char *hosts, const char *ad
         return;
     }
     (void)PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE); /* returns the old one */
+    (void)PQsetNoticeReceiver(pg->conn, on_notice, pg);    /* the same; libpq's prints to stderr */
     if (PQstatus(pg->conn) == CONNECTION_BAD) {
         lose(pg, PQerrorMessage(pg->conn));
         return;

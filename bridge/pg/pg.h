@@ -49,6 +49,9 @@ struct wc_pg_events {
     /* Once, last. sqlstate is empty when the server did not say one; message is one line. The wc_pg
      * is still the owner's to close. */
     void (*on_lost)(void *arg, const char *sqlstate, const char *message);
+    /* A notice or warning of the server; NULL: they are dropped. Called from inside of libpq: note
+     * it, and neither close nor query now. */
+    void (*on_notice)(void *arg, const char *sqlstate, const char *message);
     void (*on_copy)(void *arg); /* copy mode: data may be waiting, see wc_pg_copy_next */
 };
 

@@ -13,7 +13,9 @@ struct wc_pg_reason {
     uint32_t least_wait_ms; /* 0: comes back by itself soon; else only an operator can mend it */
 };
 
-/* Beside SQLSTATEs: WALLV (wal_level is not logical) and SLOT (the slot cannot be ours). sqlstate
+/* Beside SQLSTATEs: WALLV (wal_level is not logical), SLOT (the slot cannot be ours), STDBY (a
+ * standby too old to decode), XWAIT and RWAIT (slot creation waits for a transaction, or for the
+ * primary of a standby), QUIET (the server is connected and does not answer). sqlstate
  * may be empty (the server did not answer, or closed without a word). */
 struct wc_pg_reason wc_pg_reason(const char *sqlstate, const char *message);
 

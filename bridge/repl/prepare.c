@@ -7,8 +7,14 @@
 #include "sql/sql.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+enum {
+    COMMAND_CAP = 16 << 10,      /* START_REPLICATION with 4 KiB of names, each byte doubled */
+    DECODES_ON_STANDBY = 160000, /* server_version_num */
+};
 
 static void fail_result(struct wc_repl *r, const struct wc_pg_result *res)
 {
@@ -20,34 +26,24 @@ static void fail_result(struct wc_repl *r, const struct wc_pg_result *res)
 
 static void command(struct wc_repl *r, const char *sql, wc_pg_result_fn next)
 {
-    if (r->pg && wc_pg_simple(r->pg, sql, next, r) != WC_OK)
+    if (wc_pg_simple(r->pg, sql, next, r) != WC_OK)
         wc_repl_fail(r, "", "could not send a command");
 }
 
-static void append_quoted(char *out, size_t cap, size_t *len, char quote, const char *s, size_t n)
+/* As command; releases the text. */
+static void built_command(struct wc_repl *r, struct wc_buf *sql, wc_pg_result_fn next)
 {
-    out[(*len)++] = quote;
-    for (size_t i = 0; i < n && *len + 3 < cap; i++) {
-        if (s[i] == quote)
-            out[(*len)++] = quote;
-        out[(*len)++] = s[i];
-    }
-    out[(*len)++] = quote;
+    if (sql->status == WC_OK)
+        command(r, (const char *)sql->p, next);
+    else
+        wc_repl_fail(r, "", "out of memory");
+    wc_buf_release(sql);
 }
 
-/* "a,b" as the option value '"a","b"': identifiers inside one literal. */
-static void quote_publications(const char *list, char *out, size_t cap)
+/* Has this process streamed before? */
+static bool is_known(const struct wc_repl *r)
 {
-    char idents[2048];
-    size_t n = 0;
-    for (struct wc_slice name; n + 200 < sizeof idents && wc_pg_next_name(&list, &name);) {
-        if (n)
-            idents[n++] = ',';
-        append_quoted(idents, sizeof idents, &n, '"', (const char *)name.p, name.len);
-    }
-    size_t at = 0;
-    append_quoted(out, cap, &at, '\'', idents, n);
-    out[at] = '\0';
+    return r->epoch.slot[0] != '\0';
 }
 
 static bool same_epoch(const struct wc_epoch *a, const struct wc_epoch *b)
@@ -70,9 +66,10 @@ static void on_started(void *arg, const struct wc_pg_result *res)
     }
     wc_pgoutput_reset(r->decoder);
     r->now = (struct wc_change_key){0};
+    r->left_out[0] = '\0';
     r->started_at = wc_clock_mono();
-    r->error[0] = '\0';
-    r->complained_of = NULL;
+    wc_feedback_heard(&r->feedback);
+    wc_repl_clear_trouble(r);
     wc_metric_add(WC_M_REPL_CONNECTS, 1);
     WC_LOG(WC_LOG_INFO, "repl", "streaming", "tenant=%s slot=%s temporary=%d new_epoch=%d",
            r->opt.tenant, r->epoch.slot, r->opt.slot_name[0] == '\0', new_epoch);
@@ -84,23 +81,19 @@ static void on_started(void *arg, const struct wc_pg_result *res)
 
 static void start_replication(struct wc_repl *r)
 {
-    char pubs[4200], sql[4600];
-    quote_publications(r->publications, pubs, sizeof pubs);
-    (void)snprintf(sql, sizeof sql,
-                   "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (proto_version '1', "
-                   "publication_names %s)",
-                   r->fresh.slot, pubs);
+    struct wc_buf sql;
+    wc_buf_init(&sql, COMMAND_CAP);
+    wc_slot_start_command(&sql, r->fresh.slot, r->publications);
     wc_repl_set_state(r, WC_REPL_STARTING, false);
-    command(r, sql, on_started);
+    built_command(r, &sql, on_started);
 }
 
 static void slot_is_ready(struct wc_repl *r, bool existed)
 {
-    bool first = r->epoch.slot[0] == '\0';
-    if (existed && first && !r->go) {
+    if (existed && !is_known(r) && !r->go) {
         WC_LOG(WC_LOG_INFO, "repl", "waiting", "tenant=%s slot=%s reason=\"%s\"", r->opt.tenant,
                r->fresh.slot, "a permanent slot is read when its clients are back");
-        r->error[0] = '\0';
+        wc_repl_clear_trouble(r);
         r->backoff.ms = 0;
         wc_repl_set_state(r, WC_REPL_WAITING, false);
         return;
@@ -118,6 +111,9 @@ void wc_repl_go(struct wc_repl *r)
 static void on_slot_created(void *arg, const struct wc_pg_result *res)
 {
     struct wc_repl *r = arg;
+    wc_blocker_free(r->blocker);
+    r->blocker = NULL;
+    r->blocked_by = (struct wc_repl_blocker){0};
     if (!res->ok || res->nrows != 1) {
         fail_result(r, res);
         return;
@@ -126,8 +122,25 @@ static void on_slot_created(void *arg, const struct wc_pg_result *res)
         wc_repl_fail(r, "", "unreadable consistent point");
         return;
     }
-    r->received = r->confirmed = r->sent = r->fresh.consistent_point;
+    wc_feedback_slot_made(&r->feedback, r->fresh.consistent_point);
     slot_is_ready(r, false);
+}
+
+static void on_blocked(void *arg, const struct wc_repl_blocker *by)
+{
+    struct wc_repl *r = arg;
+    char text[120];
+    r->blocked_by = *by;
+    if (by->kind == WC_REPL_BLOCKED_BY_PRIMARY) {
+        wc_repl_set_trouble(r, "RWAIT", "the standby does not know which transactions run");
+        return;
+    }
+    int n = snprintf(text, sizeof text, "the new slot waits for transaction %u", by->xid);
+    if (by->pid)
+        n += snprintf(text + n, sizeof text - (size_t)n, " of process %u", by->pid);
+    if (by->age_s)
+        (void)snprintf(text + n, sizeof text - (size_t)n, ", %lld s old", (long long)by->age_s);
+    wc_repl_set_trouble(r, "XWAIT", text);
 }
 
 static void create_slot(struct wc_repl *r)
@@ -139,12 +152,34 @@ static void create_slot(struct wc_repl *r)
             random = (uint32_t)wc_clock_mono();
         (void)snprintf(r->fresh.slot, sizeof r->fresh.slot, "walcast_tmp_%d_%08x", (int)getpid(),
                        random);
+    } else if (is_known(r)) {
+        WC_LOG(WC_LOG_WARN, "repl", "slot_made_anew", "tenant=%s slot=%s hint=\"%s\"",
+               r->opt.tenant, r->fresh.slot,
+               "changes since it was lost are not delivered; before a failover, from 17 on: create "
+               "it with failover = true and let the standby synchronize it");
     }
-    char sql[200];
-    (void)snprintf(sql, sizeof sql,
-                   "CREATE_REPLICATION_SLOT \"%s\"%s LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-                   r->fresh.slot, temporary ? " TEMPORARY" : "");
-    command(r, sql, on_slot_created);
+    r->blocker = wc_blocker_new(r->loop, &r->opt.pg, r->walsender_pid, on_blocked, r);
+    struct wc_buf sql;
+    wc_buf_init(&sql, COMMAND_CAP);
+    wc_slot_create_command(&sql, r->fresh.slot, temporary);
+    if (r->blocker)
+        built_command(r, &sql, on_slot_created);
+    else
+        wc_repl_fail(r, "", "out of memory");
+}
+
+/* ---- a slot that was there ---- */
+
+static struct wc_slot_row read_slot(const struct wc_pg_result *res, int i)
+{
+    return (struct wc_slot_row){.name = wc_pg_value(res, i, 0),
+                                .plugin = wc_pg_value(res, i, 1),
+                                .database = wc_pg_value(res, i, 2),
+                                .is_here = wc_slice_is(wc_pg_slice(res, i, 3), "t"),
+                                .active_pid = wc_pg_value(res, i, 4),
+                                .wal_status = wc_pg_value(res, i, 5),
+                                .invalidated = wc_pg_value(res, i, 7),
+                                .is_synced_on_standby = wc_slice_is(wc_pg_slice(res, i, 8), "t")};
 }
 
 static int find_slot(const struct wc_pg_result *res, const char *name)
@@ -153,20 +188,6 @@ static int find_slot(const struct wc_pg_result *res, const char *name)
         if (wc_slice_is(wc_pg_slice(res, i, 0), name))
             return i;
     return -1;
-}
-
-/* Somebody else moved our slot on: what it skipped we never saw, so this is another epoch. */
-static void note_confirmed(struct wc_repl *r, wc_lsn confirmed)
-{
-    bool known = r->epoch.slot[0] != '\0';
-    if (known && confirmed > r->sent)
-        r->fresh.consistent_point = confirmed;
-    else if (known)
-        r->fresh.consistent_point = r->epoch.consistent_point;
-    if (confirmed > r->confirmed)
-        r->confirmed = confirmed;
-    if (r->confirmed > r->received)
-        r->received = r->confirmed;
 }
 
 static void on_slots(void *arg, const struct wc_pg_result *res)
@@ -183,46 +204,58 @@ static void on_slots(void *arg, const struct wc_pg_result *res)
         return;
     }
     char text[300];
-    const char *pid = wc_pg_value(res, i, 4);
     wc_lsn confirmed = 0;
-    if (!wc_slice_is(wc_pg_slice(res, i, 1), "pgoutput") ||
-        !wc_slice_is(wc_pg_slice(res, i, 3), "t")) {
-        (void)snprintf(text, sizeof text,
-                       "slot %s exists for plugin %.63s in database %.63s: it cannot be ours",
-                       r->opt.slot_name,
-                       wc_pg_value(res, i, 1) ? wc_pg_value(res, i, 1) : "(physical)",
-                       wc_pg_value(res, i, 2) ? wc_pg_value(res, i, 2) : "-");
-        wc_repl_fail(r, "SLOT", text);
-    } else if (wc_slice_is(wc_pg_slice(res, i, 5), "lost")) {
-        (void)snprintf(text, sizeof text, "can no longer read slot %s: wal_status is lost",
-                       r->opt.slot_name);
-        wc_repl_fail(r, "55000", text);
-    } else if (pid) {
-        (void)snprintf(text, sizeof text, "replication slot \"%s\" is active for PID %.10s",
-                       r->opt.slot_name, pid);
-        wc_repl_fail(r, "55006", text);
+    const struct wc_slot_row row = read_slot(res, i);
+    const char *objection = wc_slot_objection(&row, text, sizeof text);
+    if (objection) {
+        wc_repl_fail(r, objection, text);
     } else if (wc_lsn_parse(wc_pg_slice(res, i, 6), &confirmed) != WC_OK) {
         wc_repl_fail(r, "", "unreadable confirmed_flush_lsn");
     } else {
-        note_confirmed(r, confirmed);
+        /* moved on by somebody else: what it skipped we never saw, so this is another epoch */
+        bool ours = wc_feedback_slot_found(&r->feedback, confirmed);
+        if (is_known(r))
+            r->fresh.consistent_point = ours ? r->epoch.consistent_point : confirmed;
         slot_is_ready(r, true);
     }
 }
 
-/* A name of the comma separated list that `res` does not hold in column 1. */
+/* ---- preflight ---- */
+
+/* A name of the comma separated list that `res` does not hold in column 5. */
 static bool missing_publication(const char *list, const struct wc_pg_result *res,
                                 struct wc_slice *missing)
 {
     for (struct wc_slice name; wc_pg_next_name(&list, &name);) {
         bool found = false;
         for (int i = 0; i < res->nrows && !found; i++)
-            found = wc_slice_eq(wc_pg_slice(res, i, 1), name);
+            found = wc_slice_eq(wc_pg_slice(res, i, 5), name);
         if (!found) {
             *missing = name;
             return true;
         }
     }
     return false;
+}
+
+/* Why this server cannot be streamed from: a code and a text for wc_pg_reason. NULL: it can. */
+static const char *preflight_objection(const struct wc_repl *r, const struct wc_pg_result *res,
+                                       char *text, size_t cap)
+{
+    struct wc_slice name;
+    if (r->is_standby && r->version < DECODES_ON_STANDBY) {
+        (void)snprintf(text, cap, "the server is a standby of version %d", r->version / 10000);
+        return "STDBY";
+    }
+    if (!wc_slice_is(wc_pg_slice(res, 0, 0), "logical")) {
+        (void)snprintf(text, cap, "wal_level is %.20s", wc_pg_value(res, 0, 0));
+        return "WALLV";
+    }
+    if (missing_publication(r->publications, res, &name)) {
+        (void)snprintf(text, cap, "publication \"%.*s\" does not exist", WC_SLICE_ARG(name));
+        return "42704";
+    }
+    return NULL;
 }
 
 static void on_preflight(void *arg, const struct wc_pg_result *res)
@@ -232,20 +265,24 @@ static void on_preflight(void *arg, const struct wc_pg_result *res)
         fail_result(r, res);
         return;
     }
+    r->version = (int)strtol(wc_pg_value(res, 0, 1), NULL, 10);
+    r->is_standby = wc_slice_is(wc_pg_slice(res, 0, 2), "t");
+    (void)snprintf(r->walsender_pid, sizeof r->walsender_pid, "%s", wc_pg_value(res, 0, 4));
     char text[200];
-    struct wc_slice name;
-    if (!wc_slice_is(wc_pg_slice(res, 0, 0), "logical")) {
-        (void)snprintf(text, sizeof text, "wal_level is %.20s", wc_pg_value(res, 0, 0));
-        wc_repl_fail(r, "WALLV", text);
-    } else if (missing_publication(r->publications, res, &name)) {
-        (void)snprintf(text, sizeof text, "publication \"%.*s\" does not exist",
-                       WC_SLICE_ARG(name));
-        wc_repl_fail(r, "42704", text);
-    } else if (r->opt.slot_name[0]) {
-        command(r, wc_sql_slot, on_slots);
-    } else {
-        create_slot(r);
+    const char *objection = preflight_objection(r, res, text, sizeof text);
+    if (objection) {
+        wc_repl_fail(r, objection, text);
+        return;
     }
+    if (r->is_standby && !wc_slice_is(wc_pg_slice(res, 0, 3), "on"))
+        WC_LOG(WC_LOG_WARN, "repl", "standby_without_feedback", "tenant=%s hint=\"%s\"",
+               r->opt.tenant,
+               "set hot_standby_feedback = on on the standby, or the slot is lost "
+               "as soon as the primary removes rows of its catalogs");
+    if (r->opt.slot_name[0])
+        command(r, wc_sql_slot, on_slots);
+    else
+        create_slot(r);
 }
 
 static void on_identified(void *arg, const struct wc_pg_result *res)
@@ -258,9 +295,13 @@ static void on_identified(void *arg, const struct wc_pg_result *res)
     r->fresh = (struct wc_epoch){0};
     (void)snprintf(r->fresh.system_id, sizeof r->fresh.system_id, "%s", wc_pg_value(res, 0, 0));
     (void)snprintf(r->fresh.timeline, sizeof r->fresh.timeline, "%s", wc_pg_value(res, 0, 1));
+    if (wc_lsn_parse(wc_pg_slice(res, 0, 2), &r->published_at) != WC_OK) {
+        wc_repl_fail(r, "", "unreadable position");
+        return;
+    }
     if (strcmp(r->fresh.system_id, r->epoch.system_id) != 0 ||
         strcmp(r->fresh.timeline, r->epoch.timeline) != 0) /* positions mean nothing across these */
-        r->received = r->confirmed = r->sent = r->server = 0;
+        wc_feedback_forget(&r->feedback);
     command(r, wc_sql_preflight, on_preflight);
 }
 

@@ -4,7 +4,6 @@
  */
 #include "base/assert.h"
 #include "base/metrics.h"
-#include "bridge/pg/reason.h"
 #include "bridge/repl/repl_priv.h"
 
 #include <stdio.h>
@@ -20,7 +19,7 @@ enum {
  * whatever ALTER ROLE, ALTER DATABASE or postgresql.conf say. */
 #define SESSION_OPTIONS                                                                            \
     "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "      \
-    "-c bytea_output=hex -c wal_sender_timeout=%u"
+    "-c bytea_output=hex -c client_min_messages=warning -c wal_sender_timeout=%u"
 
 static void connect_now(struct wc_repl *r);
 
@@ -59,9 +58,17 @@ static void on_retry(uv_timer_t *t)
     connect_now(t->data);
 }
 
-static void log_failure(struct wc_repl *r, const struct wc_pg_reason *why, const char *sqlstate,
-                        uint32_t wait_ms)
+/* ---- trouble ---- */
+
+static void note_trouble(struct wc_repl *r, const char *sqlstate, const char *message)
 {
+    r->trouble = wc_pg_reason(sqlstate, message);
+    (void)snprintf(r->error, sizeof r->error, "%s", message);
+}
+
+static void log_trouble(struct wc_repl *r, const char *sqlstate, uint32_t wait_ms)
+{
+    const struct wc_pg_reason *why = &r->trouble;
     unsigned long suppressed = 0;
     bool news = r->complained_of != why->event;
     if (news)
@@ -74,24 +81,46 @@ static void log_failure(struct wc_repl *r, const struct wc_pg_reason *why, const
            r->opt.tenant, sqlstate[0] ? sqlstate : "-", r->error, why->hint, wait_ms, suppressed);
 }
 
+void wc_repl_set_trouble(struct wc_repl *r, const char *sqlstate, const char *message)
+{
+    note_trouble(r, sqlstate, message);
+    log_trouble(r, sqlstate, 0);
+}
+
+void wc_repl_clear_trouble(struct wc_repl *r)
+{
+    r->trouble = (struct wc_pg_reason){0};
+    r->blocked_by = (struct wc_repl_blocker){0};
+    r->error[0] = '\0';
+    r->complained_of = NULL;
+}
+
+static void drop_connection(struct wc_repl *r)
+{
+    wc_pg_close(r->pg);
+    r->pg = NULL;
+    wc_blocker_free(r->blocker);
+    r->blocker = NULL;
+    r->blocked_by = (struct wc_repl_blocker){0};
+    r->held = r->in_txn = false;
+    (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
+}
+
 void wc_repl_fail(struct wc_repl *r, const char *sqlstate, const char *message)
 {
     if (r->state == WC_REPL_DOWN)
         return;
-    wc_pg_close(r->pg);
-    r->pg = NULL;
-    r->held = r->in_txn = false;
-    (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
-    (void)snprintf(r->error, sizeof r->error, "%s", message);
+    drop_connection(r);
+    note_trouble(r, sqlstate, message);
     if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->started_at >= STEADY_US)
         r->backoff.ms = 0; /* not at its start: a stream that fails at once must not be hammered */
-    struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
-    uint32_t wait_ms = wc_backoff_next(&r->backoff, why.least_wait_ms);
-    log_failure(r, &why, sqlstate, wait_ms);
+    uint32_t wait_ms = wc_backoff_next(&r->backoff, r->trouble.least_wait_ms);
+    log_trouble(r, sqlstate, wait_ms);
     wc_metric_add(WC_M_REPL_FAILURES, 1);
     wc_repl_set_state(r, WC_REPL_DOWN, false);
     (void)uv_timer_start(&r->retry, on_retry, wait_ms, 0); /* valid handle and callback */
 }
+
 /* ---- connecting ---- */
 
 static void on_ready(void *arg)
@@ -101,11 +130,6 @@ static void on_ready(void *arg)
     wc_repl_prepare(r);
 }
 
-static void on_copy(void *arg)
-{
-    wc_repl_pump(arg);
-}
-
 static void on_lost(void *arg, const char *sqlstate, const char *message)
 {
     wc_repl_fail(arg, sqlstate, message);
@@ -113,13 +137,12 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
 
 static void connect_now(struct wc_repl *r)
 {
-    static const struct wc_pg_events events = {
-        .on_ready = on_ready, .on_lost = on_lost, .on_copy = on_copy};
+    static const struct wc_pg_events events = {.on_ready = on_ready,
+                                               .on_lost = on_lost,
+                                               .on_copy = wc_repl_on_copy,
+                                               .on_notice = wc_repl_on_notice};
     char options[sizeof SESSION_OPTIONS + 10];
-    uint32_t patience_ms = r->opt.status_interval_ms * 3;
-    if (patience_ms < PATIENCE_MS)
-        patience_ms = PATIENCE_MS;
-    (void)snprintf(options, sizeof options, SESSION_OPTIONS, patience_ms); /* fits ten digits */
+    (void)snprintf(options, sizeof options, SESSION_OPTIONS, r->patience_ms); /* fits ten digits */
     struct wc_pg_options o = r->opt.pg;
     o.replication = true;
     o.application_name = "walcast_stream";
@@ -143,6 +166,9 @@ struct wc_repl *wc_repl_new(uv_loop_t *loop, const struct wc_repl_options *optio
     r->handler = *handler;
     r->self = self;
     r->state = WC_REPL_DOWN;
+    r->patience_ms = options->status_interval_ms * 3;
+    if (r->patience_ms < PATIENCE_MS)
+        r->patience_ms = PATIENCE_MS;
     r->publications = strdup(options->publications);
     r->decoder = wc_pgoutput_new(options->max_rels);
     wc_arena_init(&r->arena, TXN_ARENA_CAP);
@@ -175,11 +201,8 @@ void wc_repl_stop(struct wc_repl *r)
 {
     if (r->state == WC_REPL_STREAMING)
         wc_repl_send_status(r);
-    wc_pg_close(r->pg);
-    r->pg = NULL;
-    r->held = r->in_txn = false;
+    drop_connection(r);
     (void)uv_timer_stop(&r->retry); /* stopping an idle timer is no error */
-    (void)uv_timer_stop(&r->status);
     if (r->state != WC_REPL_DOWN)
         wc_repl_set_state(r, WC_REPL_DOWN, false);
 }
@@ -207,9 +230,12 @@ void wc_repl_status(const struct wc_repl *r, struct wc_repl_status *out)
 {
     *out = (struct wc_repl_status){.state = r->state,
                                    .temporary = r->opt.slot_name[0] == '\0',
-                                   .received = r->received,
-                                   .confirmed = r->confirmed,
-                                   .server = r->server};
+                                   .received = r->feedback.received,
+                                   .confirmed = r->feedback.confirmed,
+                                   .server = r->feedback.server,
+                                   .reason = r->trouble.event,
+                                   .hint = r->trouble.hint,
+                                   .blocked_by = r->blocked_by};
     (void)snprintf(out->slot, sizeof out->slot, "%s",
                    r->fresh.slot[0] ? r->fresh.slot : r->opt.slot_name);
     (void)snprintf(out->error, sizeof out->error, "%s", r->error);

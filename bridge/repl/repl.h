@@ -7,12 +7,19 @@
  *                                      (permanent slot, until wc_repl_go)
  *
  * PREPARING runs IDENTIFY_SYSTEM, the checks of sql/q_preflight.sql and q_slot.sql, and creates the
- * slot when needed. WAITING: a permanent slot that existed before this process is not read until
- * the owner says so, because what it holds belongs to clients that still have to come back.
+ * slot when needed, which may wait for old transactions (blocker.h). WAITING: a permanent slot that
+ * existed before this process is not read until the owner says so, because what it holds belongs to
+ * clients that still have to come back.
+ *
+ * What is wrong has a stable name and a remedy (bridge/pg/reason.h) in the status, and is logged. A
+ * slot that cannot be read any more is never dropped by us: whoever does so loses what it held. A
+ * permanent slot that is missing is made anew; on a standby (from 16 on) slots are made there.
  *
  * Order key: every change has (commit LSN, ordinal); the ordinal counts each I, U, D, T and M
  * message of its transaction before any filter of ours. Epoch: (system id, timeline, slot,
  * consistent point). A key not above the last one handed over is suppressed, within one epoch only.
+ * A new epoch: a temporary slot after any loss of its connection; a permanent one that was made
+ * anew, moved on by somebody else, or is found on another timeline (after a promotion) or system.
  *
  * Back-pressure: the owner answers AGAIN to an event to hold it; the message is kept, the socket is
  * not read, status updates go on, and wc_repl_resume offers the same event again.
@@ -40,7 +47,9 @@ struct wc_change_key {
 struct wc_repl_handler {
     /* May this relation interest anybody? No: its changes are skipped undecoded. */
     bool (*wants)(void *self, const struct wc_rel *);
-    /* BEGIN, COMMIT, RELATION and CHANGE events. AGAIN holds the stream at this event. */
+    /* BEGIN, COMMIT, RELATION and CHANGE events. OK takes it for good: it is not offered again in
+     * this epoch, even if the connection is lost before it was confirmed. AGAIN holds the stream.
+     */
     enum wc_status (*on_event)(void *self, const struct wc_event *, const struct wc_change_key *);
     /* Everything that committed before `position` has been offered; no transaction is open. */
     void (*on_progress)(void *self, wc_lsn position);
@@ -82,12 +91,28 @@ void wc_repl_server_at(struct wc_repl *, wc_lsn);
 enum wc_repl_state wc_repl_state(const struct wc_repl *);
 const char *wc_repl_state_text(enum wc_repl_state);
 
+/* What the creation of the slot waits for. */
+struct wc_repl_blocker {
+    enum {
+        WC_REPL_NOT_BLOCKED,
+        WC_REPL_BLOCKED_BY_TRANSACTION, /* the fields below */
+        WC_REPL_BLOCKED_BY_PRIMARY, /* on a standby: which transactions run is not known there */
+    } kind;
+    wc_xid xid;
+    uint32_t pid;  /* 0: a prepared transaction, or not known */
+    int64_t age_s; /* 0: not known */
+};
+
 struct wc_repl_status {
     enum wc_repl_state state;
     bool temporary;
     char slot[64];
     wc_lsn received, confirmed, server; /* server: end of WAL as last heard */
-    char error[200];                    /* why the stream is down; empty when it is not */
+    /* What is wrong: a stable name and what an operator can do (static texts; NULL: nothing), and
+     * in words. With the state STREAMING: the server does not answer. */
+    const char *reason, *hint;
+    char error[200];
+    struct wc_repl_blocker blocked_by;
 };
 void wc_repl_status(const struct wc_repl *, struct wc_repl_status *out);
 

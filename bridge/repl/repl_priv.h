@@ -7,14 +7,18 @@
 
 #include "base/log.h"
 #include "bridge/pg/backoff.h"
+#include "bridge/pg/reason.h"
+#include "bridge/repl/blocker.h"
+#include "bridge/repl/feedback.h"
 #include "bridge/repl/repl.h"
+#include "bridge/repl/slot.h"
 
 #include <uv.h>
 
 struct wc_epoch {
     char system_id[24];
     char timeline[12];
-    char slot[64];
+    char slot[WC_SLOT_NAME_CAP];
     wc_lsn consistent_point; /* 0 when the slot existed before */
 };
 
@@ -37,16 +41,33 @@ struct wc_repl {
     bool in_txn, held, go;
     struct wc_slice held_msg;
 
-    wc_lsn received, confirmed, server, sent;
-    wc_us sent_at, started_at;
+    struct wc_feedback feedback;
+    uint32_t patience_ms; /* wal_sender_timeout of the connection, and ours with the server */
+    int version;          /* server_version_num */
+    bool is_standby;
+    char walsender_pid[12];
+    struct wc_blocker *blocker; /* while a slot is being created */
+
+    /* The publications were there when the log had reached this point. A server that leaves a
+     * missing one out says so only in a notice, which may be about what the slot still has to read
+     * from before. */
+    wc_lsn published_at;
+    char left_out[160]; /* the notice, until a relation is described; empty: none */
+
+    wc_us started_at;
     struct wc_backoff backoff;
+    struct wc_pg_reason trouble; /* event NULL: none */
+    struct wc_repl_blocker blocked_by;
     char error[200];
     struct wc_log_limit complaint;
-    const char *complained_of; /* event of the last logged failure */
+    const char *complained_of; /* event of the last trouble logged */
 };
 
 /* repl.c: the only way to DOWN but for wc_repl_stop; logs once and arms the back-off. */
 void wc_repl_fail(struct wc_repl *, const char *sqlstate, const char *message);
+/* repl.c: what is wrong while it goes on, for the status; logged at most once a minute. */
+void wc_repl_set_trouble(struct wc_repl *, const char *sqlstate, const char *message);
+void wc_repl_clear_trouble(struct wc_repl *);
 /* repl.c: the only line that changes the state. */
 void wc_repl_set_state(struct wc_repl *, enum wc_repl_state, bool new_epoch);
 
@@ -56,6 +77,7 @@ void wc_repl_prepare(struct wc_repl *);
 /* stream.c */
 void wc_repl_send_status(struct wc_repl *);
 void wc_repl_status_every(struct wc_repl *, uint32_t interval_ms);
-void wc_repl_pump(struct wc_repl *); /* takes what has arrived */
+void wc_repl_on_copy(void *repl); /* something has arrived */
+void wc_repl_on_notice(void *repl, const char *sqlstate, const char *message);
 
 #endif

@@ -7,26 +7,57 @@
 
 #include <stdio.h>
 
-enum { CONFIRM_SOONEST_US = 1000000 }; /* at most one unasked status update a second */
+enum { ANSWERS_ALWAYS = 150000 }; /* a walsender reads our messages while it decodes since 15 */
 
 /* ---- status updates ---- */
 
-void wc_repl_send_status(struct wc_repl *r)
+static void send_update(struct wc_repl *r, bool ask)
 {
     uint8_t msg[WC_STATUS_UPDATE_BYTES];
-    wc_copyboth_status(msg, r->confirmed, wc_clock_wall() - WC_PG_EPOCH_US, false);
-    enum wc_status st = wc_pg_copy_send(r->pg, wc_slice(msg, sizeof msg));
-    if (st != WC_OK)
+    wc_lsn confirmed = wc_feedback_tell(&r->feedback);
+    wc_copyboth_status(msg, confirmed, wc_clock_wall() - WC_PG_EPOCH_US, ask);
+    if (wc_pg_copy_send(r->pg, wc_slice(msg, sizeof msg)) != WC_OK)
         return; /* a dead connection reports itself; a full socket means the next one will do */
-    r->sent = r->confirmed;
-    r->sent_at = wc_clock_mono();
+    r->feedback.sent_at = wc_clock_mono();
+}
+
+void wc_repl_send_status(struct wc_repl *r)
+{
+    send_update(r, false);
+}
+
+/* A process that was stopped, or a host that froze, leaves the connection open. */
+static void look_at_silence(struct wc_repl *r)
+{
+    uint32_t patience = r->patience_ms / r->opt.status_interval_ms;
+    enum wc_feedback_silence silence = wc_feedback_silence(&r->feedback, patience);
+    if (silence == WC_FEEDBACK_ANSWERS)
+        return;
+    if (silence == WC_FEEDBACK_DEAD && r->version >= ANSWERS_ALWAYS)
+        wc_repl_fail(r, "QUIET", "the server does not answer status updates: given up");
+    else
+        wc_repl_set_trouble(r, "QUIET", "the server does not answer status updates");
+}
+
+/* The publication was not there at a point of the log that lies behind our last look at it. By now
+ * what went by has been confirmed, so that it is not read again if all is well. */
+static void look_at_publication(struct wc_repl *r)
+{
+    if (!r->left_out[0] || r->feedback.received < r->published_at)
+        return;
+    char text[sizeof r->left_out];
+    memcpy(text, r->left_out, sizeof text);
+    wc_repl_fail(r, "42704", text);
 }
 
 static void on_status_timer(uv_timer_t *t)
 {
     struct wc_repl *r = t->data;
+    send_update(r, wc_feedback_tick(&r->feedback, !r->held));
     if (r->state == WC_REPL_STREAMING)
-        wc_repl_send_status(r);
+        look_at_silence(r);
+    if (r->state == WC_REPL_STREAMING)
+        look_at_publication(r);
 }
 
 void wc_repl_status_every(struct wc_repl *r, uint32_t interval_ms)
@@ -36,17 +67,14 @@ void wc_repl_status_every(struct wc_repl *r, uint32_t interval_ms)
 
 void wc_repl_confirm(struct wc_repl *r, wc_lsn lsn)
 {
-    if (lsn <= r->confirmed || lsn > r->received)
-        return;
-    r->confirmed = lsn;
-    if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->sent_at >= CONFIRM_SOONEST_US)
+    bool due = wc_feedback_confirm(&r->feedback, lsn, wc_clock_mono());
+    if (due && r->state == WC_REPL_STREAMING)
         wc_repl_send_status(r);
 }
 
 void wc_repl_server_at(struct wc_repl *r, wc_lsn lsn)
 {
-    if (lsn > r->server)
-        r->server = lsn;
+    wc_feedback_server_at(&r->feedback, lsn);
 }
 
 /* ---- streaming ---- */
@@ -59,9 +87,8 @@ static bool already_handed_over(const struct wc_repl *r)
 
 static void progress(struct wc_repl *r, wc_lsn position)
 {
-    if (position > r->received)
-        r->received = position;
-    r->handler.on_progress(r->self, r->received);
+    wc_feedback_progress(&r->feedback, position);
+    r->handler.on_progress(r->self, r->feedback.received);
 }
 
 /* Forwards only: what the server sends again must not take it back. */
@@ -86,7 +113,7 @@ static void accepted(struct wc_repl *r, const struct wc_event *ev)
         handed_over(r, r->now);
         wc_metric_add(WC_M_CHANGES_IN, 1);
         break;
-    case WC_EVENT_RELATION:
+    case WC_EVENT_RELATION: r->left_out[0] = '\0'; break;
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
     case WC_EVENT_TRUNCATE:
@@ -176,7 +203,7 @@ static bool take_envelope(struct wc_repl *r, struct wc_slice bytes)
     return r->state == WC_REPL_STREAMING;
 }
 
-void wc_repl_pump(struct wc_repl *r)
+static void pump(struct wc_repl *r)
 {
     while (r->state == WC_REPL_STREAMING && !r->held) {
         struct wc_slice bytes;
@@ -197,5 +224,24 @@ void wc_repl_resume(struct wc_repl *r)
     if (!offer(r, r->held_msg))
         return;
     wc_pg_copy_reading(r->pg, true);
-    wc_repl_pump(r);
+    pump(r);
+}
+
+void wc_repl_on_copy(void *arg)
+{
+    struct wc_repl *r = arg;
+    wc_feedback_heard(&r->feedback);
+    if (r->state == WC_REPL_STREAMING && r->trouble.event)
+        wc_repl_clear_trouble(r);
+    pump(r);
+}
+
+/* From 18 on a missing publication is left out with a warning (55000) instead of an error. */
+void wc_repl_on_notice(void *arg, const char *sqlstate, const char *message)
+{
+    struct wc_repl *r = arg;
+    WC_LOG(WC_LOG_WARN, "repl", "notice", "tenant=%s sqlstate=%s message=\"%s\"", r->opt.tenant,
+           sqlstate, message);
+    if (strcmp(sqlstate, "55000") == 0 && strstr(message, "publication"))
+        (void)snprintf(r->left_out, sizeof r->left_out, "%s", message);
 }
