@@ -14,7 +14,6 @@
 enum {
     ENTRY_CAP = 1 << 20,  /* 1,600 columns with names of 63 bytes, rendered */
     COLUMN_CAP = 1024,    /* two names of 63 bytes, each six as JSON */
-    JSON_CAP = INT32_MAX, /* one change; Postgres itself holds a value below 1 GiB */
     JUDGE_US = 2000,      /* an answer slower than `freshness` still judges what waited for it */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
 };
@@ -95,7 +94,6 @@ static void drop(struct wc_access_cache *c, struct wc_access *a)
     wc_map_remove(&c->entries, &a->node);
     wc_arena_release(&a->arena);
     wc_arena_release(&a->map_arena);
-    wc_buf_release(&a->json);
     free(a);
 }
 
@@ -126,7 +124,6 @@ static struct wc_access *make(struct wc_access_cache *c, struct wc_slice key)
     a->role = wc_slice(copy + sizeof a->rel, key.len - sizeof a->rel);
     wc_arena_init(&a->arena, ENTRY_CAP);
     wc_arena_init(&a->map_arena, ENTRY_CAP);
-    wc_buf_init(&a->json, JSON_CAP);
     a->is_new = true;
     if (wc_map_insert(&c->entries, &a->node) == WC_OK)
         return a;

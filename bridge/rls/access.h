@@ -93,9 +93,6 @@ struct wc_access {
     uint64_t generation;
     uint64_t answer;       /* rises with every answer; no other entry has the same */
     uint64_t types_number; /* of the answer of types.h the map refers to; 0: to none */
-    /* for the renderer: the data object of change number json_seq */
-    uint64_t json_seq;
-    struct wc_buf json;
     /* the cache's own */
     struct wc_map_node node;
     struct wc_arena arena, map_arena;

@@ -8,12 +8,11 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "bridge/subs/render.h"
 #include "fanout/phoenix.h"
 
 #include <stdlib.h>
 
-enum { MAX_KEPT = 4096, MAX_IDS = 256 };
+enum { MAX_KEPT = 4096, MAX_BINDINGS = 256 /* of one channel; the setting allows 200 */ };
 
 bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
 {
@@ -22,7 +21,7 @@ bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
 
 enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
 {
-    return wc_access_invalidate(s->access, rel->oid, s->xid);
+    return wc_access_invalidate(s->access, rel->oid, s->open.xid);
 }
 
 static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
@@ -73,71 +72,66 @@ static bool must_wait(struct wc_subs *s, const struct wc_change *ch)
 
 /* ---- delivery ---- */
 
-static bool render_once(struct wc_subs *s, const struct wc_change *ch, struct wc_access *acc)
+/* What an audience gets of the change for the bindings of one column set. */
+struct message {
+    const struct wc_audience *audience;
+    const struct wc_binding *const *binding;
+    size_t nbindings;
+    uint32_t ids[MAX_BINDINGS];
+    size_t nids;
+    struct wc_slice json;
+    struct wc_frame *frame[WC_PHX_COUNT];
+};
+
+static void count_withheld(enum wc_metric reason, const struct message *m)
 {
-    if (acc->json_seq == s->change)
-        return acc->json.len > 0;
-    acc->json_seq = s->change;
-    wc_buf_reset(&acc->json);
-    const struct wc_view view = {.access = acc, .set = &wc_column_set_all};
-    enum wc_status st =
-        wc_render_change(&acc->json, ch, &view, s->commit_time, s->opt.max_record_bytes);
+    wc_metric_add(reason, (int64_t)recipients(m->audience));
+}
+
+static bool is_rendered(struct wc_subs *s, const struct wc_change *ch, struct message *m)
+{
+    const struct wc_rendered_change what = {ch, s->place.commit_time, s->opt.max_record_bytes};
+    const struct wc_view view = {.access = m->audience->access, .set = m->binding[0]->set};
+    enum wc_status st = wc_rendered_get(&s->rendered, &what, &view, &m->json);
     if (st == WC_OK)
         return true;
-    wc_buf_reset(&acc->json);
     WC_LOG(WC_LOG_ERROR, "subs", "change_not_rendered",
            "tenant=%s table=\"%.*s.%.*s\" error=\"%s\"", s->opt.tenant,
            WC_SLICE_ARG(ch->rel->schema), WC_SLICE_ARG(ch->rel->name), wc_status_text(st));
     return false;
 }
 
-/* Ids of the bindings this change matched, last binding first. A filter on a column the role may no
- * longer read would tell its value, so it selects nothing. */
-static size_t matched_ids(const struct wc_subs *s, const struct wc_audience *a, uint32_t ids[])
-{
-    size_t n = 0;
-    for (uint32_t i = a->nbindings; i-- > 0 && n < MAX_IDS;) {
-        const struct wc_binding *b = &a->binding[i];
-        if (b->touched != s->change)
-            continue;
-        if (b->spec.nfilters && !wc_access_can_read(a->access, b->spec.filter[0].column))
-            continue;
-        ids[n++] = b->id;
-    }
-    return n;
-}
-
 /* A client of the v1 server: the type is the event, the data its payload (protocol reference, 7.2).
  */
-static struct wc_frame *legacy_frame(const struct wc_audience *a, enum wc_serializer v)
+static struct wc_frame *legacy_frame(const struct message *m, enum wc_serializer v)
 {
+    const struct wc_audience *a = m->audience;
     const struct wc_phx_envelope e = {.topic = a->topic,
                                       .event = wc_slice_str(wc_render_type(a->subs->op))};
-    return wc_phx_encode(v, &e, wc_buf_view(&a->access->json));
+    return wc_phx_encode(v, &e, m->json);
 }
 
 /* The frame for one serializer, made when first asked for. */
-static struct wc_frame *frame_for(struct wc_frame *frame[WC_PHX_COUNT], enum wc_serializer v,
-                                  const struct wc_audience *a, const uint32_t *ids, size_t nids)
+static struct wc_frame *frame_for(struct message *m, enum wc_serializer v)
 {
-    if (!frame[v])
-        frame[v] = a->is_legacy
-                       ? legacy_frame(a, v)
-                       : wc_phx_change(v, a->topic, ids, nids, wc_buf_view(&a->access->json));
-    return frame[v];
+    const struct wc_audience *a = m->audience;
+    if (!m->frame[v])
+        m->frame[v] = a->is_legacy ? legacy_frame(m, v)
+                                   : wc_phx_change(v, a->topic, m->ids, m->nids, m->json);
+    return m->frame[v];
 }
 
-static struct wc_msg *direct_msg(const struct wc_member *m, struct wc_frame *f)
+static struct wc_msg *direct_msg(const struct wc_member *member, struct wc_frame *f)
 {
     struct wc_msg *msg = f ? wc_msg_new(WC_MSG_DIRECT, wc_slice(NULL, 0)) : NULL;
     if (!msg)
         return NULL;
-    msg->handle = m->handle;
-    msg->frame[m->serializer] = wc_frame_ref(f);
+    msg->handle = member->handle;
+    msg->frame[member->serializer] = wc_frame_ref(f);
     return msg;
 }
 
-static enum wc_status keep(struct wc_subs *s, struct wc_member *m, struct wc_msg *msg)
+static enum wc_status keep(struct wc_subs *s, struct wc_member *member, struct wc_msg *msg)
 {
     struct wc_kept *k = calloc(1, sizeof *k);
     if (!k) {
@@ -145,35 +139,43 @@ static enum wc_status keep(struct wc_subs *s, struct wc_member *m, struct wc_msg
         return WC_NOMEM;
     }
     k->msg = msg;
-    k->xid = s->xid;
-    wc_list_push(&m->kept, &k->link);
+    k->xid = s->place.xid;
+    wc_list_push(&member->kept, &k->link);
     s->nkept++;
     return WC_OK;
 }
 
-static enum wc_status deliver_pending(struct wc_subs *s, struct wc_audience *a,
-                                      struct wc_frame *frame[], const uint32_t *ids, size_t nids)
+static enum wc_status deliver_direct(struct wc_subs *s, struct wc_member *member, struct message *m)
 {
-    WC_LIST_EACH (it, &a->pending) {
-        struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
-        if (m->state == WC_MEMBER_DIRECT && wc_snapshot_sees(m->fence, s->xid)) {
-            wc_metric_add(WC_M_WITHHELD_FENCE, 1);
-            continue;
-        }
-        struct wc_msg *msg = direct_msg(m, frame_for(frame, m->serializer, a, ids, nids));
-        if (!msg)
-            return WC_NOMEM;
-        enum wc_status st = WC_OK;
-        if (m->state == WC_MEMBER_FENCING)
-            st = keep(s, m, msg);
-        else
-            st = wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << m->handle.thread);
-        if (st != WC_OK)
-            return st;
-        if (m->state == WC_MEMBER_DIRECT)
-            wc_metric_add(WC_M_CHANGES_OUT, 1);
+    if (member->state == WC_MEMBER_DIRECT && wc_snapshot_sees(member->fence, s->place.xid)) {
+        wc_metric_add(WC_M_WITHHELD_FENCE, 1);
+        return WC_OK;
     }
-    return WC_OK;
+    struct wc_msg *msg = direct_msg(member, frame_for(m, member->serializer));
+    if (!msg)
+        return WC_NOMEM;
+    if (member->state == WC_MEMBER_FENCING)
+        return keep(s, member, msg);
+    enum wc_status st =
+        wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << member->handle.thread);
+    if (st == WC_OK)
+        wc_metric_add(WC_M_CHANGES_OUT, 1);
+    return st;
+}
+
+/* Each for itself; whom memory does not allow it for goes without, and the stream begins again. */
+static enum wc_status deliver_pending(struct wc_subs *s, struct message *m)
+{
+    enum wc_status st = WC_OK;
+    WC_LIST_EACH (it, &m->audience->pending) {
+        struct wc_member *member = WC_CONTAINER(it, struct wc_member, in_audience);
+        enum wc_status one = deliver_direct(s, member, m);
+        if (one == WC_OK)
+            continue;
+        wc_metric_add(WC_M_WITHHELD_NO_MEMORY, 1);
+        st = one;
+    }
+    return st;
 }
 
 static bool is_used(const struct wc_audience *a, enum wc_serializer v)
@@ -184,29 +186,39 @@ static bool is_used(const struct wc_audience *a, enum wc_serializer v)
     return false;
 }
 
-static enum wc_status deliver_enlisted(struct wc_subs *s, struct wc_audience *a,
-                                       struct wc_frame *frame[], const uint32_t *ids, size_t nids)
+/* NULL: out of memory. */
+static struct wc_msg *audience_msg(struct message *m)
 {
-    if (a->nenlisted == 0)
-        return WC_OK;
     struct wc_msg *msg = wc_msg_new(WC_MSG_AUDIENCE, wc_slice(NULL, 0));
     if (!msg)
-        return WC_NOMEM;
-    msg->audience = a->number;
+        return NULL;
+    msg->audience = m->audience->number;
     for (enum wc_serializer v = WC_PHX_V1; v < WC_PHX_COUNT; v++) {
-        if (!is_used(a, v))
+        if (!is_used(m->audience, v))
             continue;
-        msg->frame[v] = wc_frame_ref(frame_for(frame, v, a, ids, nids));
-        if (!msg->frame[v]) {
+        struct wc_frame *f = frame_for(m, v);
+        if (!f) {
             wc_msg_unref(msg);
-            return WC_NOMEM;
+            return NULL;
         }
+        msg->frame[v] = wc_frame_ref(f);
     }
-    wc_metric_add(WC_M_CHANGES_OUT, (int64_t)a->nenlisted);
-    return wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, a->threads);
+    return msg;
 }
 
-static void tell_of(struct wc_list *members)
+static enum wc_status deliver_enlisted(struct wc_subs *s, struct message *m)
+{
+    const struct wc_audience *a = m->audience;
+    if (a->nenlisted == 0)
+        return WC_OK;
+    struct wc_msg *msg = audience_msg(m);
+    enum wc_status st =
+        msg ? wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, a->threads) : WC_NOMEM;
+    wc_metric_add(st == WC_OK ? WC_M_CHANGES_OUT : WC_M_WITHHELD_NO_MEMORY, (int64_t)a->nenlisted);
+    return st;
+}
+
+static void tell_of(const struct wc_list *members)
 {
     static const char text[] =
         "Too many messages per second: changes are withheld until the rate falls";
@@ -220,38 +232,119 @@ static void tell_of(struct wc_list *members)
 }
 
 /* The tenant gets more changes than it may. */
-static void withhold(struct wc_audience *a)
+static void withhold_for_rate(const struct message *m)
 {
-    wc_metric_add(WC_M_WITHHELD_RATE, (int64_t)recipients(a));
-    if (!a->nuntold)
+    count_withheld(WC_M_WITHHELD_RATE, m);
+    if (!m->audience->nuntold)
         return;
-    tell_of(&a->enlisted);
-    tell_of(&a->pending);
+    tell_of(&m->audience->enlisted);
+    tell_of(&m->audience->pending);
 }
 
-static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
-                                 const struct wc_change *ch)
+/* A filter on a column the role may no longer read would tell its value, so it selects nothing. */
+static bool may_filter(const struct wc_audience *a, const struct wc_binding *b)
 {
-    uint32_t ids[MAX_IDS];
+    for (size_t i = 0; i < b->spec.nfilters; i++)
+        if (!wc_access_can_read(a->access, b->spec.filter[i].column))
+            return false;
+    return true;
+}
+
+static void collect_ids(struct message *m)
+{
+    for (size_t i = 0; i < m->nbindings; i++)
+        if (may_filter(m->audience, m->binding[i]))
+            m->ids[m->nids++] = m->binding[i]->id;
+}
+
+/* Why the audience gets nothing of the change; WC_METRIC_COUNT: no reason. */
+static enum wc_metric objection(const struct wc_audience *a)
+{
+    if (!a->access->exists)
+        return WC_M_WITHHELD_NO_TABLE;
+    if (!a->access->usable)
+        return WC_M_WITHHELD_PRIVILEGES;
+    return a->access->rls ? WC_M_WITHHELD_RLS : WC_METRIC_COUNT;
+}
+
+static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change *ch,
+                                      struct message *m)
+{
+    const struct wc_audience *a = m->audience;
     wc_metric_add(WC_M_CHANGES_MATCHED, (int64_t)recipients(a));
-    size_t nids = matched_ids(s, a, ids);
-    if (!a->access->usable || a->access->rls || !a->access->exists || nids == 0 ||
-        !render_once(s, ch, a->access)) {
-        wc_metric_add(WC_M_WITHHELD_RLS, (int64_t)recipients(a));
+    enum wc_metric reason = objection(a);
+    if (reason == WC_METRIC_COUNT)
+        collect_ids(m);
+    if (reason == WC_METRIC_COUNT && m->nids == 0)
+        reason = WC_M_WITHHELD_PRIVILEGES;
+    if (reason == WC_METRIC_COUNT && !is_rendered(s, ch, m))
+        reason = WC_M_WITHHELD_NOT_RENDERED;
+    if (reason != WC_METRIC_COUNT) {
+        count_withheld(reason, m);
         return WC_OK;
     }
     if (wc_quota_is_triggered(s->opt.quota, WC_QUOTA_DB_EVENTS)) {
-        withhold(a);
+        withhold_for_rate(m);
         return WC_OK;
     }
     wc_quota_count(s->opt.quota, wc_publisher_producer(s->publisher), WC_QUOTA_DB_EVENTS,
-                   nids * recipients(a));
-    struct wc_frame *frame[WC_PHX_COUNT] = {NULL};
-    enum wc_status st = deliver_enlisted(s, a, frame, ids, nids);
-    if (st == WC_OK)
-        st = deliver_pending(s, a, frame, ids, nids);
+                   m->nids * recipients(a));
+    enum wc_status enlisted = deliver_enlisted(s, m);
+    enum wc_status pending = deliver_pending(s, m);
     for (enum wc_serializer v = WC_PHX_V1; v < WC_PHX_COUNT; v++)
-        wc_frame_unref(frame[v]);
+        wc_frame_unref(m->frame[v]);
+    return enlisted == WC_OK ? pending : enlisted;
+}
+
+/* All columns first, then selections by their names (database reference 3.2, point 5). */
+static int set_order(const struct wc_column_set *a, const struct wc_column_set *b)
+{
+    if (a == b || a->is_all || b->is_all)
+        return (int)b->is_all - (int)a->is_all;
+    for (size_t i = 0; i < a->nnames && i < b->nnames; i++) {
+        int order = wc_column_name_order(a->name[i], b->name[i]);
+        if (order)
+            return order;
+    }
+    return a->nnames < b->nnames ? -1 : a->nnames > b->nnames;
+}
+
+/* The bindings this change matched, by set; within one the last binding first. */
+static size_t matched_bindings(const struct wc_subs *s, const struct wc_audience *a,
+                               const struct wc_binding *out[MAX_BINDINGS])
+{
+    size_t n = 0;
+    for (uint32_t i = a->nbindings; i-- > 0 && n < MAX_BINDINGS;) {
+        const struct wc_binding *b = &a->binding[i];
+        if (b->touched != s->change)
+            continue;
+        size_t at = n++;
+        for (; at > 0 && set_order(out[at - 1]->set, b->set) > 0; at--)
+            out[at] = out[at - 1];
+        out[at] = b;
+    }
+    return n;
+}
+
+static enum wc_status deliver_to(struct wc_subs *s, const struct wc_audience *a,
+                                 const struct wc_change *ch)
+{
+    const struct wc_binding *binding[MAX_BINDINGS];
+    size_t n = matched_bindings(s, a, binding);
+    enum wc_status st = WC_OK;
+    for (size_t i = 0, count; i < n; i += count) {
+        for (count = 1; i + count < n && binding[i + count]->set == binding[i]->set;)
+            count++;
+        struct message m;
+        m.audience = a;
+        m.binding = &binding[i];
+        m.nbindings = count;
+        m.nids = 0;
+        memset(m.frame, 0, sizeof m.frame);
+        enum wc_status one = deliver_message(s, ch, &m);
+        if (one != WC_OK)
+            st = one;
+    }
     return st;
 }
 
@@ -259,6 +352,7 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch)
 {
     s->change++;
     s->op = ch->op;
+    s->place = s->open;
     const struct wc_match_caller caller = {.hit = on_hit, .arg = s};
     if (wc_match_change(s->match, ch, &caller) != WC_OK) {
         forget_touched(s);
@@ -269,12 +363,14 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch)
         s->holding = true;
         return WC_AGAIN;
     }
+    wc_rendered_next(&s->rendered);
     enum wc_status st = WC_OK;
-    while (!wc_list_is_empty(&s->touched) && st == WC_OK) {
+    while (!wc_list_is_empty(&s->touched)) {
         struct wc_audience *a = WC_CONTAINER(s->touched.next, struct wc_audience, touched);
         wc_list_remove(&a->touched);
-        st = deliver_to(s, a, ch);
+        enum wc_status one = deliver_to(s, a, ch);
+        if (one != WC_OK)
+            st = one;
     }
-    forget_touched(s);
     return st;
 }

@@ -516,8 +516,9 @@ void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
 
 void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
 {
-    s->xid = xid;
-    s->commit_time = commit_time;
+    s->open.xid = xid;
+    s->open.commit_time = commit_time;
+    s->open.commit_lsn = commit_lsn;
     note_passed(&s->passed, xid);
     if (s->passed.len == WC_PASSED / 2) {
         s->settling = true;
@@ -669,6 +670,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->fence_now);
     wc_list_init(&s->direct);
     wc_list_init(&s->touched);
+    wc_rendered_init(&s->rendered);
     s->publications = array_of(options->publications);
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
     s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
@@ -707,6 +709,7 @@ void wc_subs_free(struct wc_subs *s)
     wc_resolver_free(s->resolver);
     wc_caster_free(s->caster);
     wc_arena_release(&s->scratch);
+    wc_rendered_release(&s->rendered);
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);

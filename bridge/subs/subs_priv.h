@@ -10,7 +10,8 @@
 #include "bridge/rls/snapshot.h"
 #include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
-#include "bridge/subs/render.h"
+#include "bridge/subs/queue.h"
+#include "bridge/subs/rendered.h"
 #include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -164,12 +165,13 @@ struct wc_subs {
     struct wc_passed passed;
     wc_us position_asked, settled_at;
     bool asking_position;
-    bool settling; /* a snapshot is wanted so that `passed` can forget */
-    /* the open transaction and the change being looked at */
-    wc_xid xid;
-    int64_t commit_time;
+    bool settling;        /* a snapshot is wanted so that `passed` can forget */
+    struct wc_place open; /* where the stream is */
+    /* the change being looked at */
+    struct wc_place place;
     uint64_t change; /* counts changes looked at */
     enum wc_op op;
+    struct wc_rendered rendered;
     struct wc_list touched;
 };
 
