@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 enum {
-    ENTRY_CAP = 1 << 20,  /* 1,600 columns with names of 63 bytes, rendered */
-    COLUMN_CAP = 1024,    /* two names of 63 bytes, each six as JSON */
-    JUDGE_US = 2000,      /* an answer slower than `freshness` still judges what waited for it */
+    ENTRY_CAP = 1 << 20, /* 1,600 columns with names of 63 bytes, rendered */
+    COLUMN_CAP = 1024,   /* two names of 63 bytes, each six as JSON */
+    JUDGE_US = 2000,     /* an answer slower than `freshness` still judges what waited for it */
     FORGET_US = 60 * 1000000, /* not used for a minute: forgotten */
 };
 
