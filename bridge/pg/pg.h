@@ -2,9 +2,15 @@
  * PostgreSQL connections on a libuv loop; the only home of libpq.
  *
  * A wc_pg connects without blocking (names are resolved by the loop), then either runs queries or
- * streams. Queries are pipelined: any number may be queued, each is its own implicit transaction
- * (one Sync each) unless the texts say BEGIN, and answers come back in order. A replication
- * connection takes simple queries only, one at a time, until copy mode begins.
+ * streams. Queries are pipelined: any number may be queued, and answers come back in order, read
+ * while others are still being written. A replication connection takes simple queries only, one at
+ * a time, until copy mode begins.
+ *
+ *   segment   [Parse] Bind Execute  [Parse] Bind Execute ...  Sync
+ *
+ * A segment is an implicit transaction of its own unless the texts say BEGIN: an error in one of
+ * its statements undoes it and skips the rest of it, and nothing else. It has one answer. A query
+ * is a segment of one statement.
  *
  * Ownership: strings of the options are copied; results are borrowed during the callback.
  * Threads: the loop's. Errors: a failed statement is reported to its callback, the connection goes
@@ -29,13 +35,25 @@ struct wc_pg_options {
     uint32_t connect_timeout_ms;
 };
 
+enum { WC_PG_SEGMENT_MAX = 16 };
+
+/* A statement with text parameters ($1 ...). */
+struct wc_pg_statement {
+    const char *name; /* of a prepared statement of the session; NULL: unnamed */
+    const char *sql;  /* its text, parsed first, under that name; NULL: it was before */
+    int nparams;
+    const char *const *params;
+};
+
+/* The answer of the last statement, or the first error. */
 struct wc_pg_result {
     bool ok;
     char sqlstate[6];    /* when not ok; empty when the connection was lost */
     const char *message; /* primary message, when not ok */
     const char *detail;  /* or "" */
     int nrows, ncols;
-    const void *raw; /* pg.c's */
+    unsigned parsed; /* how many of the segment's named texts are prepared now, error or not */
+    const void *raw; /* pipeline.c's */
 };
 
 /* Text of a value, valid during the callback; NULL when SQL NULL. Columns count from 0. */
@@ -62,8 +80,13 @@ struct wc_pg *wc_pg_open(struct uv_loop_s *, const struct wc_pg_options *,
  * later. NULL is fine. */
 void wc_pg_close(struct wc_pg *);
 
-/* Queue a statement with text parameters ($1 ...). Parameters are copied. done may be NULL.
- * Errors: NOMEM, CLOSED (not ready or lost). */
+/* Queue a segment, of at most WC_PG_SEGMENT_MAX statements. Parameters and texts are copied. done
+ * may be NULL. Errors: NOMEM, CLOSED (not ready or lost). */
+WC_MUST_USE
+enum wc_status wc_pg_segment(struct wc_pg *, const struct wc_pg_statement *, size_t n,
+                             wc_pg_result_fn done, void *arg);
+
+/* Queue a segment of one unnamed statement, likewise. */
 WC_MUST_USE
 enum wc_status wc_pg_query(struct wc_pg *, const char *sql, int nparams, const char *const *params,
                            wc_pg_result_fn done, void *arg);
