@@ -1,15 +1,16 @@
 /*
- * JSON Web Tokens: verification with a tenant's keys (HS256, HS384, HS512), and minting for
+ * JSON Web Tokens: verification with a tenant's keys (a shared secret, a JWKS), and minting for
  * development (HS256).
  *
  * Input is cleaned as the wire asks: %XX decoded ('+' kept), all whitespace removed. Then payload
  * and header must be JSON objects, the signature must verify (constant time), `exp` must be a
  * number in the future and `iat` a number where present; client tokens need keys `role` and `exp`.
- * No clock leeway. `typ` is not needed. Everything but HS* is NO_KEY until asymmetric keys arrive.
- * When a claim is repeated the last one counts, as in Postgres' jsonb. Ownership: see each
- * function. Threads: any; keysets and claims are immutable. Limits: tokens and secrets of 64 KiB;
- * JSON nested 64 deep, 4096 values. Source: RFC 7515, 7519; protocol reference
- * sections 1.3, 3.3, 8.1.
+ * No clock leeway. `typ` is not needed, `nbf`, `aud` and `iss` mean nothing unless a validator
+ * names them. HS* tokens are verified with the `oct` key of their `kid`, else with the secret; the
+ * others (jwa.h) with the key of their `kid`, and have none without it. When a claim is repeated
+ * the last one counts, as in Postgres' jsonb. Ownership: see each function. Threads: any; keysets
+ * and claims are immutable. Limits: tokens and secrets of 64 KiB; JSON nested 64 deep, 4096 values.
+ * Source: RFC 7515, 7519; protocol reference sections 1.3, 3.3, 8.1.
  */
 #ifndef WC_AUTH_JWT_H
 #define WC_AUTH_JWT_H
@@ -20,8 +21,20 @@
 
 struct wc_keyset;
 
-/* Copies the secret into locked memory. An empty one verifies nothing (NO_KEY). NULL when out of
- * memory or over the limit. */
+/* Empty slices: none. */
+struct wc_keyset_source {
+    struct wc_slice secret; /* for HS* tokens that name no key of the set */
+    struct wc_slice jwks;   /* JSON text (jwk.h) */
+    struct wc_slice
+        validators; /* JSON object: claim to the value it must have where it is present */
+};
+
+/* Copies what it needs, secrets into locked memory. INVALID, LIMIT, NOMEM: err says what is wrong.
+ */
+WC_MUST_USE
+enum wc_status wc_keyset_make(const struct wc_keyset_source *, struct wc_keyset **out,
+                              struct wc_err *err);
+/* With a secret alone; an empty one verifies nothing. NULL when out of memory or over the limit. */
 struct wc_keyset *wc_keyset_new(struct wc_slice secret);
 void wc_keyset_free(struct wc_keyset *); /* wipes it */
 
@@ -47,14 +60,13 @@ enum wc_jwt_result {
     WC_JWT_BAD_SIGNATURE,
     WC_JWT_EXPIRED,        /* expired_s tells how long ago */
     WC_JWT_CLAIMS_MISSING, /* no role or no exp */
-    WC_JWT_CLAIMS_INVALID, /* exp or iat is not a number, or role holds a NUL */
+    WC_JWT_CLAIMS_INVALID, /* exp or iat is no number, a validator says no, or role holds a NUL */
     WC_JWT_NO_MEMORY,
 };
 
 struct wc_jwt_detail {
     int64_t expired_s;
-    char kid[128]; /* of NO_KEY: cut, empty when the header has none. The protocol names it in its
-                    * answer only for a tenant that has a JWKS */
+    char kid[128]; /* of NO_KEY: the one that the JWKS has no usable key for, cut; else empty */
 };
 
 /* `now` in Unix seconds. *out is a new reference on OK and untouched otherwise; detail may be
