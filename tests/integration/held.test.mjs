@@ -8,21 +8,29 @@ import { until } from './lib/wait.mjs'
 import { startWorld } from './lib/world.mjs'
 
 const SENDER_TIMEOUT_MS = 1000
+const TABLES = { sql: 'create table t (id int primary key, v text); create table other (v text)', publish: ['t'] }
+const BINDING = [{ event: '*', schema: 'public', table: 't' }]
 
-test('a held stream outlives wal_sender_timeout, and /health tells its lag', async (t) => {
-  const world = await startWorld(t, { sql: 'create table t (id int primary key, v text); create table other (v text)', publish: ['t'], conf: { wal_sender_timeout: `${SENDER_TIMEOUT_MS}ms` } })
-  const client = await Client.open(world.server)
-  t.after(() => client.close())
-  await client.subscribe('h', [{ event: '*', schema: 'public', table: 't' }])
-  await world.sql('insert into t values (1)')
-  await client.untilChanges(1)
-
+/** A commit that hangs, of a row that may be judged only once it is visible. */
+async function hold(world) {
   const stuck = await world.cluster.connect()
   const { local, release } = await hangCommits(world)
   // the table is described anew, and who may read it is judged only when this commit is visible
   const commit = stuck.query('begin; alter table t add w int; insert into t values (2); commit')
   // what follows must lie behind it in the log, or it would be confirmed before
   await until(async () => (await local.query("select from pg_stat_activity where wait_event = 'SyncRep'")).rowCount === 2, 'the commit hangs')
+  return { local, release: () => release().then(() => commit) }
+}
+
+test('a held stream outlives wal_sender_timeout, and /health tells its lag', async (t) => {
+  const world = await startWorld(t, { ...TABLES, conf: { wal_sender_timeout: `${SENDER_TIMEOUT_MS}ms` } })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  await client.subscribe('h', BINDING)
+  await world.sql('insert into t values (1)')
+  await client.untilChanges(1)
+
+  const { local, release } = await hold(world)
   await local.query(`insert into other select repeat('x', 1000) from generate_series(1, 5000)`)
   const since = Date.now()
   await until(async () => (await world.server.health()).tenant.lag_bytes > 5_000_000, 'a lag of 5 MB')
@@ -30,9 +38,31 @@ test('a held stream outlives wal_sender_timeout, and /health tells its lag', asy
   assert.equal(client.changes().length, 1, 'the row waits')
 
   await release()
-  await commit
   await client.untilChanges(2)
   await until(async () => (await world.server.health()).tenant.lag_bytes < 100_000, 'the lag is gone')
   assert.equal(client.messages.filter((m) => m.event === 'system').length, 1, 'the stream was never lost')
   assert.doesNotMatch(world.server.log, / (warn|error) repl /)
+})
+
+test('status updates are on time while the stream is not read', async (t) => {
+  const HELD_MS = 10_000, IN_TIME_S = 2 // as wal_sender_timeout = 2s would have it
+  const world = await startWorld(t, { ...TABLES, env: { STATUS_INTERVAL_MS: '300' } })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  await client.subscribe('h', BINDING)
+  const { local, release } = await hold(world)
+  await local.query(`insert into other select repeat('x', 1000) from generate_series(1, 5000)`)
+  let worst = 0
+  const end = Date.now() + HELD_MS
+  await until(async () => {
+    const { rows: [{ ago }] } = await local.query(`select extract(epoch from clock_timestamp() - reply_time)::float as ago from pg_stat_replication where application_name = 'walcast_stream'`)
+    worst = Math.max(worst, ago)
+    return Date.now() > end
+  }, 'ten seconds', 2 * HELD_MS)
+  const { tenant } = await world.server.health()
+  assert.ok(tenant.lag_bytes > 1_000_000, 'it was held all the time')
+  assert.equal(tenant.reason, null, 'the silence is ours')
+  assert.ok(worst < IN_TIME_S, `${worst} s without a status update`)
+  await release()
+  await client.untilChanges(1)
 })
