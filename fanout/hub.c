@@ -204,7 +204,6 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
 struct fanout {
     struct wc_hub *hub;
     const struct wc_msg *msg;
-    bool is_change;
     struct wc_held *held[WC_PHX_COUNT];
 };
 
@@ -215,11 +214,13 @@ static void send_to(struct fanout *f, struct wc_session *s)
     if (!frame)
         return;
     if (!*held)
-        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), f->is_change);
-    if (*held)
+        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), f->msg->is_change);
+    if (*held) {
         wc_session_send_held(s, *held);
-    else
-        wc_session_close(s, WC_CLOSE_NO_MEMORY);
+        return;
+    }
+    wc_session_close(s, WC_CLOSE_NO_MEMORY);
+    wc_metric_add(WC_M_WITHHELD_NO_MEMORY, f->msg->is_change);
 }
 
 static void finish(struct fanout *f)
@@ -228,16 +229,15 @@ static void finish(struct fanout *f)
         wc_held_unref(&f->hub->held_slab, f->held[i]);
 }
 
-static void deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
+static uint32_t deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    struct fanout f = {.hub = hub, .msg = m, .is_change = true};
-    if (!c) {
-        wc_metric_add(WC_M_WITHHELD_STALE, 1);
-        return;
-    }
+    struct fanout f = {.hub = hub, .msg = m};
+    if (!c || !m->frame[c->session->serializer])
+        return 0;
     send_to(&f, c->session);
     finish(&f);
+    return 1;
 }
 
 /* A diff that comes before the state is in it. It must be held back: it may have been under way
@@ -253,7 +253,7 @@ static bool is_for(const struct wc_msg *m, const struct wc_channel *c)
 static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint64_t number,
                               const struct wc_channel *except, const struct wc_msg *m)
 {
-    struct fanout f = {.hub = hub, .msg = m, .is_change = kind == WC_GROUP_AUDIENCE};
+    struct fanout f = {.hub = hub, .msg = m};
     struct wc_group *g = wc_group_find(&hub->groups[kind], number);
     uint32_t delivered = 0;
     for (uint32_t i = g ? g->count : 0; i-- > 0;) {
@@ -325,13 +325,14 @@ static void deliver_verdict(struct wc_hub *hub, const struct wc_msg *m)
         wc_wait_verdict(c, m->ok, wc_slice(m->text, m->text_len));
 }
 
-void wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
+uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
 {
+    uint32_t pairs = 0;
     WC_ON_THREAD(hub->owner);
     switch (m->kind) {
-    case WC_MSG_DIRECT: deliver_direct(hub, m); break;
+    case WC_MSG_DIRECT: pairs = deliver_direct(hub, m); break;
     case WC_MSG_AUDIENCE:
-        (void)deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m); /* the bridge counts */
+        pairs = deliver_group(hub, WC_GROUP_AUDIENCE, m->audience, NULL, m);
         break;
     case WC_MSG_ROOM: deliver_room(hub, m); break;
     case WC_MSG_ENLIST: enlist(hub, m); break;
@@ -339,6 +340,7 @@ void wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
     case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
     case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
     }
+    return m->is_change ? pairs : 0;
 }
 
 wc_us wc_hub_hold_time(struct wc_hub *hub)

@@ -60,8 +60,9 @@ struct wc_hub {
 struct wc_hub *wc_hub_new(const struct wc_hub_options *);
 void wc_hub_free(struct wc_hub *); /* every session is freed before */
 
-/* A message from the rings; borrowed, but one of kind presence is shared. */
-void wc_hub_deliver(struct wc_hub *, struct wc_msg *);
+/* A message from the rings; borrowed, but one of kind presence is shared. Returns how many of its
+ * pairs (msg.h) are accounted for. */
+uint32_t wc_hub_deliver(struct wc_hub *, struct wc_msg *);
 
 /* How long the bridges' rings must be left alone; 0: not at all. */
 wc_us wc_hub_hold_time(struct wc_hub *);

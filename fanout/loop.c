@@ -132,8 +132,7 @@ static void pop(struct wc_loop *l)
         m = wc_mesh_pop(l->opt.mesh, l->thread_index, l->skip);
         if (!m)
             break;
-        wc_hub_deliver(hub, m);
-        wc_msg_unref(m);
+        wc_msg_settle(m, wc_hub_deliver(hub, m));
         if (n % CLOCK_EVERY != 0)
             continue;
         hub->now = wc_clock_mono();

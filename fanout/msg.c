@@ -1,6 +1,11 @@
 #include "fanout/msg.h"
 
+#include "base/assert.h"
+#include "base/metrics.h"
+
 #include <stdlib.h>
+
+static const uint64_t one_pair = UINT64_C(1) << 32;
 
 struct wc_msg *wc_msg_new(enum wc_msg_kind kind, struct wc_slice text)
 {
@@ -20,11 +25,27 @@ void wc_msg_ref(struct wc_msg *m, uint32_t n)
     (void)atomic_fetch_add_explicit(&m->refs, n, memory_order_relaxed);
 }
 
+void wc_msg_carry(struct wc_msg *m, uint32_t pairs)
+{
+    m->is_change = true;
+    (void)atomic_fetch_add_explicit(&m->refs, pairs * one_pair, memory_order_relaxed);
+}
+
 void wc_msg_unref(struct wc_msg *m)
 {
+    if (m)
+        wc_msg_settle(m, 0);
+}
+
+void wc_msg_settle(struct wc_msg *m, uint32_t pairs)
+{
+    uint64_t mine = pairs * one_pair + 1;
     /* acq_rel: whoever frees sees what every other holder did before it let go. */
-    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
+    uint64_t before = atomic_fetch_sub_explicit(&m->refs, mine, memory_order_acq_rel);
+    WC_DASSERT(before >= mine); /* nobody accounts for pairs that were not published */
+    if ((uint32_t)before != 1)
         return;
+    wc_metric_add(WC_M_WITHHELD_STALE, (int64_t)((before - mine) / one_pair));
     for (unsigned s = 0; s < WC_PHX_COUNT; s++)
         wc_frame_unref(m->frame[s]);
     free(m);

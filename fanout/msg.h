@@ -20,6 +20,10 @@
  * topic, bindings, role and claims. Its number is chosen by the bridge and never used again.
  * Since rings are FIFO, what a bridge sends before an `enlist` reaches the channel directly, what
  * comes after it through the audience, and nothing twice.
+ * Each change for each channel ends in one of two ways: delivered, or withheld for a reason. A
+ * message carries the pairs of change and channel that were published with it. Who delivers it
+ * accounts for the pairs it finds a channel for (session.h); with the last reference the others
+ * count as stale: their channels were gone.
  * Ownership: reference counted; holds its frames. Threads: any, immutable once published.
  */
 #ifndef WC_FANOUT_MSG_H
@@ -55,8 +59,9 @@ struct wc_presence_request {
 };
 
 struct wc_msg {
-    _Atomic uint32_t refs;
+    _Atomic uint64_t refs; /* low half; high half: pairs not accounted for */
     enum wc_msg_kind kind;
+    bool is_change;
     struct wc_handle handle;              /* direct, enlist, verdict; room: left out */
     uint64_t audience;                    /* audience, enlist */
     uint64_t room;                        /* room, presence */
@@ -74,6 +79,11 @@ struct wc_msg {
 struct wc_msg *wc_msg_new(enum wc_msg_kind, struct wc_slice text);
 void wc_msg_ref(struct wc_msg *, uint32_t n);
 void wc_msg_unref(struct wc_msg *); /* NULL is fine */
+
+/* Before it is published: it carries these pairs, and is a change. */
+void wc_msg_carry(struct wc_msg *, uint32_t pairs);
+/* unref by who has accounted for so many of the pairs. */
+void wc_msg_settle(struct wc_msg *, uint32_t pairs);
 
 /* Messages that one thread holds, in order; zeroed is empty. Owns a reference to each, which has no
  * other holder that queues it. */

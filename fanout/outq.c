@@ -59,9 +59,9 @@ static void drop_array(struct wc_outq *q)
     q->cap = q->first = 0;
 }
 
-uint32_t wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, size_t n)
+struct wc_outq_done wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, size_t n)
 {
-    uint32_t completed = 0;
+    struct wc_outq_done done = {0};
     WC_DASSERT(n <= q->bytes);
     q->bytes -= n;
     n += q->offset;
@@ -70,13 +70,14 @@ uint32_t wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, size_t n)
         n -= h->frame->len;
         q->first = (q->first + 1) & (q->cap - 1);
         q->count--;
-        completed++;
+        done.frames++;
+        done.changes += h->is_change;
         wc_held_unref(slab, h);
     }
     q->offset = (uint32_t)n;
     if (!q->count && q->cap > KEPT_CAP)
         drop_array(q);
-    return completed;
+    return done;
 }
 
 uint32_t wc_outq_drop(struct wc_outq *q, struct wc_slab *slab)
@@ -93,12 +94,13 @@ uint32_t wc_outq_drop(struct wc_outq *q, struct wc_slab *slab)
     return changes;
 }
 
-void wc_outq_release(struct wc_outq *q, struct wc_slab *slab)
+uint32_t wc_outq_release(struct wc_outq *q, struct wc_slab *slab)
 {
-    for (uint32_t i = 0; i < q->count; i++)
-        wc_held_unref(slab, wc_outq_at(q, i));
+    q->offset = 0;
+    uint32_t changes = wc_outq_drop(q, slab);
     drop_array(q);
     *q = (struct wc_outq){0};
+    return changes;
 }
 
 bool wc_outq_ok(const struct wc_outq *q)

@@ -16,7 +16,7 @@
 struct wc_held {
     struct wc_frame *frame;
     uint32_t refs;
-    bool is_change; /* counted as withheld when it is dropped */
+    bool is_change; /* counted as delivered, or when it is dropped as withheld */
 };
 
 /* Takes the frame's reference, on failure too; returns a holder with one reference. */
@@ -41,12 +41,18 @@ static inline struct wc_held *wc_outq_at(const struct wc_outq *q, uint32_t i)
     return q->item[(q->first + i) & (q->cap - 1)];
 }
 
-/* n bytes were written from the front. Returns how many frames that completed. */
-uint32_t wc_outq_consume(struct wc_outq *, struct wc_slab *, size_t n);
+struct wc_outq_done {
+    uint32_t frames;
+    uint32_t changes; /* among them */
+};
+
+/* n bytes were written from the front. Returns what that completed. */
+struct wc_outq_done wc_outq_consume(struct wc_outq *, struct wc_slab *, size_t n);
 
 /* Drops everything but the rest of a partly written first frame. Returns how many changes went. */
 uint32_t wc_outq_drop(struct wc_outq *, struct wc_slab *);
-void wc_outq_release(struct wc_outq *, struct wc_slab *);
+/* Drops everything; returns the same. */
+uint32_t wc_outq_release(struct wc_outq *, struct wc_slab *);
 bool wc_outq_ok(const struct wc_outq *);
 
 #endif

@@ -113,20 +113,16 @@ static void append(struct wc_publisher *p, unsigned consumer, struct wc_msg *msg
     p->waiting += size_of(msg);
 }
 
-enum wc_status wc_publish(struct wc_publisher *p, enum wc_origin origin, struct wc_msg *msg,
-                          uint64_t threads)
+/* Takes the reference. */
+static void distribute(struct wc_publisher *p, enum wc_origin origin, struct wc_msg *msg,
+                       uint64_t threads)
 {
-    unsigned n = (unsigned)__builtin_popcountll(threads);
-    if (ensure_spare(p, n) != WC_OK) {
-        wc_msg_unref(msg);
-        return WC_NOMEM;
-    }
     wc_metric_add(metric_of_origin[origin], 1);
-    if (n == 0) {
+    if (threads == 0) {
         wc_msg_unref(msg);
-        return WC_OK;
+        return;
     }
-    wc_msg_ref(msg, n - 1);
+    wc_msg_ref(msg, (uint32_t)__builtin_popcountll(threads) - 1);
     for (; threads; threads &= threads - 1) {
         unsigned c = (unsigned)__builtin_ctzll(threads);
         WC_ASSERT(c < p->nsockets);
@@ -135,6 +131,30 @@ enum wc_status wc_publish(struct wc_publisher *p, enum wc_origin origin, struct 
         if (p->overflow[c].first || wc_mesh_push(p->mesh, p->producer, c, msg) != WC_OK)
             append(p, c, msg);
     }
+}
+
+enum wc_status wc_publish(struct wc_publisher *p, enum wc_origin origin, struct wc_msg *msg,
+                          uint64_t threads)
+{
+    if (ensure_spare(p, (unsigned)__builtin_popcountll(threads)) != WC_OK) {
+        wc_msg_unref(msg);
+        return WC_NOMEM;
+    }
+    distribute(p, origin, msg, threads);
+    return WC_OK;
+}
+
+enum wc_status wc_publish_change(struct wc_publisher *p, struct wc_msg *msg, uint64_t threads,
+                                 size_t pairs)
+{
+    WC_ASSERT(pairs <= UINT32_MAX); /* channels are numbered with 32 bits */
+    if (ensure_spare(p, (unsigned)__builtin_popcountll(threads)) != WC_OK) {
+        wc_msg_unref(msg);
+        return WC_NOMEM;
+    }
+    wc_msg_carry(msg, (uint32_t)pairs);
+    wc_metric_add(WC_M_CHANGES_OUT, (int64_t)pairs);
+    distribute(p, WC_ORIGIN_BRIDGE, msg, threads);
     return WC_OK;
 }
 

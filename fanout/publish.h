@@ -29,6 +29,12 @@ unsigned wc_publisher_producer(const struct wc_publisher *);
 WC_MUST_USE
 enum wc_status wc_publish(struct wc_publisher *, enum wc_origin, struct wc_msg *, uint64_t threads);
 
+/* The same for a change, from a bridge: on OK, `pairs` of it and a channel count as published, and
+ * are accounted for from here on (msg.h). On failure they are the caller's to count. */
+WC_MUST_USE
+enum wc_status wc_publish_change(struct wc_publisher *, struct wc_msg *, uint64_t threads,
+                                 size_t pairs);
+
 /* End of a batch or of a loop turn: moves what waits into the rings, publishes, wakes sleepers. */
 void wc_publisher_flush(struct wc_publisher *);
 

@@ -100,10 +100,12 @@ static void end_channels(struct wc_session *s)
     }
 }
 
-static void drop_queue(struct wc_session *s)
+static void withhold(uint32_t changes, enum wc_close_reason why)
 {
-    uint32_t changes = wc_outq_drop(&s->out, &s->hub->held_slab);
-    wc_metric_add(WC_M_WITHHELD_SLOW, changes);
+    enum wc_metric reason = why == WC_CLOSE_SLOW_CONSUMER ? WC_M_WITHHELD_SLOW
+                            : why == WC_CLOSE_NO_MEMORY   ? WC_M_WITHHELD_NO_MEMORY
+                                                          : WC_M_WITHHELD_CLOSED;
+    wc_metric_add(reason, changes);
 }
 
 static struct wc_frame *close_frame(const struct wc_close_info *info)
@@ -154,7 +156,7 @@ void wc_session_close(struct wc_session *s, enum wc_close_reason reason)
     end_channels(s);
     bool is_slow = reason == WC_CLOSE_SLOW_CONSUMER;
     if (is_slow || reason == WC_CLOSE_NO_MEMORY)
-        drop_queue(s);
+        withhold(wc_outq_drop(&s->out, &s->hub->held_slab), reason);
     set_state(s, WC_SESSION_CLOSING, reason);
     s->deadline = s->hub->now + (is_slow ? SLOW_CLOSE_US : POLITE_CLOSE_US);
     queue_close_frame(s, info);
@@ -180,9 +182,9 @@ void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
     end_channels(s);
     wc_list_remove(&s->dirty);
     wc_list_remove(&s->paused);
-    wc_outq_release(&s->out, &s->hub->held_slab);
     wc_intake_release(&s->hub->intake, &s->rx);
     set_state(s, WC_SESSION_CLOSED, reason);
+    withhold(wc_outq_release(&s->out, &s->hub->held_slab) + s->changes_in_transport, s->reason);
 }
 
 void wc_session_free(struct wc_session *s)
@@ -192,7 +194,8 @@ void wc_session_free(struct wc_session *s)
     WC_ON_THREAD(s->hub->owner);
     WC_ASSERT(s->magic == WC_SESSION_MAGIC && wc_list_is_empty(&s->by_activity) &&
               wc_list_is_empty(&s->dirty));
-    wc_outq_release(&s->out, &s->hub->held_slab);
+    (void)wc_outq_release(&s->out,
+                          &s->hub->held_slab); /* empty: nothing is queued once it is lost */
     wc_intake_release(&s->hub->intake, &s->rx);
     wc_tenant_view_unref(s->tenant);
     wc_claims_unref(s->claims);
@@ -253,6 +256,8 @@ wc_us wc_session_hold_time(struct wc_session *s)
 void wc_session_accepted(struct wc_session *s, size_t n)
 {
     wc_metric_add(WC_M_BYTES_OUT, (int64_t)n);
+    wc_metric_add(WC_M_CHANGES_DELIVERED, s->changes_in_transport);
+    s->changes_in_transport = 0;
     spend_credit(s);
     wc_us earned = (wc_us)((uint64_t)n * 1000000 / s->hub->opt.pace_bytes_per_second);
     s->credit = earned > WC_CREDIT_MAX_US - s->credit ? WC_CREDIT_MAX_US : s->credit + earned;
@@ -273,8 +278,10 @@ static bool fits(const struct wc_session *s, size_t len)
 
 void wc_session_send_held(struct wc_session *s, struct wc_held *h)
 {
-    if (s->state != WC_SESSION_OPEN)
+    if (s->state != WC_SESSION_OPEN) {
+        withhold(h->is_change, s->reason);
         return;
+    }
     spend_credit(s);
     enum wc_status st = fits(s, h->frame->len) ? wc_outq_push(&s->out, h) : WC_LIMIT;
     if (st == WC_OK) {
@@ -282,9 +289,8 @@ void wc_session_send_held(struct wc_session *s, struct wc_held *h)
         judge_holding(s);
         return;
     }
-    if (h->is_change)
-        wc_metric_add(WC_M_WITHHELD_SLOW, 1);
     wc_session_close(s, st == WC_LIMIT ? WC_CLOSE_SLOW_CONSUMER : WC_CLOSE_NO_MEMORY);
+    withhold(h->is_change, s->reason);
 }
 
 void wc_session_send(struct wc_session *s, struct wc_frame *f)
@@ -300,8 +306,9 @@ void wc_session_send(struct wc_session *s, struct wc_frame *f)
 
 void wc_session_written(struct wc_session *s, size_t n)
 {
-    uint32_t frames = wc_outq_consume(&s->out, &s->hub->held_slab, n);
-    wc_metric_add(WC_M_FRAMES_OUT, frames);
+    struct wc_outq_done done = wc_outq_consume(&s->out, &s->hub->held_slab, n);
+    s->changes_in_transport += done.changes;
+    wc_metric_add(WC_M_FRAMES_OUT, done.frames);
     wc_metric_add(WC_M_WRITES_OUT, 1);
 }
 

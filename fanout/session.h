@@ -23,6 +23,11 @@
  * pass the limit of a session with credit whose queue is not above half, or a row larger than the
  * rest of the queue could never be sent.
  *
+ * Accounting. A change handed to a session ends as delivered when the transport has accepted the
+ * last of its bytes, and otherwise as withheld: by slow_consumer or no_memory when that ended the
+ * session, else by connection_closed. What libwebsockets still held back of a write when the
+ * transport went is withheld, although the kernel may have taken part of it.
+ *
  * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
  * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
  */
@@ -66,7 +71,8 @@ struct wc_session {
     uint64_t presence_bytes; /* reserved by its channels */
 
     struct wc_outq out;
-    size_t in_transport;  /* bytes out of the queue that the transport still holds privately */
+    size_t in_transport; /* bytes out of the queue that the transport still holds privately */
+    uint32_t changes_in_transport;
     struct wc_list dirty; /* hub->dirty: has something to write and no reason to wait */
 
     struct wc_list holding; /* hub->holding */
@@ -98,12 +104,12 @@ void wc_session_heard(struct wc_session *); /* anything came from the client */
 
 /* Queues a frame for this session alone; takes the reference. NULL closes it as NO_MEMORY. */
 void wc_session_send(struct wc_session *, struct wc_frame *);
-/* Queues a shared one; adds a reference. */
+/* Queues a shared one, adding a reference, or else accounts for it if it is a change. */
 void wc_session_send_held(struct wc_session *, struct wc_held *);
 
-/* n bytes of the queue were given to the transport, which accepted all but what it reports later.
- */
+/* n bytes of the queue were given to the transport. */
 void wc_session_written(struct wc_session *, size_t n);
+/* It has accepted all of them, n in number, now or later. */
 void wc_session_accepted(struct wc_session *, size_t n);
 /* The transport may have room again: back on the dirty list if anything waits. */
 void wc_session_writeable(struct wc_session *);

@@ -156,11 +156,7 @@ static enum wc_status deliver_direct(struct wc_subs *s, struct wc_member *member
         return WC_NOMEM;
     if (member->state == WC_MEMBER_FENCING)
         return keep(s, member, msg);
-    enum wc_status st =
-        wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << member->handle.thread);
-    if (st == WC_OK)
-        wc_metric_add(WC_M_CHANGES_OUT, 1);
-    return st;
+    return wc_publish_change(s->publisher, msg, 1ull << member->handle.thread, 1);
 }
 
 /* Each for itself; whom memory does not allow it for goes without, and the stream begins again. */
@@ -213,8 +209,9 @@ static enum wc_status deliver_enlisted(struct wc_subs *s, struct message *m)
         return WC_OK;
     struct wc_msg *msg = audience_msg(m);
     enum wc_status st =
-        msg ? wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, a->threads) : WC_NOMEM;
-    wc_metric_add(st == WC_OK ? WC_M_CHANGES_OUT : WC_M_WITHHELD_NO_MEMORY, (int64_t)a->nenlisted);
+        msg ? wc_publish_change(s->publisher, msg, a->threads, a->nenlisted) : WC_NOMEM;
+    if (st != WC_OK)
+        wc_metric_add(WC_M_WITHHELD_NO_MEMORY, (int64_t)a->nenlisted);
     return st;
 }
 

@@ -92,10 +92,8 @@ static void release_kept(struct wc_member *m, const struct wc_snapshot *fence)
         if (!fence || wc_snapshot_sees(fence, k->xid)) {
             wc_metric_add(WC_M_WITHHELD_FENCE, 1);
             wc_msg_unref(k->msg);
-        } else if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, k->msg, 1ull << m->handle.thread) ==
-                   WC_OK) {
-            wc_metric_add(WC_M_CHANGES_OUT, 1);
-        } else { /* publishing has dropped it */
+        } else if (wc_publish_change(s->publisher, k->msg, 1ull << m->handle.thread, 1) != WC_OK) {
+            wc_metric_add(WC_M_WITHHELD_NO_MEMORY, 1); /* publishing has dropped it */
             WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=kept_change", s->opt.tenant);
         }
         free(k);

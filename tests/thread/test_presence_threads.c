@@ -175,8 +175,7 @@ static void pump(struct side *s)
     struct wc_hub *hub = s->world->hub[s->thread];
     wc_publisher_flush(hub->publisher);
     for (struct wc_msg *m; (m = wc_mesh_pop(s->world->mesh, s->thread, 0));) {
-        wc_hub_deliver(hub, m);
-        wc_msg_unref(m);
+        wc_msg_settle(m, wc_hub_deliver(hub, m));
     }
     wc_mesh_popped(s->world->mesh, s->thread);
     (void)wc_presence_turn(hub);

@@ -93,8 +93,7 @@ static void deliver(struct wc_fake_world *w, unsigned thread)
 {
     struct wc_msg *m;
     while ((m = wc_mesh_pop(w->mesh, thread, 0))) {
-        wc_hub_deliver(w->hub[thread], m);
-        wc_msg_unref(m);
+        wc_msg_settle(m, wc_hub_deliver(w->hub[thread], m));
     }
     wc_mesh_popped(w->mesh, thread);
 }

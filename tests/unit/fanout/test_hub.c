@@ -381,10 +381,24 @@ static struct wc_msg *message(enum wc_msg_kind kind, struct wc_handle h, uint64_
     return m;
 }
 
+/* A change, for one channel or as many as are in the audience. */
+static struct wc_msg *direct(struct wc_handle h, size_t len)
+{
+    struct wc_msg *m = message(WC_MSG_DIRECT, h, 0, len);
+    wc_msg_carry(m, 1);
+    return m;
+}
+
+static struct wc_msg *audience(uint32_t members, size_t len)
+{
+    struct wc_msg *m = message(WC_MSG_AUDIENCE, (struct wc_handle){0}, 7, len);
+    wc_msg_carry(m, members);
+    return m;
+}
+
 static void deliver(struct world *w, struct wc_msg *m)
 {
-    wc_hub_deliver(w->hub, m);
-    wc_msg_unref(m);
+    wc_msg_settle(m, wc_hub_deliver(w->hub, m));
 }
 
 static void verdicts_become_system_messages(void **state)
@@ -412,26 +426,26 @@ static void changes_reach_their_channels_in_their_serializer(void **state)
     struct world *w = *state;
     struct wc_session *v1 = open_session(w, WC_PHX_V1), *v2 = open_session(w, WC_PHX_V2);
     struct wc_handle h1 = subscribe(w, v1), h2 = subscribe(w, v2);
-    deliver(w, message(WC_MSG_DIRECT, h1, 0, 3));
+    deliver(w, direct(h1, 3));
     expect(v1, "111");
     expect_nothing(v2);
-    deliver(w, message(WC_MSG_AUDIENCE, h1, 7, 3)); /* nobody is enlisted yet */
+    deliver(w, audience(0, 3)); /* nobody is enlisted yet */
     deliver(w, message(WC_MSG_ENLIST, h1, 7, 0));
     deliver(w, message(WC_MSG_ENLIST, h2, 7, 0));
-    deliver(w, message(WC_MSG_AUDIENCE, h1, 7, 2));
+    deliver(w, audience(2, 2));
     expect(v1, "11");
     expect(v2, "22");
     int64_t stale = wc_metric_sum(WC_M_WITHHELD_STALE);
     send(v1, "{\"topic\":\"realtime:a\",\"event\":\"phx_leave\",\"payload\":{},\"ref\":\"2\","
              "\"join_ref\":\"1\"}");
     written(v1, v1->out.bytes);
-    deliver(w, message(WC_MSG_DIRECT, h1, 0, 3));
+    deliver(w, direct(h1, 3));
     deliver(w, message(WC_MSG_VERDICT, h1, 0, 0));
     deliver(w, message(WC_MSG_ENLIST, h1, 7, 0));
-    deliver(w, message(WC_MSG_AUDIENCE, h1, 7, 1));
+    deliver(w, audience(2, 1));
     expect_nothing(v1);
     expect(v2, "2");
-    assert_int_equal(wc_metric_sum(WC_M_WITHHELD_STALE), stale + 1);
+    assert_int_equal(wc_metric_sum(WC_M_WITHHELD_STALE), stale + 2);
     drop(v1);
     drop(v2);
 }
@@ -480,9 +494,9 @@ static void a_session_holds_back_only_while_it_has_credit(void **state)
     struct world *w = *state;
     struct wc_session *s = open_session(w, WC_PHX_V2);
     struct wc_handle h = subscribe(w, s);
-    deliver(w, message(WC_MSG_DIRECT, h, 0, MAX_QUEUED / 2 - 10));
+    deliver(w, direct(h, MAX_QUEUED / 2 - 10));
     assert_int_equal(wc_hub_hold_time(w->hub), 0);
-    deliver(w, message(WC_MSG_DIRECT, h, 0, 100));
+    deliver(w, direct(h, 100));
     assert_int_equal(wc_hub_hold_time(w->hub), WC_CREDIT_MAX_US / 2);
     w->hub->now += WC_CREDIT_MAX_US / 2 - 50000;
     assert_int_equal(wc_hub_hold_time(w->hub), 50000);
@@ -509,13 +523,13 @@ static void sessions_that_do_not_read_share_the_patience_of_their_thread(void **
         h[i] = subscribe(w, s[i]);
     }
     for (int i = 0; i < 10; i++) { /* one after the other reaches the half */
-        deliver(w, message(WC_MSG_DIRECT, h[i], 0, MAX_QUEUED / 2 + 1));
+        deliver(w, direct(h[i], MAX_QUEUED / 2 + 1));
         for (wc_us t; (t = wc_hub_hold_time(w->hub)) > 0; held += t)
             w->hub->now += t;
     }
     assert_true(held < WC_CREDIT_MAX_US && held > WC_CREDIT_MAX_US * 9 / 10);
     w->hub->now += 500000; /* a tenth comes back, to a session with credit left */
-    deliver(w, message(WC_MSG_DIRECT, h[9], 0, 1));
+    deliver(w, direct(h[9], 1));
     assert_in_range(wc_hub_hold_time(w->hub), 25000, 35000);
     for (int i = 0; i < 10; i++)
         drop(s[i]);
@@ -531,12 +545,12 @@ static void without_credit_an_overflow_closes_the_slow_consumer(void **state)
     int64_t withheld = wc_metric_sum(WC_M_WITHHELD_SLOW);
     int64_t closed = wc_metric_sum(WC_M_CLOSED_SLOW_CONSUMER);
     for (int i = 0; i < 9; i++) {
-        deliver(w, message(WC_MSG_AUDIENCE, h, 7, 1000));
+        deliver(w, audience(2, 1000));
         written(other, other->out.bytes);
     }
     assert_int_equal(s->state, WC_SESSION_OPEN);
     w->hub->now += 1000000;
-    deliver(w, message(WC_MSG_AUDIENCE, h, 7, 1000));
+    deliver(w, audience(2, 1000));
     assert_int_equal(s->state, WC_SESSION_CLOSING);
     assert_int_equal(s->reason, WC_CLOSE_SLOW_CONSUMER);
     assert_int_equal(wc_metric_sum(WC_M_WITHHELD_SLOW), withheld + 10);
@@ -559,9 +573,9 @@ static void the_last_member_of_an_audience_may_close_during_delivery(void **stat
         h = subscribe(w, s[i]);
         deliver(w, message(WC_MSG_ENLIST, h, 7, 0));
     }
-    deliver(w, message(WC_MSG_AUDIENCE, h, 7, MAX_QUEUED / 2 + 1));
+    deliver(w, audience(3, MAX_QUEUED / 2 + 1));
     w->hub->now += 1000000;
-    deliver(w, message(WC_MSG_AUDIENCE, h, 7, MAX_QUEUED / 2 + 1));
+    deliver(w, audience(3, MAX_QUEUED / 2 + 1));
     for (int i = 0; i < 3; i++) {
         assert_int_equal(s[i]->state, WC_SESSION_CLOSING);
         drop(s[i]);
@@ -573,10 +587,10 @@ static void one_frame_larger_than_the_queue_passes(void **state)
     struct world *w = *state;
     struct wc_session *s = open_session(w, WC_PHX_V2);
     struct wc_handle h = subscribe(w, s);
-    deliver(w, message(WC_MSG_DIRECT, h, 0, 3 * MAX_QUEUED));
+    deliver(w, direct(h, 3 * MAX_QUEUED));
     assert_int_equal(s->state, WC_SESSION_OPEN);
     assert_true(wc_hub_hold_time(w->hub) > 0);
-    deliver(w, message(WC_MSG_DIRECT, h, 0, 1));
+    deliver(w, direct(h, 1));
     assert_int_equal(s->state, WC_SESSION_CLOSING);
     drop(s);
 }

@@ -40,13 +40,13 @@ static void frames_leave_whole_or_in_parts(void **state)
     push(&q, "", false);   /* 2 */
     push(&q, "c", false);  /* 3 */
     assert_int_equal(q.bytes, 9);
-    assert_int_equal(wc_outq_consume(&q, &slab, 3), 0);
+    assert_int_equal(wc_outq_consume(&q, &slab, 3).frames, 0);
     assert_int_equal(q.offset, 3);
     assert_true(wc_outq_ok(&q));
-    assert_int_equal(wc_outq_consume(&q, &slab, 4), 2);
+    assert_int_equal(wc_outq_consume(&q, &slab, 4).frames, 2);
     assert_int_equal(q.offset, 1);
     assert_true(wc_outq_ok(&q));
-    assert_int_equal(wc_outq_consume(&q, &slab, 2), 1);
+    assert_int_equal(wc_outq_consume(&q, &slab, 2).frames, 1);
     assert_int_equal(q.bytes, 0);
     assert_true(wc_outq_ok(&q));
     wc_outq_release(&q, &slab);
@@ -64,7 +64,7 @@ static void order_survives_growth_and_wrap_around(void **state)
         }
         for (int i = 0; i < 2; i++) {
             assert_int_equal(*wc_frame_payload(wc_outq_at(&q, 0)->frame), 'A' + out++ % 26);
-            assert_int_equal(wc_outq_consume(&q, &slab, 3), 1);
+            assert_int_equal(wc_outq_consume(&q, &slab, 3).frames, 1);
             assert_true(wc_outq_ok(&q));
         }
     }
@@ -78,12 +78,12 @@ static void drop_keeps_the_rest_of_a_started_frame(void **state)
     struct wc_outq q = {0};
     for (int i = 0; i < 4; i++)
         push(&q, "abc", i % 2 == 1);
-    assert_int_equal(wc_outq_consume(&q, &slab, 2), 0);
+    assert_int_equal(wc_outq_consume(&q, &slab, 2).frames, 0);
     assert_int_equal(wc_outq_drop(&q, &slab), 2);
     assert_int_equal(q.count, 1);
     assert_int_equal(q.bytes, 3);
     assert_true(wc_outq_ok(&q));
-    assert_int_equal(wc_outq_consume(&q, &slab, 3), 1);
+    assert_int_equal(wc_outq_consume(&q, &slab, 3).frames, 1);
     assert_int_equal(wc_outq_drop(&q, &slab), 0);
     wc_outq_release(&q, &slab);
 }
@@ -98,7 +98,7 @@ static void queues_share_one_reference_to_the_frame(void **state)
         assert_int_equal(wc_outq_push(&q[i], h), WC_OK);
     wc_held_unref(&slab, h);
     assert_int_equal(atomic_load_explicit(&f->refs, memory_order_relaxed), 2);
-    assert_int_equal(wc_outq_consume(&q[0], &slab, f->len), 1);
+    assert_int_equal(wc_outq_consume(&q[0], &slab, f->len).frames, 1);
     assert_int_equal(wc_outq_drop(&q[1], &slab), 1);
     assert_int_equal(atomic_load_explicit(&f->refs, memory_order_relaxed), 2);
     for (int i = 0; i < 3; i++)
