@@ -84,11 +84,28 @@ static struct wc_tenant_limits limits_of(const struct wc_config *c)
                                          c->tenant_max_presence_events_per_second};
 }
 
+/* NULL: err says which setting is wrong. */
+static struct wc_keyset *make_keys(const struct wc_config *c, struct wc_err *err)
+{
+    struct wc_keyset *keys = NULL;
+    struct wc_err why = {0};
+    const struct wc_keyset_source from = {.secret = wc_slice_str(c->jwt_secret),
+                                          .jwks = wc_slice_str(c->api_jwt_jwks),
+                                          .validators = wc_slice_str(c->jwt_claim_validators)};
+    if (wc_keyset_make(&from, &keys, &why) != WC_OK)
+        (void)wc_err_set(err, why.code, "JWT_SECRET, API_JWT_JWKS, JWT_CLAIM_VALIDATORS: %s",
+                         why.text);
+    return keys;
+}
+
 static bool make_tenant(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
+    struct wc_keyset *keys = make_keys(c, err);
+    if (!keys)
+        return false;
     const struct wc_tenant_options o = {.external_id = c->tenant_name,
-                                        .jwt_secret = wc_slice_str(c->jwt_secret),
+                                        .keys = keys,
                                         .pg = {.host = c->db_host,
                                                .port = (uint16_t)c->db_port,
                                                .dbname = c->db_name,

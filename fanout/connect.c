@@ -3,6 +3,8 @@
 #include "fanout/quota.h"
 #include "fanout/token.h"
 
+#include <stdio.h>
+
 /* `~> 1.0.0` and `~> 2.0.0`: any patch level. */
 static bool parse_version(struct wc_slice vsn, enum wc_serializer *out)
 {
@@ -20,9 +22,23 @@ static bool parse_version(struct wc_slice vsn, enum wc_serializer *out)
     return true;
 }
 
-static struct wc_connect_result refusal(unsigned status, const char *text)
+struct wc_connect_result wc_connect_refusal(unsigned status, const char *text)
 {
-    return (struct wc_connect_result){.status = status, .text = text};
+    struct wc_connect_result r = {.status = status};
+    (void)snprintf(r.text, sizeof r.text, "%s", text); /* ours, and short */
+    return r;
+}
+
+static struct wc_connect_result refuse_token(enum wc_jwt_result why,
+                                             const struct wc_jwt_detail *detail)
+{
+    struct wc_connect_result r = {.status = wc_token_http_status(why)};
+    struct wc_buf text;
+    wc_buf_init(&text, sizeof r.text - 1); /* the longest, with a kid, fits */
+    wc_token_connect_text(&text, why, detail);
+    memcpy(r.text, text.p, text.len);
+    wc_buf_release(&text);
+    return r;
 }
 
 static const char *exceeded_limit(const struct wc_quota *q)
@@ -37,25 +53,25 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
 {
     struct wc_connect_result r = {0};
     if (!parse_version(req->vsn, &r.serializer))
-        return refusal(403, NULL);
+        return wc_connect_refusal(403, "");
     r.tenant = directory->find(directory->self, req->host);
     if (!r.tenant)
-        return refusal(404, "Tenant not found");
+        return wc_connect_refusal(404, "Tenant not found");
     if (!req->key.p) {
         wc_tenant_view_unref(r.tenant);
-        return refusal(401, "API key is missing");
+        return wc_connect_refusal(401, "API key is missing");
     }
-    enum wc_jwt_result verdict = wc_jwt_verify(r.tenant->keys, req->key, now, &r.claims, NULL);
+    struct wc_jwt_detail detail;
+    enum wc_jwt_result verdict = wc_jwt_verify(r.tenant->keys, req->key, now, &r.claims, &detail);
     const char *exceeded = verdict == WC_JWT_OK ? exceeded_limit(r.tenant->quota) : NULL;
     if (verdict == WC_JWT_OK && !exceeded)
         return r;
     wc_tenant_view_unref(r.tenant);
     if (exceeded) {
         wc_claims_unref(r.claims);
-        return refusal(429, exceeded);
+        return wc_connect_refusal(429, exceeded);
     }
-    const struct wc_token_refusal *why = wc_token_refusal(verdict);
-    return refusal(why->http_status, why->connect_text);
+    return refuse_token(verdict, &detail);
 }
 
 struct wc_slice wc_host_without_port(struct wc_slice host)

@@ -16,8 +16,8 @@ struct wc_connect_request {
 };
 
 struct wc_connect_result {
-    unsigned status;  /* 0: accepted */
-    const char *text; /* of the refusal; NULL: empty body */
+    unsigned status; /* 0: accepted */
+    char text[256];  /* of the refusal; empty: no body */
     enum wc_serializer serializer;
     struct wc_tenant_view *tenant;
     struct wc_claims *claims;
@@ -26,6 +26,9 @@ struct wc_connect_result {
 /* `now` in Unix seconds. */
 struct wc_connect_result wc_connect_check(const struct wc_directory *,
                                           const struct wc_connect_request *, int64_t now);
+
+/* text: shorter than wc_connect_result.text. */
+struct wc_connect_result wc_connect_refusal(unsigned status, const char *text);
 
 /* "example.com:4000" without the port, "[::1]:4000" too. */
 struct wc_slice wc_host_without_port(struct wc_slice host);

@@ -70,10 +70,9 @@ static struct wc_slice choose_token(struct join *j)
     return user.p ? user : access;
 }
 
-static bool refuse_expired(struct join *j, int64_t seconds)
+static bool refuse_token(struct join *j, enum wc_jwt_result why, const struct wc_jwt_detail *detail)
 {
-    wc_buf_str(&j->reason, wc_token_refusal(WC_JWT_EXPIRED)->join_reason);
-    wc_token_expired_text(&j->reason, seconds);
+    wc_token_join_reason(&j->reason, why, detail);
     return false;
 }
 
@@ -81,18 +80,16 @@ static bool take_token(struct join *j)
 {
     struct wc_slice token = choose_token(j);
     int64_t now = wc_clock_wall() / 1000000;
+    struct wc_jwt_detail detail = {0};
     if (!token.p) {
-        if (j->s->claims->exp <= now)
-            return refuse_expired(j, now - j->s->claims->exp);
+        detail.expired_s = now - j->s->claims->exp;
+        if (detail.expired_s >= 0)
+            return refuse_token(j, WC_JWT_EXPIRED, &detail);
         j->claims = wc_claims_ref(j->s->claims);
         return true;
     }
-    struct wc_jwt_detail detail = {0};
     enum wc_jwt_result r = wc_jwt_verify(j->s->tenant->keys, token, now, &j->claims, &detail);
-    if (r == WC_JWT_OK)
-        return true;
-    return r == WC_JWT_EXPIRED ? refuse_expired(j, detail.expired_s)
-                               : refuse(j, wc_token_refusal(r)->join_reason);
+    return r == WC_JWT_OK || refuse_token(j, r, &detail);
 }
 
 /* ---- configuration (sections 3.2 and 7.2) ---- */

@@ -7,9 +7,7 @@ static void shut(struct wc_channel *c, enum wc_jwt_result why, const struct wc_j
 {
     struct wc_buf text;
     wc_buf_init(&text, 256);
-    wc_buf_str(&text, wc_token_refusal(why)->refresh_text);
-    if (why == WC_JWT_EXPIRED)
-        wc_token_expired_text(&text, detail->expired_s);
+    wc_token_refresh_text(&text, why, detail);
     wc_hub_shut_channel(c->session->hub, c, wc_buf_view(&text));
     wc_buf_release(&text);
 }

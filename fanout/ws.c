@@ -107,7 +107,7 @@ static struct wc_connect_result refuse_visitor(struct wc_ws *ws, const struct vi
                                                const char *why)
 {
     log_guarded(ws, &v->address, why);
-    return (struct wc_connect_result){.status = 429, .text = why};
+    return wc_connect_refusal(429, why);
 }
 
 /* The guard, the origin, then the request itself. A tenant's own limits (429) are not the
@@ -120,7 +120,7 @@ static struct wc_connect_result admit(struct wc_ws *ws, struct lws *wsi, const s
     if (why)
         return refuse_visitor(ws, v, why);
     struct wc_slice origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, &ws->hub->arena);
-    struct wc_connect_result r = {.status = 403, .text = "Origin not allowed"};
+    struct wc_connect_result r = wc_connect_refusal(403, "Origin not allowed");
     if (wc_origin_is_allowed(gate->allowed_origins, origin))
         r = check_request(ws, wsi);
     if (v->is_watched && r.status && r.status != 429)
@@ -133,13 +133,13 @@ static void log_refusal(struct wc_ws *ws, const struct wc_connect_result *r)
     unsigned long more = 0;
     if (wc_log_limit(&ws->refused_log, REFUSED_LOG_US, &more))
         WC_LOG(WC_LOG_INFO, "ws", "connect_refused", "status=%u reason=\"%s\" suppressed=%lu",
-               r->status, r->text ? r->text : "unknown vsn", more);
+               r->status, r->text[0] ? r->text : "unknown vsn", more);
 }
 
 static void respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
 {
     struct wc_buf body;
-    if (!r->text) {
+    if (!r->text[0]) {
         wc_http_respond(wsi, r->status, NULL, wc_slice(NULL, 0));
         return;
     }

@@ -222,7 +222,7 @@ static void free_options(struct wc_tenant *t)
 static bool copy_options(struct wc_tenant *t, const struct wc_tenant_options *o)
 {
     t->opt = *o;
-    t->opt.jwt_secret = wc_slice(NULL, 0);
+    t->opt.keys = NULL;
     t->opt.external_id = strdup(o->external_id);
     t->opt.slot_name = strdup(o->slot_name);
     t->opt.publications = strdup(o->publications);
@@ -238,12 +238,14 @@ static bool copy_options(struct wc_tenant *t, const struct wc_tenant_options *o)
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_t number)
 {
     struct wc_tenant *t = calloc(1, sizeof *t);
-    if (!t)
+    if (!t) {
+        wc_keyset_free(options->keys);
         return NULL;
+    }
     bool copied = copy_options(t, options);
-    t->keys = wc_keyset_new(options->jwt_secret);
+    t->keys = options->keys;
     struct wc_quota *quota = wc_quota_new(options->producers, &options->limits);
-    if (!copied || !t->keys || !quota) {
+    if (!copied || !quota) {
         free_options(t);
         wc_keyset_free(t->keys);
         wc_quota_free(quota);

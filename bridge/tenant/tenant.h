@@ -21,7 +21,7 @@
 
 struct wc_tenant_options {
     const char *external_id;
-    struct wc_slice jwt_secret;
+    struct wc_keyset *keys; /* wc_tenant_new takes it, also when it fails */
     struct wc_pg_options pg;
     const char *slot_name; /* empty: a temporary slot */
     const char *publications;

@@ -33,11 +33,11 @@ static void refusals_come_in_the_documented_order(void **state)
         unsigned status;
         const char *text;
     } cases[] = {
-        {"3.0.0", "nobody", NULL, NULL, 403, NULL},
-        {"", "dev", NULL, NULL, 403, NULL},
-        {"1.1.0", "dev", NULL, NULL, 403, NULL},
-        {"1.0.", "dev", NULL, NULL, 403, NULL},
-        {"1.0.x", "dev", NULL, NULL, 403, NULL},
+        {"3.0.0", "nobody", NULL, NULL, 403, ""},
+        {"", "dev", NULL, NULL, 403, ""},
+        {"1.1.0", "dev", NULL, NULL, 403, ""},
+        {"1.0.", "dev", NULL, NULL, 403, ""},
+        {"1.0.x", "dev", NULL, NULL, 403, ""},
         {"1.0.0", "nobody", NULL, NULL, 404, "Tenant not found"},
         {NULL, "dev", NULL, NULL, 401, "API key is missing"},
         {NULL, "dev", "", NULL, 401, "The token provided is not a valid JWT"},
@@ -56,10 +56,7 @@ static void refusals_come_in_the_documented_order(void **state)
         struct wc_connect_result r =
             check(&f, cases[i].vsn, cases[i].host, token ? token : cases[i].key);
         assert_int_equal(r.status, cases[i].status);
-        if (cases[i].text)
-            assert_string_equal(r.text, cases[i].text);
-        else
-            assert_null(r.text);
+        assert_string_equal(r.text, cases[i].text);
         assert_null(r.claims);
         free(token);
     }
