@@ -45,9 +45,11 @@ struct wc_comparison {
     struct wc_slice role;      /* with whose rights it is evaluated */
     struct wc_slice type;      /* as a cast writes it: the column's base type, quoted as needed */
     struct wc_slice collation; /* quoted and qualified; empty: the type's own */
+    struct wc_slice schema;    /* of the operator, quoted; empty: pg_catalog */
     enum wc_filter_op op;
-    struct wc_slice value; /* text, or array text for IN; NUL-terminated too */
-    bool is_null;          /* the value is SQL NULL */
+    struct wc_slice value_type; /* of the right side: `type`; IN: an array of it; patterns: text */
+    struct wc_slice value;      /* text, or array text for IN; NUL-terminated too */
+    bool is_null;               /* the value is SQL NULL */
 };
 
 struct wc_judge_events {

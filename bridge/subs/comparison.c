@@ -44,6 +44,8 @@ static struct wc_slice key_of(const struct wc_comparison *c, struct wc_buf *out)
     append_text(out, c->role);
     append_text(out, c->type);
     append_text(out, c->collation);
+    append_text(out, c->schema);
+    append_text(out, c->value_type);
     append_text(out, c->value);
     return wc_buf_view(out);
 }
@@ -71,6 +73,8 @@ static struct wc_shared_comparison *make(struct wc_comparisons *t, const struct 
     c->is.role = text_at(&at);
     c->is.type = text_at(&at);
     c->is.collation = text_at(&at);
+    c->is.schema = text_at(&at);
+    c->is.value_type = text_at(&at);
     c->is.value = text_at(&at);
     c->node.key = wc_slice(copy, key.len);
     c->table = t;

@@ -38,8 +38,8 @@ static void whatever_differs_makes_another(void **state)
 {
     (void)state;
     struct wc_comparisons *t = wc_comparisons_new();
-    struct wc_comparison c[7];
-    for (size_t i = 0; i < 7; i++)
+    struct wc_comparison c[9];
+    for (size_t i = 0; i < 9; i++)
         c[i] = like("");
     c[1].role = wc_slice_str("authenticated");
     c[2].type = wc_slice_str("varchar");
@@ -47,13 +47,15 @@ static void whatever_differs_makes_another(void **state)
     c[4].op = WC_FILTER_ILIKE;
     c[5].value = wc_slice_str("x");
     c[6].is_null = true;
-    struct wc_shared_comparison *made[7];
-    for (size_t i = 0; i < 7; i++) {
+    c[7].schema = wc_slice_str("public");
+    c[8].value_type = wc_slice_str("text");
+    struct wc_shared_comparison *made[9];
+    for (size_t i = 0; i < 9; i++) {
         made[i] = wc_comparison_get(t, &c[i]);
         for (size_t k = 0; k < i; k++)
             assert_int_not_equal(made[i]->serial, made[k]->serial);
     }
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 9; i++)
         wc_comparison_unref(made[i]);
     wc_comparisons_free(t);
 }
