@@ -1,7 +1,7 @@
 /*
  * The statements walcast sends, embedded from the q_<name>.sql files of this folder at build time;
  * each file says what its parameters and result columns are. No SQL text stands in C, except
- * replication commands (which take no parameters) and a cast to a type named by the catalog.
+ * replication commands (which take no parameters).
  */
 #ifndef WC_SQL_SQL_H
 #define WC_SQL_SQL_H
@@ -10,6 +10,11 @@ extern const char wc_sql_preflight[];
 extern const char wc_sql_slot[];
 extern const char wc_sql_blocker[];
 extern const char wc_sql_binding[];
+extern const char wc_sql_filter_types[];
+/* Templates: cast.c puts names from the catalog in the place of words in angle brackets. */
+extern const char wc_sql_value[];
+extern const char wc_sql_values[];
+extern const char wc_sql_pattern[];
 extern const char wc_sql_access[];
 extern const char wc_sql_types[];
 extern const char wc_sql_fence[];

@@ -1,15 +1,17 @@
 #include "bridge/subs/cast.h"
 
-#include "base/assert.h"
 #include "base/map.h"
+#include "sql/sql.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+enum { BYTEA_OID = 17, SQL_CAP = 4096 /* eight names of two parts, each 63 bytes and quoted */ };
+
 struct cast {
-    struct wc_map_node node; /* key: type, NUL, value */
+    struct wc_map_node node; /* key: statement, NUL, value */
     struct wc_caster *caster;
     struct wc_list waiters;
+    const char *value;
     char text[]; /* the key, and a NUL */
 };
 
@@ -71,36 +73,118 @@ static void on_result(void *arg, const struct wc_pg_result *res)
     }
 }
 
-static struct cast *make(struct wc_caster *c, struct wc_slice type, struct wc_slice value)
+/* ---- statements ---- */
+
+static const char *operator_name(enum wc_filter_op op)
 {
-    size_t len = type.len + 1 + value.len;
-    struct cast *x = malloc(sizeof *x + len + 1);
-    if (!x)
-        return NULL;
-    *x = (struct cast){.caster = c};
-    wc_list_init(&x->waiters);
-    memcpy(x->text, type.p, type.len);
-    x->text[type.len] = '\0';
-    if (value.len)
-        memcpy(x->text + type.len + 1, value.p, value.len);
-    x->text[len] = '\0';
-    x->node.key = wc_slice(x->text, len);
+    switch (op) {
+    case WC_FILTER_EQ:
+    case WC_FILTER_IN:
+    case WC_FILTER_ISDISTINCT: return "=";
+    case WC_FILTER_NEQ: return "<>";
+    case WC_FILTER_LT: return "<";
+    case WC_FILTER_LTE: return "<=";
+    case WC_FILTER_GT: return ">";
+    case WC_FILTER_GTE: return ">=";
+    case WC_FILTER_LIKE: return "~~";
+    case WC_FILTER_ILIKE: return "~~*";
+    case WC_FILTER_MATCH: return "~";
+    case WC_FILTER_IMATCH: return "~*";
+    case WC_FILTER_IS: break;
+    }
+    return "is"; /* not asked: it needs no operator */
+}
+
+static const char *template_for(enum wc_filter_op op)
+{
+    switch (op) {
+    case WC_FILTER_IN: return wc_sql_values;
+    case WC_FILTER_LIKE:
+    case WC_FILTER_ILIKE:
+    case WC_FILTER_MATCH:
+    case WC_FILTER_IMATCH: return wc_sql_pattern;
+    case WC_FILTER_EQ:
+    case WC_FILTER_NEQ:
+    case WC_FILTER_LT:
+    case WC_FILTER_LTE:
+    case WC_FILTER_GT:
+    case WC_FILTER_GTE:
+    case WC_FILTER_ISDISTINCT:
+    case WC_FILTER_IS: break;
+    }
+    return wc_sql_value;
+}
+
+struct wc_slice wc_cast_pattern_type(const struct wc_filter_type *t)
+{
+    static const char text[] = "text";
+    return t->core == BYTEA_OID || t->schema.len ? t->cast : wc_slice_str(text);
+}
+
+/* Plain where it is pg_catalog's, which is all of the search_path: so errors name it as people do.
+ */
+static void put_operator(struct wc_buf *sql, const struct wc_cast_question *q)
+{
+    const char *name = operator_name(q->op);
+    if (q->type->schema.len)
+        wc_buf_printf(sql, "operator(%s.%s)", (const char *)q->type->schema.p, name);
+    else
+        wc_buf_str(sql, name);
+}
+
+static void put_name(struct wc_buf *sql, const struct wc_cast_question *q, struct wc_slice word)
+{
+    if (wc_slice_is(word, "type"))
+        wc_buf_slice(sql, q->type->cast);
+    else if (wc_slice_is(word, "array"))
+        wc_buf_slice(sql, q->type->array);
+    else if (wc_slice_is(word, "pattern"))
+        wc_buf_slice(sql, wc_cast_pattern_type(q->type));
+    else if (wc_slice_is(word, "operator"))
+        put_operator(sql, q);
+    else if (wc_slice_is(word, "collate") && q->collate.len)
+        wc_buf_printf(sql, "collate %s", (const char *)q->collate.p);
+}
+
+/* The template with the names in place of the words in angle brackets. */
+static void put_statement(struct wc_buf *sql, const struct wc_cast_question *q)
+{
+    const char *at = template_for(q->op), *open, *close;
+    while ((open = strchr(at, '<')) && (close = strchr(open, '>'))) {
+        wc_buf_append(sql, at, (size_t)(open - at));
+        put_name(sql, q, wc_slice(open + 1, (size_t)(close - open) - 1));
+        at = close + 1;
+    }
+    wc_buf_str(sql, at);
+}
+
+/* ---- asking ---- */
+
+static struct cast *make(struct wc_caster *c, const struct wc_cast_question *q)
+{
+    struct wc_buf sql;
+    wc_buf_init(&sql, SQL_CAP);
+    put_statement(&sql, q);
+    size_t len = sql.len + 1 + q->value.len;
+    struct cast *x = sql.status == WC_OK ? malloc(sizeof *x + len + 1) : NULL;
+    if (x) {
+        *x = (struct cast){.caster = c, .value = x->text + sql.len + 1};
+        wc_list_init(&x->waiters);
+        memcpy(x->text, sql.p, sql.len);
+        x->text[sql.len] = '\0';
+        if (q->value.len)
+            memcpy(x->text + sql.len + 1, q->value.p, q->value.len);
+        x->text[len] = '\0';
+        x->node.key = wc_slice(x->text, len);
+    }
+    wc_buf_release(&sql);
     return x;
 }
 
-static enum wc_status send_query(struct cast *x, struct wc_pg *pg, size_t type_len)
+enum wc_status wc_cast(struct wc_caster *c, struct wc_pg *pg, const struct wc_cast_question *q,
+                       struct wc_list *waiter)
 {
-    char sql[512];
-    int n = snprintf(sql, sizeof sql, "select $1::%s", x->text);
-    WC_ASSERT(n > 0 && (size_t)n < sizeof sql); /* two names of 63 bytes, each quoted */
-    const char *const params[] = {x->text + type_len + 1};
-    return wc_pg_query(pg, sql, 1, params, on_result, x);
-}
-
-enum wc_status wc_cast(struct wc_caster *c, struct wc_pg *pg, struct wc_slice type,
-                       struct wc_slice value, struct wc_list *waiter)
-{
-    struct cast *x = make(c, type, value);
+    struct cast *x = make(c, q);
     if (!x)
         return WC_NOMEM;
     struct wc_map_node *n = wc_map_get(&c->casts, x->node.key);
@@ -113,7 +197,7 @@ enum wc_status wc_cast(struct wc_caster *c, struct wc_pg *pg, struct wc_slice ty
         free(x);
         return WC_NOMEM;
     }
-    enum wc_status st = send_query(x, pg, type.len);
+    enum wc_status st = wc_pg_query(pg, x->text, 1, &x->value, on_result, x);
     if (st != WC_OK) {
         drop(x);
         return st;

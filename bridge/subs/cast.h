@@ -1,19 +1,28 @@
 /*
- * Filter values as Postgres prints them: `select $1::type`. Equal values of a type that are asked
- * for at the same time share one query; nothing is kept afterwards, since some values are words
- * for the time ('now', 'today'). Queries are pipelined.
+ * Filter values as Postgres reads and prints them for a column, and the proof that it can compare
+ * them at all: each question makes the comparison once. Equal ones that are asked at the same time
+ * share one query; nothing is kept afterwards, since some values are words for the time ('now',
+ * 'today'). Queries are pipelined.
  *
  * Ownership: answers are borrowed during the call. Threads: one owner, the bridge thread.
- * Errors: NOMEM, CLOSED.
+ * Errors: NOMEM, CLOSED. Source: sql/q_value.sql, q_values.sql, q_pattern.sql.
  */
 #ifndef WC_BRIDGE_SUBS_CAST_H
 #define WC_BRIDGE_SUBS_CAST_H
 
-#include "base/list.h"
-#include "bridge/pg/pg.h"
+#include "bridge/subs/filtertype.h"
 
-/* The answer to who waits with this node, which is unlinked now. Not ok and no sqlstate: the
- * connection was lost, ask again. */
+/* What is asked; copied. */
+struct wc_cast_question {
+    const struct wc_filter_type *type; /* holds no domain; can do the operator if it is a pattern */
+    struct wc_slice collate;           /* quoted and qualified; empty: the type's own */
+    enum wc_filter_op op;              /* not IS */
+    struct wc_slice value;             /* without NUL */
+};
+
+/* The answer to who waits with this node, which is unlinked now: IN: a row for each element, with
+ * the array in column 1 of the first; others: the value in row 0, column 0. Not ok and no
+ * sqlstate: the connection was lost, ask again. */
 typedef void (*wc_cast_fn)(void *arg, struct wc_list *waiter, const struct wc_pg_result *);
 
 struct wc_caster;
@@ -22,11 +31,13 @@ struct wc_caster *wc_caster_new(wc_cast_fn, void *arg); /* returns owned; NULL: 
 /* Close the wc_pg of queries under way before. Whoever waits is left unlinked. */
 void wc_caster_free(struct wc_caster *);
 
-/* type: a name as format_type() prints it; value: without NUL. On OK the waiter will be called; it
- * may go away by unlinking itself. */
+/* On OK the waiter will be called; it may go away by unlinking itself. */
 WC_MUST_USE
-enum wc_status wc_cast(struct wc_caster *, struct wc_pg *, struct wc_slice type,
-                       struct wc_slice value, struct wc_list *waiter);
+enum wc_status wc_cast(struct wc_caster *, struct wc_pg *, const struct wc_cast_question *,
+                       struct wc_list *waiter);
+
+/* The type of a pattern that is matched with this one: text, unless it brings its own operators. */
+struct wc_slice wc_cast_pattern_type(const struct wc_filter_type *);
 
 size_t wc_caster_in_flight(const struct wc_caster *);
 

@@ -1,78 +1,39 @@
 /*
  * Bindings against the catalog. An audience is checked binding by binding: the resolver (resolve.h)
- * says which tables it stands for, then each filter value is cast to the column's type by Postgres,
- * which prints it back in canonical form. One bad binding refuses the whole request, as clients
- * expect.
+ * says which tables it stands for, then every filter is checked for each of them (condition.h), and
+ * its value read by Postgres. One bad binding refuses the whole request, as clients expect; of
+ * several bad ones the last speaks, since the reference goes through them from behind.
  *
  * Whoever finds the connection gone is NEW again, and begins again when the catalog answers.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/condition.h"
+#include "bridge/subs/refuse.h"
 
 #include "base/assert.h"
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { MESSAGE_CAP = 16 << 10 };
-
-static void refuse(struct wc_audience *a, struct wc_buf *message)
-{
-    static const char sorry[] = "out of memory";
-    wc_subs_refuse(a, message->status == WC_OK ? wc_buf_view(message) : wc_slice_str(sorry));
-    wc_buf_release(message);
-}
-
-/* The text of the reference for whatever Postgres or our own rules find wrong with parameters. */
-static void refuse_exception(struct wc_audience *a, const struct wc_spec *spec,
-                             const char *sqlstate, const char *condition, const char *detail)
-{
-    struct wc_buf message;
-    wc_buf_init(&message, MESSAGE_CAP);
-    wc_buf_str(&message, "Unable to subscribe to changes with given parameters. An exception "
-                         "happened so please check your connect parameters: ");
-    wc_spec_describe(spec, &message);
-    wc_buf_printf(&message, ". Exception: ERROR %s (%s) %s", sqlstate, condition, detail);
-    refuse(a, &message);
-}
-
-static void refuse_unpublished(struct wc_audience *a, const struct wc_spec *spec)
-{
-    struct wc_buf message;
-    wc_buf_init(&message, MESSAGE_CAP);
-    wc_buf_str(&message, "Unable to subscribe to changes with given parameters. Please check "
-                         "Realtime is enabled for the given connect parameters: ");
-    wc_spec_describe(spec, &message);
-    refuse(a, &message);
-}
-
-/* Condition names of the SQLSTATEs a cast can raise (PostgreSQL manual, appendix A). */
-static const char *condition_name(const char *sqlstate)
-{
-    static const char *const table[][2] = {
-        {"22P02", "invalid_text_representation"},
-        {"22003", "numeric_value_out_of_range"},
-        {"22007", "invalid_datetime_format"},
-        {"22008", "datetime_field_overflow"},
-        {"22009", "invalid_time_zone_displacement_value"},
-        {"22021", "character_not_in_repertoire"},
-        {"22023", "invalid_parameter_value"},
-        {"23514", "check_violation"},
-        {"42501", "insufficient_privilege"},
-        {"42704", "undefined_object"},
-        {"57014", "query_canceled"},
-    };
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
-        if (strcmp(table[i][0], sqlstate) == 0)
-            return table[i][1];
-    return sqlstate;
-}
+enum { MESSAGE_CAP = 1 << 20 };
 
 /* ---- states ---- */
+
+static void end_check(struct wc_audience *a)
+{
+    if (!a->check)
+        return;
+    wc_resolution_unref(a->check->resolution);
+    wc_filter_type_unref(a->check->type);
+    free(a->check);
+    a->check = NULL;
+}
 
 void wc_audience_set_state(struct wc_audience *a, enum wc_audience_state state)
 {
     struct wc_subs *s = a->subs;
     wc_list_remove(&a->in_line);
+    end_check(a);
     if (a->state != WC_AUDIENCE_NONE)
         s->naudiences[a->state]--;
     if (state != WC_AUDIENCE_NONE)
@@ -80,6 +41,15 @@ void wc_audience_set_state(struct wc_audience *a, enum wc_audience_state state)
     if (state == WC_AUDIENCE_NEW)
         wc_list_push(&s->todo[a->lane], &a->in_line);
     a->state = state;
+}
+
+void wc_audience_release(struct wc_audience *a)
+{
+    wc_condition_release(a);
+    for (uint32_t i = 0; i < a->nbindings; i++) {
+        wc_column_set_unref(a->binding[i].set);
+        a->binding[i].set = NULL;
+    }
 }
 
 /* The connection was lost: again when it is back. */
@@ -131,95 +101,51 @@ static bool index_bindings(struct wc_audience *a)
 static void all_checked(struct wc_audience *a)
 {
     if (!index_bindings(a)) {
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
+        wc_refuse_no_memory(a);
         return;
     }
     wc_audience_set_state(a, WC_AUDIENCE_STANDING);
     wc_subs_stands(a);
 }
 
-/* ---- resolving ---- */
-
-/* False: refused. */
-static bool check_role(struct wc_audience *a, const struct wc_spec *s,
-                       const struct wc_resolution *r)
-{
-    char text[160];
-    if (!r->role_exists) {
-        (void)snprintf(text, sizeof text, "role \"%.*s\" does not exist",
-                       WC_SLICE_ARG(a->claims->role));
-        refuse_exception(a, s, "42704", "undefined_object", text);
-        return false;
-    }
-    if (!r->role_usable) {
-        (void)snprintf(text, sizeof text, "permission denied to set role \"%.*s\"",
-                       WC_SLICE_ARG(a->claims->role));
-        refuse_exception(a, s, "42501", "insufficient_privilege", text);
-        return false;
-    }
-    return true;
-}
-
-static bool check_filter(struct wc_audience *a, const struct wc_spec *s,
-                         const struct wc_resolved_table *table, struct wc_target *t)
-{
-    char text[256];
-    if (!table->column_ok) {
-        (void)snprintf(text, sizeof text, "invalid column for filter %.*s",
-                       WC_SLICE_ARG(s->filter[0].column));
-        refuse_exception(a, s, "P0001", "raise_exception", text);
-        return false;
-    }
-    const struct wc_key_type type = {.base_type = table->base_type,
-                                     .is_enum = table->is_enum,
-                                     .is_deterministic = table->is_deterministic};
-    bool ordered;
-    t->leaf = (struct wc_leaf){.column = s->filter[0].column,
-                               .op = WC_FILTER_EQ,
-                               .kind = wc_key_kind_of(&type, &ordered),
-                               .nkeys = 1,
-                               .key = &t->key};
-    if (t->leaf.kind == WC_KEY_NONE) {
-        (void)snprintf(text, sizeof text, "operator eq on type %.150s is not supported yet",
-                       (const char *)table->type_name.p);
-        refuse_exception(a, s, "0A000", "feature_not_supported", text);
-        return false;
-    }
-    char *copy = wc_arena_strdup(&a->arena, table->cast_name);
-    t->cast = wc_slice(copy, table->cast_name.len);
-    if (!copy)
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
-    return copy != NULL;
-}
-
-/* What this version cannot filter yet is refused in words, never ignored. */
-static bool check_supported(struct wc_audience *a, const struct wc_spec *s)
-{
-    const char *text = NULL;
-    if (s->nselect)
-        text = "select is not supported yet";
-    else if (s->nconditions > 1)
-        text = "more than one condition is not supported yet";
-    else if (s->nfilters && (s->filter[0].op != WC_FILTER_EQ || s->filter[0].negate))
-        text = "filter operators other than eq are not supported yet";
-    if (text)
-        refuse_exception(a, s, "0A000", "feature_not_supported", text);
-    return text == NULL;
-}
+/* ---- tables ---- */
 
 static bool is_any(struct wc_slice name)
 {
     return wc_slice_is(name, "*");
 }
 
-static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel)
+static struct wc_slice name_or_any(struct wc_slice s)
+{
+    return is_any(s) ? wc_slice(NULL, 0) : s;
+}
+
+static struct wc_binding *binding_at_hand(const struct wc_audience *a)
+{
+    return &a->binding[a->check->left - 1];
+}
+
+/* False: refused. */
+static bool check_role(struct wc_audience *a, const struct wc_spec *s,
+                       const struct wc_resolution *r)
+{
+    if (!r->role_exists)
+        wc_refuse_exception(a, s, "42704", "role \"%.*s\" does not exist",
+                            WC_SLICE_ARG(a->claims->role));
+    else if (!r->role_usable)
+        wc_refuse_exception(a, s, "42501", "permission denied to set role \"%.*s\"",
+                            WC_SLICE_ARG(a->claims->role));
+    return r->role_exists && r->role_usable;
+}
+
+static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel,
+                        const struct wc_predicate *where)
 {
     const struct wc_spec *s = &b->spec;
     t->match = (struct wc_match_binding){.events = s->events, .owner = b, .rel = rel};
-    if (!is_any(s->table) || s->nfilters) {
+    if (!is_any(s->table) || where) {
         t->match.scope = WC_MATCH_TABLE;
-        t->where = (struct wc_predicate){.kind = WC_PREDICATE_LEAF, .leaf = &t->leaf};
-        t->match.where = s->nfilters ? &t->where : NULL;
+        t->match.where = where;
     } else if (!is_any(s->schema)) {
         t->match.scope = WC_MATCH_SCHEMA;
         t->match.schema = s->schema;
@@ -242,56 +168,53 @@ static bool note_withheld(struct wc_audience *a, struct wc_binding *b)
 }
 
 /* False: refused. */
-static bool take_tables(struct wc_audience *a, struct wc_binding *b, const struct wc_resolution *r)
+static bool take_resolution(struct wc_audience *a, struct wc_resolution *r)
 {
-    b->withheld = wc_slice(NULL, 0);
-    b->set = &wc_column_set_all;
-    b->target = wc_arena_calloc(&a->arena, r->ntables, sizeof *b->target);
-    bool ok = b->target != NULL;
-    b->ntargets = ok ? r->ntables : 0;
-    for (size_t i = 0; i < b->ntargets; i++) {
-        fill_target(b, &b->target[i], r->table[i].rel);
-        if (b->spec.nfilters && !check_filter(a, &b->spec, &r->table[i], &b->target[i]))
-            return false;
-        if (r->table[i].withheld && !b->withheld.p)
-            ok = ok && note_withheld(a, b);
+    struct wc_binding *b = binding_at_hand(a);
+    if (r->ntables == 0) {
+        wc_refuse_unpublished(a, &b->spec);
+        return false;
     }
+    if (!check_role(a, &b->spec, r))
+        return false;
+    a->check->resolution = wc_resolution_ref(r);
+    b->withheld = wc_slice(NULL, 0);
+    b->set = wc_column_set_get(a->subs->sets, b->spec.select, b->spec.nselect,
+                               b->spec.has_exact_numbers);
+    b->target = wc_arena_calloc(&a->arena, r->ntables, sizeof *b->target);
+    bool ok = b->set && b->target;
+    b->ntargets = ok ? r->ntables : 0;
+    for (size_t i = 0; i < b->ntargets && ok && !b->withheld.p; i++)
+        ok = !r->table[i].withheld || note_withheld(a, b);
     if (!ok)
-        wc_subs_refuse(a, wc_slice_str("out of memory"));
+        wc_refuse_no_memory(a);
     return ok;
 }
 
-/* False: refused. */
-static bool take_resolution(struct wc_audience *a, const struct wc_resolution *r)
-{
-    struct wc_binding *b = &a->binding[a->checking];
-    if (r->ntables == 0) {
-        refuse_unpublished(a, &b->spec);
-        return false;
-    }
-    return check_role(a, &b->spec, r) && check_supported(a, &b->spec) && take_tables(a, b, r);
-}
+/* ---- the steps of a check: false when an answer is awaited, or the audience is refused or starts
+ * over ---- */
 
-static struct wc_slice name_or_any(struct wc_slice s)
-{
-    return is_any(s) ? wc_slice(NULL, 0) : s;
-}
-
-/* ---- the steps of a check ---- */
-
-/* False: an answer is awaited, or the audience is refused or starts over. */
 static bool resolve(struct wc_audience *a)
 {
     struct wc_subs *s = a->subs;
-    const struct wc_spec *spec = &a->binding[a->checking].spec;
+    const struct wc_spec *spec = &binding_at_hand(a)->spec;
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    size_t n = spec->nfilters + spec->nselect;
+    struct wc_slice *column = calloc(n + 1, sizeof *column);
+    if (!column) {
+        wc_refuse_no_memory(a);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++)
+        column[i] = i < spec->nfilters ? spec->filter[i].column : spec->select[i - spec->nfilters];
     const struct wc_resolve_key key = {.role = a->claims->role,
                                        .schema = name_or_any(spec->schema),
                                        .table = name_or_any(spec->table),
-                                       .column = spec->nfilters ? spec->filter[0].column
-                                                                : wc_slice(NULL, 0)};
-    const struct wc_resolution *r = NULL;
+                                       .ncolumns = n,
+                                       .column = column};
+    struct wc_resolution *r = NULL;
     enum wc_status st = pg ? wc_resolver_ask(s->resolver, pg, &key, &a->in_line, &r) : WC_CLOSED;
+    free(column);
     if (st == WC_OK)
         return take_resolution(a, r);
     if (st != WC_AGAIN)
@@ -299,81 +222,200 @@ static bool resolve(struct wc_audience *a)
     return false;
 }
 
-static void cast_value(struct wc_audience *a, const struct wc_target *t)
+static const struct wc_resolved_table *table_at_hand(const struct wc_audience *a)
+{
+    return &a->check->resolution->table[a->check->table];
+}
+
+static struct wc_comparand comparand(const struct wc_audience *a)
+{
+    const struct wc_check *k = a->check;
+    const struct wc_spec *spec = &binding_at_hand(a)->spec;
+    return (struct wc_comparand){.spec = spec,
+                                 .filter = &spec->filter[k->filter],
+                                 .column = &table_at_hand(a)->column[k->filter],
+                                 .type = k->type};
+}
+
+/* The type of the filter's column, if it has one. */
+static bool find_type(struct wc_audience *a)
 {
     struct wc_subs *s = a->subs;
-    struct wc_slice value = a->binding[a->checking].spec.filter[0].value;
+    wc_oid oid = table_at_hand(a)->column[a->check->filter].type;
+    if (!oid)
+        return true;
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
-    if (!pg || wc_cast(s->caster, pg, t->cast, value, &a->in_line) != WC_OK)
+    struct wc_filter_type *type = NULL;
+    enum wc_status st = pg ? wc_filter_types_ask(s->types, pg, oid, &a->in_line, &type) : WC_CLOSED;
+    if (st == WC_OK && type)
+        a->check->type = wc_filter_type_ref(type);
+    if (st != WC_OK && st != WC_AGAIN)
         start_over(a);
+    return st == WC_OK;
+}
+
+static void end_filter(struct wc_check *k)
+{
+    wc_filter_type_unref(k->type);
+    k->type = NULL;
+    k->filter++;
+}
+
+static bool check_filter(struct wc_audience *a)
+{
+    struct wc_subs *s = a->subs;
+    struct wc_check *k = a->check;
+    if (!find_type(a))
+        return false;
+    const struct wc_comparand c = comparand(a);
+    enum wc_check_step step = wc_condition_check(a, &c, &k->leaf[k->filter]);
+    if (step == WC_CHECK_DONE)
+        end_filter(k);
+    if (step != WC_CHECK_CAST)
+        return step == WC_CHECK_DONE;
+    const struct wc_cast_question q = wc_condition_question(&c);
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (!pg || wc_cast(s->caster, pg, &q, &a->in_line) != WC_OK)
+        start_over(a);
+    return false;
+}
+
+/* Are the columns of the filters compared as those of the table before are? Most tables of a
+ * wildcard have the same `id`. */
+static bool is_like_the_one_before(const struct wc_audience *a)
+{
+    const struct wc_check *k = a->check;
+    if (k->table == 0)
+        return false;
+    const struct wc_resolved_column *x = table_at_hand(a)[-1].column, *y = table_at_hand(a)->column;
+    for (size_t i = 0; i < binding_at_hand(a)->spec.nfilters; i++)
+        if (x[i].type != y[i].type || x[i].collation != y[i].collation)
+            return false;
+    return true;
+}
+
+static bool check_filters(struct wc_audience *a, const struct wc_predicate **where)
+{
+    struct wc_check *k = a->check;
+    const struct wc_binding *b = binding_at_hand(a);
+    if (b->spec.nfilters == 0)
+        return true;
+    if (is_like_the_one_before(a)) {
+        *where = b->target[k->table - 1].match.where;
+        return true;
+    }
+    if (!k->leaf)
+        k->leaf = wc_arena_calloc(&a->arena, b->spec.nfilters, sizeof *k->leaf);
+    while (k->leaf && k->filter < b->spec.nfilters)
+        if (!check_filter(a))
+            return false;
+    *where = k->leaf ? wc_condition_build(&a->arena, &b->spec, k->leaf) : NULL;
+    if (!*where)
+        wc_refuse_no_memory(a);
+    return *where != NULL;
+}
+
+static bool check_select(struct wc_audience *a)
+{
+    const struct wc_spec *spec = &binding_at_hand(a)->spec;
+    const struct wc_resolved_column *column = table_at_hand(a)->column + spec->nfilters;
+    for (size_t i = 0; i < spec->nselect; i++) {
+        if (column[i].type)
+            continue;
+        wc_refuse_exception(a, spec, "P0001", "invalid column for select %.*s",
+                            WC_SLICE_ARG(spec->select[i]));
+        return false;
+    }
+    return true;
+}
+
+static bool check_table(struct wc_audience *a)
+{
+    struct wc_check *k = a->check;
+    struct wc_binding *b = binding_at_hand(a);
+    const struct wc_predicate *where = NULL;
+    if (!check_filters(a, &where) || !check_select(a))
+        return false;
+    fill_target(b, &b->target[k->table], table_at_hand(a)->rel, where);
+    k->table++;
+    k->filter = 0;
+    k->leaf = NULL;
+    return true;
+}
+
+static bool check_binding(struct wc_audience *a)
+{
+    struct wc_check *k = a->check;
+    if (!k->resolution && !resolve(a))
+        return false;
+    while (k->table < k->resolution->ntables)
+        if (!check_table(a))
+            return false;
+    wc_resolution_unref(k->resolution);
+    k->resolution = NULL;
+    k->table = 0;
+    k->left--;
+    return true;
 }
 
 /* Goes on until an answer must be awaited, to the end at most. */
 static void go_on(struct wc_audience *a)
 {
-    while (a->checking < a->nbindings) {
-        struct wc_binding *b = &a->binding[a->checking];
-        if (!b->target && !resolve(a))
+    while (a->check->left > 0)
+        if (!check_binding(a))
             return;
-        if (b->spec.nfilters && a->casting < b->ntargets) {
-            cast_value(a, &b->target[a->casting]);
-            return;
-        }
-        a->checking++;
-        a->casting = 0;
-    }
     all_checked(a);
 }
 
-void wc_subs_on_resolved(void *arg, struct wc_list *waiter, const struct wc_resolution *r,
+/* ---- answers ---- */
+
+static struct wc_audience *audience_of(struct wc_list *waiter)
+{
+    return WC_CONTAINER(waiter, struct wc_audience, in_line);
+}
+
+void wc_subs_on_resolved(void *arg, struct wc_list *waiter, struct wc_resolution *r,
                          const struct wc_resolve_failure *failure)
 {
-    struct wc_audience *a = WC_CONTAINER(waiter, struct wc_audience, in_line);
+    struct wc_audience *a = audience_of(waiter);
     if (failure && !failure->sqlstate[0]) {
         start_over(a);
         return;
     }
     if (failure)
-        refuse_exception(a, &a->binding[a->checking].spec, failure->sqlstate,
-                         condition_name(failure->sqlstate), failure->message);
+        wc_refuse_exception(a, &binding_at_hand(a)->spec, failure->sqlstate, "%s",
+                            failure->message);
     else if (take_resolution(a, r))
         go_on(a);
     wc_subs_check(arg);
 }
 
-/* False: refused. */
-static bool take_value(struct wc_audience *a, struct wc_slice text)
+void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, const char *message)
 {
-    struct wc_target *t = &a->binding[a->checking].target[a->casting++];
-    struct wc_buf scratch;
-    struct wc_slice key;
-    char *copy = NULL;
-    wc_buf_init(&scratch, WC_KEY_MAX);
-    enum wc_status st = wc_key_view(t->leaf.kind, text, &scratch, &key);
-    if (st == WC_OK)
-        copy = wc_arena_strdup(&a->arena, key);
-    if (copy)
-        t->key = wc_slice(copy, key.len);
+    struct wc_audience *a = audience_of(waiter);
+    if (sqlstate && !sqlstate[0]) {
+        start_over(a);
+        return;
+    }
+    if (sqlstate)
+        wc_refuse_exception(a, &binding_at_hand(a)->spec, sqlstate, "%s", message);
     else
-        wc_subs_refuse(a,
-                       wc_slice_str(st == WC_INVALID ? "a value Postgres printed is not understood"
-                                                     : "out of memory"));
-    wc_buf_release(&scratch);
-    return copy != NULL;
+        go_on(a);
+    wc_subs_check(arg);
 }
 
 void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *res)
 {
-    struct wc_audience *a = WC_CONTAINER(waiter, struct wc_audience, in_line);
+    struct wc_audience *a = audience_of(waiter);
     if (!res->ok && !res->sqlstate[0]) {
         start_over(a);
         return;
     }
-    if (!res->ok)
-        refuse_exception(a, &a->binding[a->checking].spec, res->sqlstate,
-                         condition_name(res->sqlstate), res->message);
-    else if (take_value(a, wc_pg_slice(res, 0, 0)))
+    const struct wc_comparand c = comparand(a);
+    if (wc_condition_take(a, &c, res, &a->check->leaf[a->check->filter]) == WC_CHECK_DONE) {
+        end_filter(a->check);
         go_on(a);
+    }
     wc_subs_check(arg);
 }
 
@@ -390,16 +432,12 @@ static bool parse_spec(struct wc_audience *a, struct wc_binding *b)
     if (st == WC_OK)
         st = wc_spec_copy(&spec, &a->arena, &b->spec);
     wc_arena_reset(scratch);
-    if (st == WC_OK) {
-        wc_buf_release(&message);
-        return true;
-    }
-    if (st == WC_NOMEM) {
-        wc_buf_reset(&message);
-        wc_buf_str(&message, "out of memory");
-    }
-    refuse(a, &message);
-    return false;
+    if (st == WC_NOMEM)
+        wc_refuse_no_memory(a);
+    else if (st != WC_OK)
+        wc_refuse_text(a, &message);
+    wc_buf_release(&message);
+    return st == WC_OK;
 }
 
 static bool parse_specs(struct wc_audience *a)
@@ -418,8 +456,13 @@ static bool parse_specs(struct wc_audience *a)
 static void begin(struct wc_audience *a)
 {
     wc_audience_set_state(a, WC_AUDIENCE_CHECKING);
-    a->checking = 0;
-    a->casting = 0;
+    wc_audience_release(a); /* what was found before the connection was lost */
+    a->check = calloc(1, sizeof *a->check);
+    if (!a->check) {
+        wc_refuse_no_memory(a);
+        return;
+    }
+    a->check->left = a->nbindings;
     if (parse_specs(a))
         go_on(a);
 }

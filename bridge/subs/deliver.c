@@ -293,19 +293,6 @@ static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change 
     return enlisted == WC_OK ? pending : enlisted;
 }
 
-/* All columns first, then selections by their names (database reference 3.2, point 5). */
-static int set_order(const struct wc_column_set *a, const struct wc_column_set *b)
-{
-    if (a == b || a->is_all || b->is_all)
-        return (int)b->is_all - (int)a->is_all;
-    for (size_t i = 0; i < a->nnames && i < b->nnames; i++) {
-        int order = wc_column_name_order(a->name[i], b->name[i]);
-        if (order)
-            return order;
-    }
-    return a->nnames < b->nnames ? -1 : a->nnames > b->nnames;
-}
-
 /* The bindings this change matched, by set; within one the last binding first. */
 static size_t matched_bindings(const struct wc_subs *s, const struct wc_audience *a,
                                const struct wc_binding *out[MAX_BINDINGS])
@@ -316,7 +303,7 @@ static size_t matched_bindings(const struct wc_subs *s, const struct wc_audience
         if (b->touched != s->change)
             continue;
         size_t at = n++;
-        for (; at > 0 && set_order(out[at - 1]->set, b->set) > 0; at--)
+        for (; at > 0 && wc_column_set_order(out[at - 1]->set, b->set) > 0; at--)
             out[at] = out[at - 1];
         out[at] = b;
     }

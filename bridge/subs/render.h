@@ -29,9 +29,10 @@
 /* What a binding wants of a row. The primary key is part of every set. */
 struct wc_column_set {
     size_t nnames;
-    const struct wc_slice *name; /* ascending by bytes, shorter first; distinct */
-    bool is_all;                 /* `name` does not count */
-    bool has_exact_numbers;      /* int8 and numeric as strings, see decoder/value.h */
+    const struct wc_slice *name;      /* ascending by bytes, shorter first; distinct */
+    bool is_all;                      /* `name` does not count */
+    struct wc_shared_columns *shared; /* columns.h's own */
+    bool has_exact_numbers;           /* int8 and numeric as strings, see decoder/value.h */
 };
 
 extern const struct wc_column_set wc_column_set_all;

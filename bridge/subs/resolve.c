@@ -14,12 +14,13 @@ enum {
     BATCH_MAX = 256,
     MAX_AGE_US = 100000,
     KEPT_MAX = 4 << 20,
-    ANSWER_CAP = 1 << 20,    /* of one binding: 1,000 tables with names of types */
+    ANSWER_CAP = 16 << 20,   /* of one binding: 1,000 tables, 32 conditions on each */
     ANSWER_FIRST = 256,      /* one table fits */
-    PARAMETER_CAP = 1 << 18, /* 256 names, each byte escaped, with quotes and comma: 33 KB */
-    FIELDS = 4,              /* schema, table, role, column: in the order of the parameters */
-    KEY_MAX = FIELDS * (1 + WC_ROLE_MAX),
-    NO_NAME = 255, /* length of a field that stands for any, or none */
+    KEY_CAP = 1 << 18,       /* 2,000 names of 63 bytes */
+    LARGE_KEY = 4096,        /* is asked alone */
+    PARAMETER_CAP = 8 << 20, /* a batch of those below it, twice escaped */
+    PLACES = 3,              /* schema, table, role: in the order of the parameters */
+    NO_NAME = 255,           /* length of a place that stands for any */
 };
 
 enum {
@@ -29,11 +30,11 @@ enum {
     COL_ROLE_USABLE,
     COL_WITHHELD,
     COL_COLUMN_OK,
-    COL_BASE_OID,
-    COL_CAST_NAME,
-    COL_TYPE_NAME,
-    COL_IS_ENUM,
-    COL_DETERMINISTIC
+    COL_TYPE,
+    COL_COLLATION,
+    COL_COLLATE,
+    COL_DETERMINISTIC,
+    COL_IS_C
 };
 
 enum entry_state { IDLE, WANTED, ASKED };
@@ -43,9 +44,10 @@ struct entry {
     enum entry_state state;
     struct wc_list in_line; /* resolver->wanted or ->asked */
     struct wc_list waiters;
-    struct wc_slice field[FIELDS]; /* in key_bytes; p NULL: any, none */
-    struct wc_arena arena;         /* the answer's */
-    struct wc_resolution answer;
+    struct wc_slice place[PLACES]; /* in key_bytes; p NULL: any */
+    struct wc_slice columns;       /* in key_bytes: each behind its length */
+    size_t ncolumns;
+    struct wc_resolution *answer; /* NULL: none yet */
     wc_us fresh_until;
     size_t kept; /* what of resolver->kept is its own */
     uint8_t key_bytes[];
@@ -61,7 +63,8 @@ struct wc_resolver {
     struct wc_pg *pg;             /* which is under way there; NULL: none is */
     size_t batch_cap;
     wc_us asked_at;
-    size_t kept; /* bytes */
+    size_t kept;       /* bytes */
+    struct wc_buf key; /* scratch */
 };
 
 static void on_result(void *arg, const struct wc_pg_result *res);
@@ -80,6 +83,33 @@ struct wc_resolver *wc_resolver_new(const char *publications, uint32_t freshness
     wc_map_init(&r->entries);
     wc_list_init(&r->wanted);
     wc_list_init(&r->asked);
+    wc_buf_init(&r->key, KEY_CAP);
+    return r;
+}
+
+/* ---- answers are shared ---- */
+
+struct wc_resolution *wc_resolution_ref(struct wc_resolution *r)
+{
+    r->refs++;
+    return r;
+}
+
+void wc_resolution_unref(struct wc_resolution *r)
+{
+    if (!r || --r->refs > 0)
+        return;
+    wc_arena_release(&r->arena);
+    free(r);
+}
+
+static struct wc_resolution *make_resolution(void)
+{
+    struct wc_resolution *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    r->refs = 1;
+    wc_arena_init_sized(&r->arena, ANSWER_CAP, ANSWER_FIRST);
     return r;
 }
 
@@ -91,7 +121,7 @@ static void drop(struct wc_resolver *r, struct entry *e)
         wc_list_remove(e->waiters.next);
     wc_list_remove(&e->in_line);
     wc_map_remove(&r->entries, &e->node);
-    wc_arena_release(&e->arena);
+    wc_resolution_unref(e->answer);
     r->kept -= e->kept;
     free(e);
 }
@@ -104,6 +134,7 @@ void wc_resolver_free(struct wc_resolver *r)
     while ((n = wc_map_each(&r->entries, NULL)))
         drop(r, WC_CONTAINER(n, struct entry, node));
     wc_map_release(&r->entries);
+    wc_buf_release(&r->key);
     free(r);
 }
 
@@ -126,38 +157,48 @@ void wc_resolver_sweep(struct wc_resolver *r)
 static void count_kept(struct wc_resolver *r, struct entry *e)
 {
     r->kept -= e->kept;
-    e->kept = sizeof *e + KEY_MAX + ANSWER_FIRST + e->arena.used;
+    e->kept = sizeof *e + e->node.key.len;
+    if (e->answer)
+        e->kept += sizeof *e->answer + ANSWER_FIRST + e->answer->arena.used;
     r->kept += e->kept;
 }
 
 /* Longer names travel as the empty one, which nothing has either. */
-static struct wc_slice existing(struct wc_slice name)
+static void put_name(struct wc_buf *out, struct wc_slice name)
 {
-    return name.p && name.len > WC_ROLE_MAX ? wc_slice_str("") : name;
+    size_t len = name.len > WC_ROLE_MAX ? 0 : name.len;
+    wc_buf_byte(out, (char)(name.p ? len : NO_NAME));
+    wc_buf_append(out, name.p, len);
 }
 
-static struct wc_slice write_key(const struct wc_resolve_key *key, uint8_t out[KEY_MAX])
+static struct wc_slice take_name(const uint8_t **at)
 {
-    const struct wc_slice field[FIELDS] = {existing(key->schema), existing(key->table),
-                                           existing(key->role), existing(key->column)};
-    size_t len = 0;
-    for (size_t i = 0; i < FIELDS; i++) {
-        out[len++] = field[i].p ? (uint8_t)field[i].len : NO_NAME;
-        if (field[i].len)
-            memcpy(out + len, field[i].p, field[i].len);
-        len += field[i].len;
-    }
-    return wc_slice(out, len);
+    uint8_t len = *(*at)++;
+    struct wc_slice name = len == NO_NAME ? wc_slice(NULL, 0) : wc_slice(*at, len);
+    *at += name.len;
+    return name;
+}
+
+/* False: out of memory. */
+static bool write_key(const struct wc_resolve_key *key, struct wc_buf *out)
+{
+    wc_buf_reset(out);
+    put_name(out, key->schema);
+    put_name(out, key->table);
+    put_name(out, key->role);
+    for (size_t i = 0; i < key->ncolumns; i++)
+        put_name(out, key->column[i]);
+    return out->status == WC_OK;
 }
 
 static void read_key(struct entry *e)
 {
-    const uint8_t *p = e->key_bytes;
-    for (size_t i = 0; i < FIELDS; i++) {
-        uint8_t len = *p++;
-        e->field[i] = len == NO_NAME ? wc_slice(NULL, 0) : wc_slice(p, len);
-        p += e->field[i].len;
-    }
+    const uint8_t *at = e->key_bytes, *end = at + e->node.key.len;
+    for (size_t i = 0; i < PLACES; i++)
+        e->place[i] = take_name(&at);
+    e->columns = wc_slice(at, (size_t)(end - at));
+    for (; at < end; e->ncolumns++)
+        (void)take_name(&at);
 }
 
 static struct entry *make(struct wc_resolver *r, struct wc_slice key)
@@ -172,7 +213,6 @@ static struct entry *make(struct wc_resolver *r, struct wc_slice key)
     read_key(e);
     wc_list_init(&e->in_line);
     wc_list_init(&e->waiters);
-    wc_arena_init_sized(&e->arena, ANSWER_CAP, ANSWER_FIRST);
     if (wc_map_insert(&r->entries, &e->node) != WC_OK) {
         free(e);
         return NULL;
@@ -183,7 +223,7 @@ static struct entry *make(struct wc_resolver *r, struct wc_slice key)
 
 static bool any_table_will_do(const struct entry *e)
 {
-    return !e->field[1].p && !e->field[3].p;
+    return !e->place[1].p && e->ncolumns == 0;
 }
 
 /* ---- asking ---- */
@@ -196,45 +236,71 @@ static void move(struct entry *e, struct wc_list *to, enum entry_state state)
     e->state = state;
 }
 
-/* As many as one question takes; what may have many rows is asked alone. */
-static void collect(struct wc_resolver *r, struct wc_buf parameter[FIELDS])
+/* The columns as an array literal, which is an element of the last parameter. False: out of memory.
+ */
+static bool add_columns(struct wc_buf *parameter, const struct entry *e)
 {
-    bool alone = false;
+    struct wc_buf columns;
+    wc_buf_init(&columns, PARAMETER_CAP);
+    const uint8_t *at = e->columns.p, *end = at + e->columns.len;
+    while (at < end)
+        wc_pg_array_add(&columns, take_name(&at));
+    wc_pg_array_end(&columns);
+    bool ok = columns.status == WC_OK;
+    if (e->ncolumns == 0)
+        wc_pg_array_add_null(parameter);
+    else if (ok)
+        wc_pg_array_add(parameter, wc_slice_str((const char *)columns.p));
+    wc_buf_release(&columns);
+    return ok;
+}
+
+static bool is_asked_alone(const struct entry *e)
+{
+    return !e->place[1].p || e->node.key.len > LARGE_KEY; /* many rows, or many names */
+}
+
+/* As many as one question takes. False: out of memory. */
+static bool collect(struct wc_resolver *r, struct wc_buf parameter[PLACES + 1])
+{
+    bool alone = false, ok = true;
     size_t n = 0;
     while (!wc_list_is_empty(&r->wanted) && n < r->batch_cap && !alone) {
         struct entry *e = WC_CONTAINER(r->wanted.next, struct entry, in_line);
-        alone = !e->field[1].p;
+        alone = is_asked_alone(e);
         if (alone && n > 0)
             break;
         move(e, &r->asked, ASKED);
         n++;
-        for (size_t i = 0; i < FIELDS; i++) {
-            if (e->field[i].p)
-                wc_pg_array_add(&parameter[i], e->field[i]);
+        for (size_t i = 0; i < PLACES; i++) {
+            if (e->place[i].p)
+                wc_pg_array_add(&parameter[i], e->place[i]);
             else
                 wc_pg_array_add_null(&parameter[i]);
         }
+        ok = add_columns(&parameter[PLACES], e) && ok;
     }
+    return ok;
 }
 
 /* On failure everything asked is wanted again. */
 static enum wc_status send_question(struct wc_resolver *r, struct wc_pg *pg)
 {
-    struct wc_buf parameter[FIELDS];
-    const char *params[1 + FIELDS] = {r->publications};
-    enum wc_status st = WC_OK;
-    for (size_t i = 0; i < FIELDS; i++)
+    enum { N = PLACES + 1 };
+    struct wc_buf parameter[N];
+    const char *params[1 + N] = {r->publications};
+    for (size_t i = 0; i < N; i++)
         wc_buf_init(&parameter[i], PARAMETER_CAP);
-    collect(r, parameter);
-    for (size_t i = 0; i < FIELDS; i++) {
+    enum wc_status st = collect(r, parameter) ? WC_OK : WC_NOMEM;
+    for (size_t i = 0; i < N; i++) {
         wc_pg_array_end(&parameter[i]);
         if (parameter[i].status != WC_OK)
             st = WC_NOMEM;
         params[1 + i] = (const char *)parameter[i].p;
     }
     if (st == WC_OK)
-        st = wc_pg_query(pg, wc_sql_binding, 1 + FIELDS, params, on_result, r);
-    for (size_t i = 0; i < FIELDS; i++)
+        st = wc_pg_query(pg, wc_sql_binding, 1 + N, params, on_result, r);
+    for (size_t i = 0; i < N; i++)
         wc_buf_release(&parameter[i]);
     r->asked_at = wc_clock_mono();
     r->pg = st == WC_OK ? pg : NULL;
@@ -245,16 +311,16 @@ static enum wc_status send_question(struct wc_resolver *r, struct wc_pg *pg)
 
 enum wc_status wc_resolver_ask(struct wc_resolver *r, struct wc_pg *pg,
                                const struct wc_resolve_key *key, struct wc_list *waiter,
-                               const struct wc_resolution **out)
+                               struct wc_resolution **out)
 {
-    uint8_t bytes[KEY_MAX];
-    struct wc_slice k = write_key(key, bytes);
-    struct wc_map_node *n = wc_map_get(&r->entries, k);
-    struct entry *e = n ? WC_CONTAINER(n, struct entry, node) : make(r, k);
+    if (!write_key(key, &r->key))
+        return WC_NOMEM;
+    struct wc_map_node *n = wc_map_get(&r->entries, wc_buf_view(&r->key));
+    struct entry *e = n ? WC_CONTAINER(n, struct entry, node) : make(r, wc_buf_view(&r->key));
     if (!e)
         return WC_NOMEM;
     if (wc_clock_mono() < e->fresh_until) {
-        *out = &e->answer;
+        *out = e->answer;
         return WC_OK;
     }
     if (e->state == IDLE)
@@ -277,65 +343,88 @@ static bool is_yes(const struct wc_pg_result *res, int row, int col)
     return wc_slice_is(wc_pg_slice(res, row, col), "t");
 }
 
-static bool keep(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out)
+static wc_oid oid_at(const struct wc_pg_result *res, int row, int col)
 {
-    char *copy = wc_arena_strdup(arena, s);
-    *out = wc_slice(copy, copy ? s.len : 0);
+    const char *text = wc_pg_value(res, row, col);
+    return text ? (wc_oid)strtoul(text, NULL, 10) : 0;
+}
+
+/* before: the same column of another table; most of what is read again and again is one text. */
+static bool read_column(const struct wc_pg_result *res, int row, struct wc_arena *arena,
+                        const struct wc_resolved_column *before, struct wc_resolved_column *out)
+{
+    struct wc_slice collate = wc_pg_slice(res, row, COL_COLLATE);
+    if (!is_yes(res, row, COL_COLUMN_OK))
+        return true;
+    out->type = oid_at(res, row, COL_TYPE);
+    out->collation = oid_at(res, row, COL_COLLATION);
+    out->is_deterministic = is_yes(res, row, COL_DETERMINISTIC);
+    out->is_c = is_yes(res, row, COL_IS_C);
+    if (before && wc_slice_eq(before->collate, collate)) {
+        out->collate = before->collate;
+        return true;
+    }
+    char *copy = wc_arena_strdup(arena, collate);
+    out->collate = wc_slice(copy, collate.len);
     return copy != NULL;
 }
 
-static bool read_table(const struct wc_pg_result *res, int row, struct entry *e,
+/* Rows from this one on are the table's, one for each column. */
+static bool read_table(const struct wc_pg_result *res, int row, const struct entry *e,
+                       struct wc_arena *arena, const struct wc_resolved_table *before,
                        struct wc_resolved_table *out)
 {
-    const char *base = wc_pg_value(res, row, COL_BASE_OID);
-    out->rel = (wc_oid)strtoul(wc_pg_value(res, row, COL_OID), NULL, 10);
-    out->withheld = is_yes(res, row, COL_WITHHELD);
-    out->column_ok = base && is_yes(res, row, COL_COLUMN_OK);
-    if (!out->column_ok)
-        return true;
-    out->base_type = (wc_oid)strtoul(base, NULL, 10);
-    out->is_enum = is_yes(res, row, COL_IS_ENUM);
-    out->is_deterministic = is_yes(res, row, COL_DETERMINISTIC);
-    return keep(&e->arena, wc_pg_slice(res, row, COL_CAST_NAME), &out->cast_name) &&
-           keep(&e->arena, wc_pg_slice(res, row, COL_TYPE_NAME), &out->type_name);
+    struct wc_resolved_column *column = wc_arena_calloc(arena, e->ncolumns, sizeof *column);
+    bool ok = column != NULL;
+    for (size_t i = 0; i < e->ncolumns && ok; i++)
+        ok = read_column(res, row + (int)i, arena, before ? &before->column[i] : NULL, &column[i]);
+    *out = (struct wc_resolved_table){.rel = oid_at(res, row, COL_OID),
+                                      .withheld = is_yes(res, row, COL_WITHHELD),
+                                      .column = column};
+    return ok;
 }
 
 /* Rows [row, end) are this entry's. */
-static bool read_answer(const struct wc_pg_result *res, int row, int end, struct entry *e)
+static struct wc_resolution *read_answer(const struct wc_pg_result *res, int row, int end,
+                                         const struct entry *e)
 {
-    wc_arena_reset(&e->arena);
-    e->answer = (struct wc_resolution){0};
-    if (row == end)
-        return true;
-    size_t count = any_table_will_do(e) ? 1 : (size_t)(end - row);
-    struct wc_resolved_table *table = wc_arena_calloc(&e->arena, count, sizeof *table);
+    struct wc_resolution *a = make_resolution();
+    if (!a || row == end)
+        return a;
+    size_t step = e->ncolumns ? e->ncolumns : 1;
+    size_t count = any_table_will_do(e) ? 1 : (size_t)(end - row) / step;
+    struct wc_resolved_table *table = wc_arena_calloc(&a->arena, count, sizeof *table);
     bool ok = table != NULL;
     for (size_t i = 0; i < count && ok; i++)
-        ok = read_table(res, row + (int)i, e, &table[i]);
-    for (int i = row; any_table_will_do(e) && ok && i < end; i++)
+        ok = read_table(res, row + (int)(i * step), e, &a->arena, i ? &table[i - 1] : NULL,
+                        &table[i]);
+    if (!ok) {
+        wc_resolution_unref(a);
+        return NULL;
+    }
+    for (int i = row; any_table_will_do(e) && i < end; i++)
         table[0].withheld |= is_yes(res, i, COL_WITHHELD);
-    if (!ok)
-        return false;
-    e->answer = (struct wc_resolution){.role_exists = is_yes(res, row, COL_ROLE_EXISTS),
-                                       .role_usable = is_yes(res, row, COL_ROLE_USABLE),
-                                       .ntables = count,
-                                       .table = table};
-    return true;
+    a->role_exists = is_yes(res, row, COL_ROLE_EXISTS);
+    a->role_usable = is_yes(res, row, COL_ROLE_USABLE);
+    a->ntables = count;
+    a->table = table;
+    return a;
 }
 
 static bool is_refusal(const struct entry *e)
 {
-    const struct wc_resolution *a = &e->answer;
+    const struct wc_resolution *a = e->answer;
     if (!a->ntables || !a->role_exists || !a->role_usable)
         return true;
-    for (size_t i = 0; e->field[3].p && i < a->ntables; i++)
-        if (!a->table[i].column_ok)
-            return true;
+    for (size_t i = 0; i < a->ntables; i++)
+        for (size_t k = 0; k < e->ncolumns; k++)
+            if (!a->table[i].column[k].type)
+                return true;
     return false;
 }
 
 /* Tells everybody, and those who come while this goes on. */
-static void tell(struct wc_resolver *r, struct entry *e, const struct wc_resolution *answer,
+static void tell(struct wc_resolver *r, struct entry *e, struct wc_resolution *answer,
                  const struct wc_resolve_failure *failure)
 {
     while (!wc_list_is_empty(&e->waiters)) {
@@ -367,10 +456,11 @@ static void tell_answers(struct wc_resolver *r, const struct wc_pg_result *res)
         number++;
         while (end < res->nrows && strtoul(wc_pg_value(res, end, COL_NUMBER), NULL, 10) == number)
             end++;
-        bool ok = read_answer(res, row, end, e);
+        wc_resolution_unref(e->answer);
+        e->answer = read_answer(res, row, end, e);
         count_kept(r, e);
-        e->fresh_until = ok && !is_refusal(e) ? r->asked_at + r->max_age : 0;
-        tell(r, e, ok ? &e->answer : NULL, ok ? NULL : &no_memory);
+        e->fresh_until = e->answer && !is_refusal(e) ? r->asked_at + r->max_age : 0;
+        tell(r, e, e->answer, e->answer ? NULL : &no_memory);
         row = end;
     }
     r->batch_cap = r->batch_cap * 2 < BATCH_MAX ? r->batch_cap * 2 : BATCH_MAX;

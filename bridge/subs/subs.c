@@ -21,7 +21,8 @@ enum {
     /* What one block holds in most cases: the first for the audience, beside its key; the other for
      * each binding with one target. */
     AUDIENCE_FIRST = 64 + sizeof(struct wc_binding),
-    BINDING_FIRST = sizeof(struct wc_binding) + sizeof(struct wc_target) + 192,
+    BINDING_FIRST = sizeof(struct wc_binding) + sizeof(struct wc_target) + sizeof(struct wc_leaf) +
+                    2 * sizeof(struct wc_predicate) + 192,
     SPEC_CAP = 16 << 20, /* a parsed binding, many times the length of its JSON */
     ARRAY_CAP = 64 << 10,
     POSITION_US = 1000000,
@@ -332,6 +333,7 @@ void wc_subs_free_audience(struct wc_audience *a)
 {
     wc_audience_set_state(a, WC_AUDIENCE_NONE);
     wc_list_remove(&a->touched);
+    wc_audience_release(a);
     wc_map_remove(&a->subs->audiences, &a->node);
     wc_claims_unref(a->claims);
     wc_arena_release(&a->arena);
@@ -622,6 +624,7 @@ static void on_refresh(uv_timer_t *t)
     if (s->holding && wc_catalog_is_turned_away(s->catalog))
         s->hooks.give_up(s->self);
     wc_resolver_sweep(s->resolver);
+    wc_filter_types_sweep(s->types);
     wc_subs_check(s);
     take_fences(s);
     offer_again(s);
@@ -676,14 +679,18 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     s->resolver = s->publications ? wc_resolver_new(s->publications, options->freshness_ms,
                                                     wc_subs_on_resolved, s)
                                   : NULL;
+    s->types = wc_filter_types_new(options->freshness_ms, wc_subs_on_type, s);
     s->caster = wc_caster_new(wc_subs_on_cast, s);
+    s->sets = wc_column_sets_new();
+    s->comparisons = wc_comparisons_new();
     s->refresh = malloc(sizeof *s->refresh);
     if (s->refresh) {
         (void)uv_timer_init(loop, s->refresh); /* cannot fail */
         s->refresh->data = s;
         (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
-    if (s->resolver && s->caster && s->catalog && s->access && s->match && s->refresh)
+    bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons;
+    if (can_check && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
     return NULL;
@@ -705,7 +712,10 @@ void wc_subs_free(struct wc_subs *s)
     }
     WC_ASSERT(s->audiences.count == 0);
     wc_resolver_free(s->resolver);
+    wc_filter_types_free(s->types);
     wc_caster_free(s->caster);
+    wc_column_sets_free(s->sets);
+    wc_comparisons_free(s->comparisons);
     wc_arena_release(&s->scratch);
     wc_rendered_release(&s->rendered);
     wc_map_release(&s->members);

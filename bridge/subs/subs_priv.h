@@ -10,6 +10,9 @@
 #include "bridge/rls/snapshot.h"
 #include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
+#include "bridge/subs/columns.h"
+#include "bridge/subs/comparison.h"
+#include "bridge/subs/filtertype.h"
 #include "bridge/subs/queue.h"
 #include "bridge/subs/rendered.h"
 #include "bridge/subs/resolve.h"
@@ -73,10 +76,22 @@ struct wc_member {
 /* A table a binding stands for; a wildcard without filter needs none. */
 struct wc_target {
     struct wc_match_binding match;
-    struct wc_predicate where;
-    struct wc_leaf leaf;
-    struct wc_slice key;
-    struct wc_slice cast; /* name of the filter column's base type, quoted as needed */
+};
+
+/* A comparison that conditions of the audience refer to. */
+struct wc_asked {
+    struct wc_asked *next;
+    struct wc_shared_comparison *is;
+};
+
+/* How far the check of an audience is: bindings from the last to the first, tables and filters in
+ * order, so that what is wrong first is what the reference finds first. */
+struct wc_check {
+    uint32_t left;                    /* bindings: the one at hand is the last of them */
+    struct wc_resolution *resolution; /* of the binding at hand; NULL: not known yet */
+    size_t table, filter;             /* at hand */
+    struct wc_leaf *leaf;        /* of the table at hand, one for each filter; NULL: none yet */
+    struct wc_filter_type *type; /* of the filter whose value is being read */
 };
 
 struct wc_binding {
@@ -120,9 +135,9 @@ struct wc_audience {
     struct wc_claims *claims;
     uint32_t nbindings;
     struct wc_binding *binding;
-    uint32_t checking; /* index of the binding being checked */
-    size_t casting;    /* and of its target */
-    bool indexed;      /* bindings are in the index */
+    struct wc_check *check; /* CHECKING */
+    struct wc_asked *asked;
+    bool indexed; /* bindings are in the index */
     unsigned lane;
     struct wc_list in_line; /* NEW: subs->todo[lane]; CHECKING: with others for an answer */
     struct wc_list enlisted, pending;
@@ -148,7 +163,10 @@ struct wc_subs {
     struct wc_match *match;
     struct wc_map members, audiences;
     struct wc_resolver *resolver;
+    struct wc_filter_types *types;
     struct wc_caster *caster;
+    struct wc_column_sets *sets;
+    struct wc_comparisons *comparisons;
     struct wc_list todo[WC_LANES]; /* audiences to be checked */
     unsigned lane;                 /* whose turn it is */
     size_t naudiences[WC_AUDIENCE_STATES];
@@ -178,11 +196,14 @@ struct wc_subs {
 /* check.c: begins to check as many of the NEW audiences as there is room for. */
 void wc_subs_check(struct wc_subs *);
 /* check.c: the answers; arg is the wc_subs. */
-void wc_subs_on_resolved(void *arg, struct wc_list *waiter, const struct wc_resolution *,
+void wc_subs_on_resolved(void *arg, struct wc_list *waiter, struct wc_resolution *,
                          const struct wc_resolve_failure *);
+void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, const char *message);
 void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *);
 /* check.c: moves it to the line and the count of the state. */
 void wc_audience_set_state(struct wc_audience *, enum wc_audience_state);
+/* check.c: gives back what its bindings share with others. */
+void wc_audience_release(struct wc_audience *);
 /* check.c: true once the audience was freed because nobody wants it any more. */
 bool wc_audience_drop_if_unused(struct wc_audience *);
 

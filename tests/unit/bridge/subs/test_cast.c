@@ -55,10 +55,18 @@ static void abandon(struct world *w)
     w->caster = NULL;
 }
 
-static enum wc_status cast(struct world *w, const char *type, const char *value, struct waiter *who)
+static enum wc_status ask(struct world *w, const struct wc_cast_question *q, struct waiter *who)
 {
     wc_list_init(&who->link);
-    return wc_cast(w->caster, &w->pg, wc_slice_str(type), wc_slice_str(value), &who->link);
+    return wc_cast(w->caster, &w->pg, q, &who->link);
+}
+
+static enum wc_status cast(struct world *w, const char *type, const char *value, struct waiter *who)
+{
+    const struct wc_filter_type t = {.cast = wc_slice_str(type)};
+    const struct wc_cast_question q = {
+        .type = &t, .op = WC_FILTER_EQ, .value = wc_slice_str(value)};
+    return ask(w, &q, who);
 }
 
 static void answer(struct world *w, const char *value)
@@ -76,9 +84,9 @@ static void equal_values_of_a_type_share_a_query(void **state)
     assert_int_equal(cast(w, "integer", "7", &other_value), WC_OK);
     assert_int_equal(w->pg.count, 3);
     assert_int_equal(wc_caster_in_flight(w->caster), 3);
-    assert_string_equal(w->pg.query[0].sql, "select $1::integer");
+    assert_string_equal(w->pg.query[0].sql, "select v, v  = v from (select $1::integer) as q (v)");
     assert_string_equal(w->pg.query[0].param[0], "07");
-    assert_string_equal(w->pg.query[1].sql, "select $1::bigint");
+    assert_string_equal(w->pg.query[1].sql, "select v, v  = v from (select $1::bigint) as q (v)");
     answer(w, "7");
     assert_string_equal(a.said, "7");
     assert_string_equal(b.said, "7");
@@ -99,6 +107,50 @@ static void type_and_value_are_not_mixed_up(void **state)
     assert_int_equal(cast(w, "text", "", &empty), WC_OK);
     assert_int_equal(w->pg.count, 3);
     assert_string_equal(w->pg.query[2].param[0], "");
+    abandon(w);
+}
+
+static void each_operator_is_tried_as_it_will_be_used(void **state)
+{
+    struct world *w = *state;
+    static const struct wc_filter_type text = {.core = 25}, bytea = {.core = 17};
+    static const struct {
+        const struct wc_filter_type *like;
+        const char *cast, *schema, *collate;
+        enum wc_filter_op op;
+        const char *sql;
+    } table[] = {
+        {&text, "text", "", "", WC_FILTER_ISDISTINCT,
+         "select v, v  = v from (select $1::text) as q (v)"},
+        {&text, "text", "", "public.\"c c\"", WC_FILTER_LTE,
+         "select v, v collate public.\"c c\" <= v from (select $1::text) as q (v)"},
+        {&text, "x.citext", "x", "", WC_FILTER_NEQ,
+         "select v, v  operator(x.<>) v from (select $1::x.citext) as q (v)"},
+        {&text, "bpchar", "", "", WC_FILTER_LIKE,
+         "select p, ''::bpchar  ~~ p from (select $1::text) as q (p)"},
+        {&bytea, "bytea", "", "", WC_FILTER_LIKE,
+         "select p, ''::bytea  ~~ p from (select $1::bytea) as q (p)"},
+        {&text, "x.citext", "x", "", WC_FILTER_IMATCH,
+         "select p, ''::x.citext  operator(x.~*) p from (select $1::x.citext) as q (p)"},
+        {&text, "text", "", "", WC_FILTER_IN,
+         "select v, case when nr = 1 then $1::a[] end,\n       v  = any ($1::a[]), null::text  = "
+         "any "
+         "($1::a[])\nfrom unnest($1::a[]) with ordinality as u (v, nr)\norder by nr limit 101"},
+    };
+    enum { N = sizeof table / sizeof table[0] };
+    struct waiter who[N] = {0};
+    for (size_t i = 0; i < N; i++) {
+        struct wc_filter_type t = *table[i].like;
+        t.cast = wc_slice_str(table[i].cast);
+        t.array = wc_slice_str("a[]");
+        t.schema = wc_slice_str(table[i].schema);
+        const struct wc_cast_question q = {.type = &t,
+                                           .collate = wc_slice_str(table[i].collate),
+                                           .op = table[i].op,
+                                           .value = wc_slice_str("1")};
+        assert_int_equal(ask(w, &q, &who[i]), WC_OK);
+        assert_string_equal(w->pg.query[i].sql, table[i].sql);
+    }
     abandon(w);
 }
 
@@ -157,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(equal_values_of_a_type_share_a_query, begin, end),
         cmocka_unit_test_setup_teardown(type_and_value_are_not_mixed_up, begin, end),
+        cmocka_unit_test_setup_teardown(each_operator_is_tried_as_it_will_be_used, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_kept_after_the_answer, begin, end),
         cmocka_unit_test_setup_teardown(an_error_is_told_to_all, begin, end),
         cmocka_unit_test_setup_teardown(who_went_away_is_not_called, begin, end),

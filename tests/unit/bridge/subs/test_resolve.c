@@ -21,8 +21,11 @@ wc_us wc_clock_mono(void)
     return now;
 }
 
-/* What q_binding.sql says of a table whose filter column is an integer. */
-#define ROW(number, oid) number, oid, "t", "t", "f", "t", "23", "integer", "integer", "f", "t"
+/* What q_binding.sql says of a table and its column of type integer, or text. */
+#define ROW(number, oid)  number, oid, "t", "t", "f", "t", "23", "0", NULL, "t", "f"
+#define TEXT(number, oid) number, oid, "t", "t", "f", "t", "25", "950", "pg_catalog.\"C\"", "t", "t"
+/* of a table without naming a column */
+#define BARE(number, oid, withheld) number, oid, "t", "t", withheld, "f", NULL, NULL, NULL, "t", "f"
 
 struct waiter {
     struct wc_list link;
@@ -42,7 +45,7 @@ struct world {
 
 static enum wc_status ask(struct world *w, const char *table, struct waiter *who);
 
-static void on_answer(void *arg, struct wc_list *link, const struct wc_resolution *r,
+static void on_answer(void *arg, struct wc_list *link, struct wc_resolution *r,
                       const struct wc_resolve_failure *failure)
 {
     struct world *w = arg;
@@ -96,7 +99,7 @@ static void abandon(struct world *w)
 
 static enum wc_status ask_key(struct world *w, const struct wc_resolve_key *key, struct waiter *who)
 {
-    const struct wc_resolution *r = NULL;
+    struct wc_resolution *r = NULL;
     wc_list_init(&who->link);
     enum wc_status st = wc_resolver_ask(w->resolver, &w->pg, key, &who->link, &r);
     assert_int_equal(st == WC_OK, r != NULL);
@@ -108,8 +111,9 @@ static enum wc_status ask_key(struct world *w, const struct wc_resolve_key *key,
 /* Binding "id=eq." on public.<table> as anon. */
 static enum wc_status ask(struct world *w, const char *table, struct waiter *who)
 {
+    const struct wc_slice id = wc_slice_str("id");
     const struct wc_resolve_key key = {wc_slice_str("anon"), wc_slice_str("public"),
-                                       wc_slice_str(table), wc_slice_str("id")};
+                                       wc_slice_str(table), 1, &id};
     return ask_key(w, &key, who);
 }
 
@@ -129,7 +133,7 @@ static void equal_bindings_share_a_question_and_its_answer(void **state)
     assert_string_equal(w->pg.query[0].param[1], "{\"public\"}");
     assert_string_equal(w->pg.query[0].param[2], "{\"t\"}");
     assert_string_equal(w->pg.query[0].param[3], "{\"anon\"}");
-    assert_string_equal(w->pg.query[0].param[4], "{\"id\"}");
+    assert_string_equal(w->pg.query[0].param[4], "{\"{\\\"id\\\"}\"}");
     answer(w, 1, (const char *[]){ROW("1", "16400")});
     assert_int_equal(a.rel, 16400);
     assert_int_equal(b.rel, 16400);
@@ -185,10 +189,10 @@ static void a_refusal_is_not_given_again(void **state)
 {
     struct world *w = *state;
     static const char *const row[][NCOLS] = {
-        {"1", "1", "f", "f", "t", "f", "23", "integer", "integer", "f", "t"}, /* no role */
-        {"1", "1", "t", "f", "t", "t", "23", "integer", "integer", "f", "t"}, /* not ours to use */
-        {"1", "1", "t", "t", "f", "f", "23", "integer", "integer", "f", "t"}, /* not readable */
-        {"1", "1", "t", "t", "f", "f", NULL, NULL, NULL, NULL, "t"},          /* no such column */
+        {"1", "1", "f", "f", "t", "f", "23", "0", NULL, "t", "f"},  /* no role */
+        {"1", "1", "t", "f", "t", "t", "23", "0", NULL, "t", "f"},  /* not ours to use */
+        {"1", "1", "t", "t", "f", "f", "23", "0", NULL, "t", "f"},  /* not readable */
+        {"1", "1", "t", "t", "f", "f", NULL, NULL, NULL, "t", "f"}, /* no such column */
     };
     struct waiter who = {0};
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
@@ -297,25 +301,97 @@ static void wildcards_are_null_and_names_that_cannot_be_are_empty(void **state)
     memset(name, 'n', 64);
     const struct wc_slice none = wc_slice(NULL, 0), role = wc_slice_str("anon");
     struct waiter who[3] = {0};
+    const struct wc_slice long_name = wc_slice_str(name);
     const struct wc_resolve_key key[] = {
-        {role, wc_slice_str("s"), none, none},
-        {role, none, wc_slice_str("NULL"), wc_slice_str(name)},
-        {role, wc_slice_str(""), wc_slice_str(name), none},
+        {role, wc_slice_str("s"), none, 0, NULL},
+        {role, none, wc_slice_str("NULL"), 1, &long_name},
+        {role, wc_slice_str(""), wc_slice_str(name), 0, NULL},
     };
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(ask_key(w, &key[i], &who[i]), WC_AGAIN);
     assert_string_equal(w->pg.query[0].param[1], "{\"s\"}");
     assert_string_equal(w->pg.query[0].param[2], "{NULL}"); /* alone: it may have many rows */
     assert_string_equal(w->pg.query[0].param[4], "{NULL}");
-    answer(w, 2, (const char *[]){"1", "1", "t", "t", "f", "f", NULL, NULL, NULL, NULL, "t", //
-                                  "1", "2", "t", "t", "t", "f", NULL, NULL, NULL, NULL, "t"});
+    answer(w, 2, (const char *[]){BARE("1", "1", "f"), BARE("1", "2", "t")});
     assert_int_equal(who[0].ntables, 1); /* one stands for all, also for the withheld one */
     assert_true(who[0].withheld);
     assert_string_equal(w->pg.query[1].param[1], "{NULL,\"\"}");
     assert_string_equal(w->pg.query[1].param[2], "{\"NULL\",\"\"}");
-    assert_string_equal(w->pg.query[1].param[4], "{\"\",NULL}");
+    assert_string_equal(w->pg.query[1].param[4], "{\"{\\\"\\\"}\",NULL}");
     assert_int_equal(ask_key(w, &key[0], &who[0]), WC_OK);
     abandon(w);
+}
+
+static void each_table_has_each_column_that_was_named(void **state)
+{
+    struct world *w = *state;
+    struct waiter who = {0};
+    const struct wc_slice names[] = {wc_slice_str("a"), wc_slice_str("q\"{,\\"), wc_slice_str("a")};
+    const struct wc_resolve_key key = {wc_slice_str("anon"), wc_slice_str("public"),
+                                       wc_slice(NULL, 0), 3, names};
+    struct wc_resolution *r = NULL;
+    assert_int_equal(ask_key(w, &key, &who), WC_AGAIN);
+    assert_string_equal(w->pg.query[0].param[4],
+                        "{\"{\\\"a\\\",\\\"q\\\\\\\"{,\\\\\\\\\\\",\\\"a\\\"}\"}");
+    answer(w, 6,
+           (const char *[]){ROW("1", "7"), TEXT("1", "7"), ROW("1", "7"), //
+                            TEXT("1", "8"), ROW("1", "8"), TEXT("1", "8")});
+    assert_int_equal(wc_resolver_ask(w->resolver, &w->pg, &key, &who.link, &r), WC_OK);
+    assert_int_equal(r->ntables, 2);
+    assert_int_equal(r->table[0].rel, 7);
+    assert_int_equal(r->table[1].rel, 8);
+    static const wc_oid types[2][3] = {{23, 25, 23}, {25, 23, 25}};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < 3; i++) {
+            const struct wc_resolved_column *c = &r->table[t].column[i];
+            bool is_text = c->type == 25;
+            assert_int_equal(c->type, types[t][i]);
+            assert_int_equal(c->collation, is_text ? 950 : 0);
+            assert_true(wc_slice_is(c->collate, is_text ? "pg_catalog.\"C\"" : ""));
+            assert_int_equal(c->is_c, is_text);
+            assert_true(c->is_deterministic);
+        }
+    }
+    abandon(w);
+}
+
+static void an_answer_in_use_outlives_the_resolver(void **state)
+{
+    struct world *w = *state;
+    struct waiter who = {0};
+    struct wc_resolution *r = NULL;
+    const struct wc_slice id = wc_slice_str("id");
+    const struct wc_resolve_key key = {wc_slice_str("anon"), wc_slice_str("public"),
+                                       wc_slice_str("t"), 1, &id};
+    assert_int_equal(ask(w, "t", &who), WC_AGAIN);
+    answer(w, 1, (const char *[]){TEXT("1", "7")});
+    assert_int_equal(wc_resolver_ask(w->resolver, &w->pg, &key, &who.link, &r), WC_OK);
+    (void)wc_resolution_ref(r);
+    abandon(w);
+    assert_true(wc_slice_is(r->table[0].column[0].collate, "pg_catalog.\"C\""));
+    wc_resolution_unref(r);
+}
+
+static void many_names_are_asked_for_alone(void **state)
+{
+    struct world *w = *state;
+    enum { N = 2000 };
+    struct waiter who[3] = {0};
+    struct wc_slice *names = calloc(N, sizeof *names);
+    assert_non_null(names);
+    for (size_t i = 0; i < N; i++)
+        names[i] = wc_slice_str("a_column_whose_name_is_as_long_as_a_name_can_be_in_postgres_63b");
+    const struct wc_resolve_key key = {wc_slice_str("anon"), wc_slice_str("public"),
+                                       wc_slice_str("wide"), N, names};
+    assert_int_equal(ask(w, "a", &who[0]), WC_AGAIN);
+    assert_int_equal(ask(w, "b", &who[1]), WC_AGAIN);
+    assert_int_equal(ask_key(w, &key, &who[2]), WC_AGAIN);
+    answer(w, 1, (const char *[]){ROW("1", "1")});
+    assert_string_equal(w->pg.query[1].param[2], "{\"b\"}");
+    answer(w, 1, (const char *[]){ROW("1", "1")});
+    assert_string_equal(w->pg.query[2].param[2], "{\"wide\"}");
+    abandon(w);
+    free(names);
 }
 
 static void a_question_has_at_most_256_bindings(void **state)
@@ -372,6 +448,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_went_away_is_not_called, begin, end),
         cmocka_unit_test_setup_teardown(wildcards_are_null_and_names_that_cannot_be_are_empty,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(each_table_has_each_column_that_was_named, begin, end),
+        cmocka_unit_test_setup_teardown(an_answer_in_use_outlives_the_resolver, begin, end),
+        cmocka_unit_test_setup_teardown(many_names_are_asked_for_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_question_has_at_most_256_bindings, begin, end),
         cmocka_unit_test_setup_teardown(what_is_kept_has_a_ceiling, begin, end),
     };
