@@ -6,8 +6,8 @@
 
 struct wc_value_entry {
     struct wc_map_node node; /* in column->values */
-    struct wc_column *column;
     struct wc_list places;
+    struct wc_column *column;
     uint8_t key[];
 };
 

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 struct wc_filing {
-    size_t nvalues, nranges; /* filed so far */
+    uint32_t nvalues, nranges; /* filed so far */
+    bool is_exact;
     struct wc_range_place *range;
     struct wc_value_place value[];
 };
@@ -17,10 +18,12 @@ enum method { BY_VALUE, BY_RANGE, ONE_BY_ONE }; /* the best first */
 /* A way of filing, and how many places it takes. */
 struct plan {
     enum method method;
+    bool is_exact;
     size_t nvalues, nranges;
 };
 
 static const struct plan one_by_one = {.method = ONE_BY_ONE};
+static const struct plan never = {.method = BY_VALUE, .is_exact = true};
 
 /* The operator whose truth is that of this one's negation; others are not filed. */
 static enum wc_filter_op opposite(enum wc_filter_op op)
@@ -59,14 +62,14 @@ static struct plan plan_leaf(const struct wc_leaf *leaf, bool negated)
     if (leaf->kind == WC_KEY_NONE)
         return one_by_one;
     if (op == WC_FILTER_IN)
-        return (struct plan){.method = BY_VALUE, .nvalues = leaf->nkeys};
+        return (struct plan){.method = BY_VALUE, .is_exact = true, .nvalues = leaf->nkeys};
     if (op != WC_FILTER_EQ && !is_range(op))
         return one_by_one;
     if (leaf->has_null) /* `not.isdistinct` of NULL holds for NULLs, the others never hold */
-        return leaf->op == WC_FILTER_ISDISTINCT ? one_by_one : (struct plan){.method = BY_VALUE};
+        return leaf->op == WC_FILTER_ISDISTINCT ? one_by_one : never;
     if (op == WC_FILTER_EQ)
-        return (struct plan){.method = BY_VALUE, .nvalues = 1};
-    return (struct plan){.method = BY_RANGE, .nranges = 1};
+        return (struct plan){.method = BY_VALUE, .is_exact = true, .nvalues = 1};
+    return (struct plan){.method = BY_RANGE, .is_exact = true, .nranges = 1};
 }
 
 /* ---- what a group is good for ---- */
@@ -85,24 +88,45 @@ static bool is_or(const struct wc_predicate *p, bool negated)
     return (p->kind == WC_PREDICATE_OR) != (p->negate != negated);
 }
 
-/* Of an AND, the child to file. */
+/* Is the comparison one that goes into the same interval as `leaf`? */
+static bool joins_range(const struct wc_predicate *p, const struct wc_leaf *leaf, bool negated)
+{
+    return p->kind == WC_PREDICATE_LEAF && plan_leaf(p->leaf, negated).method == BY_RANGE &&
+           p->leaf->kind == leaf->kind && wc_slice_eq(p->leaf->column, leaf->column);
+}
+
+/* Is there nothing in an AND but what is filed for this child? */
+static bool is_all(const struct wc_predicate *p, const struct wc_predicate *child,
+                   const struct plan *of_child, bool negated)
+{
+    if (p->nchildren == 1)
+        return of_child->is_exact;
+    for (size_t i = 0; i < p->nchildren; i++)
+        if (child->kind != WC_PREDICATE_LEAF || !joins_range(&p->child[i], child->leaf, negated))
+            return false;
+    return true;
+}
+
+/* Of an AND, the child to file, and what filing it is good for. */
 static const struct wc_predicate *best_child(const struct wc_predicate *p, bool negated,
                                              struct plan *out)
 {
     const struct wc_predicate *best = NULL;
+    negated = negated != p->negate;
     for (size_t i = 0; i < p->nchildren; i++) {
-        struct plan a = plan(&p->child[i], negated != p->negate);
+        struct plan a = plan(&p->child[i], negated);
         if (best && !is_better(&a, out))
             continue;
         best = &p->child[i];
         *out = a;
     }
+    out->is_exact = is_all(p, best, out, negated);
     return best;
 }
 
 static struct plan plan(const struct wc_predicate *p, bool negated)
 {
-    struct plan all = {.method = BY_VALUE};
+    struct plan all = never;
     if (p->kind == WC_PREDICATE_LEAF)
         return plan_leaf(p->leaf, negated);
     if (!is_or(p, negated)) {
@@ -112,6 +136,7 @@ static struct plan plan(const struct wc_predicate *p, bool negated)
     for (size_t i = 0; i < p->nchildren; i++) {
         struct plan a = plan(&p->child[i], negated != p->negate);
         all.method = a.method > all.method ? a.method : all.method;
+        all.is_exact = all.is_exact && a.is_exact;
         all.nvalues += a.nvalues;
         all.nranges += a.nranges;
     }
@@ -159,9 +184,7 @@ static void file_range(struct wc_columns *cs, struct wc_match_binding *b,
     narrow(&place->interval, leaf, effective_op(leaf, negated));
     for (size_t i = 0; group && i < group->nchildren; i++) {
         const struct wc_predicate *p = &group->child[i];
-        if (p->kind != WC_PREDICATE_LEAF || plan_leaf(p->leaf, negated).method != BY_RANGE)
-            continue;
-        if (p->leaf->kind == leaf->kind && wc_slice_eq(p->leaf->column, leaf->column))
+        if (joins_range(p, leaf, negated))
             narrow(&place->interval, p->leaf, effective_op(p->leaf, negated));
     }
     wc_intervals_insert(&place->column->intervals, &place->interval);
@@ -198,6 +221,7 @@ enum wc_status wc_filing_make(struct wc_columns *cs, struct wc_match_binding *b)
     b->filing = calloc(1, values + best.nranges * sizeof *b->filing->range);
     if (!b->filing)
         return WC_NOMEM;
+    b->filing->is_exact = best.is_exact;
     b->filing->range = (void *)&b->filing->value[best.nvalues];
     enum wc_status st = file(cs, b, b->where, NULL, false);
     if (st != WC_OK)
@@ -216,4 +240,9 @@ void wc_filing_undo(struct wc_match_binding *b)
     for (size_t i = 0; i < f->nranges; i++)
         wc_intervals_remove(&f->range[i].column->intervals, &f->range[i].interval);
     free(f);
+}
+
+bool wc_filing_is_exact(const struct wc_filing *f)
+{
+    return f->is_exact;
 }

@@ -21,28 +21,51 @@ int wc_upper_compare(const struct wc_bound *a, const struct wc_bound *b)
     return order ? order : (a->kind == WC_BOUND_CLOSED) - (b->kind == WC_BOUND_CLOSED);
 }
 
+static uint64_t head_of(struct wc_slice key)
+{
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++)
+        head = head << 8 | (i < key.len ? key.p[i] : 0);
+    return head;
+}
+
+/* Heads that differ decide, for what is padded is less; most bounds are not looked at beyond. */
+static void note_heads(struct wc_interval *i)
+{
+    i->begins = i->lower.kind == WC_BOUND_NONE ? 0 : head_of(i->lower.key);
+    i->ends = i->upper.kind == WC_BOUND_NONE ? UINT64_MAX : head_of(i->upper.key);
+}
+
 /* Two intervals that begin alike are ordered by address. */
 static bool is_before(const struct wc_interval *a, const struct wc_interval *b)
 {
+    if (a->begins != b->begins)
+        return a->begins < b->begins;
     int order = wc_lower_compare(&a->lower, &b->lower);
     return order ? order < 0 : (uintptr_t)a < (uintptr_t)b;
 }
 
 static bool ends_after(const struct wc_interval *a, const struct wc_interval *b)
 {
-    return wc_upper_compare(&a->upper, &b->upper) > 0;
+    return a->ends != b->ends ? a->ends > b->ends : wc_upper_compare(&a->upper, &b->upper) > 0;
 }
 
-static bool begins_by(const struct wc_interval *i, struct wc_slice key)
+/* A key that is searched for. */
+struct target {
+    struct wc_bound at; /* closed */
+    uint64_t head;
+    wc_interval_fn fn;
+    void *arg;
+};
+
+static bool begins_by(const struct wc_interval *i, const struct target *t)
 {
-    const struct wc_bound at = {.kind = WC_BOUND_CLOSED, .key = key};
-    return wc_lower_compare(&i->lower, &at) <= 0;
+    return i->begins != t->head ? i->begins < t->head : wc_lower_compare(&i->lower, &t->at) <= 0;
 }
 
-static bool ends_by(const struct wc_interval *i, struct wc_slice key) /* before the key */
+static bool ends_before(const struct wc_interval *i, const struct target *t)
 {
-    const struct wc_bound at = {.kind = WC_BOUND_CLOSED, .key = key};
-    return wc_upper_compare(&i->upper, &at) < 0;
+    return i->ends != t->head ? i->ends < t->head : wc_upper_compare(&i->upper, &t->at) < 0;
 }
 
 /* ---- holding ---- */
@@ -156,6 +179,7 @@ void wc_intervals_init(struct wc_intervals *t)
 void wc_intervals_insert(struct wc_intervals *t, struct wc_interval *i)
 {
     struct wc_interval *parent = NULL, **place = &t->root;
+    note_heads(i);
     while (*place) {
         parent = *place;
         place = is_before(i, parent) ? &parent->left : &parent->right;
@@ -187,18 +211,18 @@ void wc_intervals_remove(struct wc_intervals *t, struct wc_interval *i)
 
 /* ---- asking ---- */
 
-static void find(struct wc_interval *n, struct wc_slice key, wc_interval_fn fn, void *arg)
+static void find(struct wc_interval *n, const struct target *t)
 {
     while (n) {
-        bool is_left_of_key = begins_by(n, key);
-        if (!n->holder && is_left_of_key && !ends_by(n, key))
-            fn(arg, n);
-        if (!n->held || ends_by(n->held, key))
+        bool begins = begins_by(n, t);
+        if (!n->holder && begins && !ends_before(n, t))
+            t->fn(t->arg, n);
+        if (!n->held || ends_before(n->held, t))
             return;
-        if (begins_by(n->held, key))
-            fn(arg, n->held);
-        if (is_left_of_key)
-            find(n->right, key, fn, arg);
+        if (begins_by(n->held, t))
+            t->fn(t->arg, n->held);
+        if (begins)
+            find(n->right, t);
         n = n->left;
     }
 }
@@ -206,7 +230,9 @@ static void find(struct wc_interval *n, struct wc_slice key, wc_interval_fn fn, 
 void wc_intervals_find(const struct wc_intervals *t, struct wc_slice key, wc_interval_fn fn,
                        void *arg)
 {
-    find(t->root, key, fn, arg);
+    const struct target target = {
+        .at = {.kind = WC_BOUND_CLOSED, .key = key}, .head = head_of(key), .fn = fn, .arg = arg};
+    find(t->root, &target);
 }
 
 /* ---- invariants ---- */

@@ -262,7 +262,9 @@ static void bring_up(struct look *l, struct wc_match_binding *b)
     if (b->seen == l->number || !(b->events & l->op))
         return;
     b->seen = l->number;
-    enum wc_truth t = wc_predicate_decide(b->where, &l->view);
+    enum wc_truth t = WC_TRUE;
+    if (!b->filing || !wc_filing_is_exact(b->filing))
+        t = wc_predicate_decide(b->where, &l->view);
     if (t == WC_TRUE || t == WC_UNDECIDED)
         l->caller->hit(l->caller->arg, b, t == WC_UNDECIDED);
 }

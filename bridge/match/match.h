@@ -10,7 +10,8 @@
  *
  * A condition is filed under the most selective comparison that it cannot hold without: a hash
  * before an interval before (d). An OR is filed under each of its branches if all of them can be.
- * Whatever (b) to (d) bring up is evaluated as a whole before it is reported.
+ * Whatever (b) to (d) bring up is evaluated as a whole before it is reported, unless what it is
+ * filed under is all of the condition.
  *
  * Ownership: bindings and their predicates are the caller's storage. Threads: one owner; pure
  * otherwise. Errors: NOMEM. Source: design section 4.
@@ -35,9 +36,9 @@ struct wc_match_binding {
     const struct wc_predicate *where; /* TABLE only; NULL: any row */
     void *owner;
     /* the index's own */
-    struct wc_list link;
-    struct wc_filing *filing;
     uint64_t seen; /* number of the change it was last brought up by */
+    struct wc_filing *filing;
+    struct wc_list link;
 };
 
 struct wc_match;
