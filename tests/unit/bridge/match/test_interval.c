@@ -100,7 +100,7 @@ static void the_narrower_bound_compares_higher_or_lower(void **state)
 
 /* ---- against brute force ---- */
 
-enum { MOST = 200, STEPS = 4000, KEY = 3 };
+enum { MOST = 200, STEPS = 4000, PREFIX = 7, KEY = PREFIX + 3 };
 
 struct item {
     struct wc_interval interval;
@@ -109,11 +109,13 @@ struct item {
     size_t found;
 };
 
-/* Few different keys, some the prefix of others, so that bounds meet. */
+/* Few different keys, some the prefix of others, so that bounds meet: short ones, and others that
+ * differ only about their eighth byte. */
 static struct wc_slice draw_key(struct wc_draw *d, uint8_t out[KEY])
 {
-    size_t len = wc_draw(d, KEY + 1);
-    for (size_t i = 0; i < len; i++)
+    size_t from = wc_draw_one_in(d, 2) ? PREFIX : 0, len = from + wc_draw(d, KEY - PREFIX + 1);
+    memset(out, 0, KEY);
+    for (size_t i = from; i < len; i++)
         out[i] = (uint8_t)(wc_draw(d, 2) ? 0 : 0xfe + wc_draw(d, 2));
     return wc_slice(out, len);
 }
