@@ -1,7 +1,8 @@
 /*
  * The statements walcast sends, embedded from the q_<name>.sql files of this folder at build time;
  * each file says what its parameters and result columns are. No SQL text stands in C, except
- * replication commands (which take no parameters).
+ * replication commands (which take no parameters) and what is put together from names of the
+ * catalog: row checks (bridge/rls/rows.c) and comparisons (bridge/rls/compare.c).
  */
 #ifndef WC_SQL_SQL_H
 #define WC_SQL_SQL_H
@@ -20,5 +21,7 @@ extern const char wc_sql_types[];
 extern const char wc_sql_fence[];
 extern const char wc_sql_position[];
 extern const char wc_sql_check[];
+extern const char wc_sql_impersonate[];
+extern const char wc_sql_visible[];
 
 #endif

@@ -28,3 +28,14 @@ export async function never(condition, what, ms = 500) {
     await pause(POLL_MS)
   }
 }
+
+/** What the promise gives, or an error after `ms`. */
+export async function deadline(promise, ms, what) {
+  let timer
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`after ${ms} ms still not: ${what}`)), ms) })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
