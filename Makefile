@@ -7,7 +7,7 @@ help:
 	@echo 'make run       build, start a throwaway Postgres and walcast, and watch changes arrive'
 	@echo 'make build     the release binary, build/release/walcast'
 	@echo 'make test      lint, unit, fuzz corpus, threads and integration tests, under sanitizers'
-	@echo 'make test-all  make test, then clang, 60 s of fuzzing per target, coverage'
+	@echo 'make test-all  make test, then more comparisons, other majors, clang, 60 s of fuzzing per target, coverage'
 	@echo 'make bench     measure latency and throughput, print a table'
 	@echo 'make format    clang-format every C file'
 	@echo 'make lint      style checks only'

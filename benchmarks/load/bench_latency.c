@@ -1,21 +1,23 @@
 /*
- * How long after its commit returned a row is there: at a WebSocket client of walcast, and, as the
- * floor, at a bare reader of a pgoutput stream on the same server in the same run.
+ * How long after its commit returned a row is there: at the WebSocket clients of walcast, and, as
+ * the floor, at a bare reader of a pgoutput stream on the same server in the same run.
  *
- *   bench_latency PORT TOKEN RATE SECONDS FIRST_ID
+ *   bench_latency PORT TOKEN RATE SECONDS FIRST_ID SUBSCRIBERS
  *
- * The main thread commits one row per transaction into public.bench_latency, RATE a second; two
- * threads read. Both must see every row, once, in order. The first second warms up and is not
- * counted. Postgres is found by libpq's environment variables. Prints one JSON object.
+ * The main thread commits one row per transaction into public.bench_latency, RATE a second; one
+ * thread reads all SUBSCRIBERS, another the stream. Everybody must see every row, once, in order;
+ * each arrival is a sample. The first second warms up and is not counted. Postgres is found by
+ * libpq's environment variables. Prints one JSON object.
  */
 #include <arpa/inet.h>
-#include <libpq-fe.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "benchmarks/load/crowd.h"
+#include "benchmarks/load/postgres.h"
 #include "benchmarks/load/rawws.h"
 #include "benchmarks/load/report.h"
 
@@ -24,9 +26,11 @@
 struct reader {
     const char *name;
     int64_t first_id, count;
-    int64_t *seen_ns; /* [count] */
+    size_t clients;
+    int64_t *at;      /* [clients], rows seen so far */
+    int64_t *seen_ns; /* [clients][count] */
     pthread_t thread;
-    struct wc_rawws ws; /* one of these two */
+    struct wc_crowd crowd; /* one of these two */
     PGconn *replication;
 };
 
@@ -48,34 +52,17 @@ static int64_t *new_times(int64_t count)
 
 /* ── Postgres ─────────────────────────────────────────────────────────────────────────────── */
 
-static PGconn *connect_to_postgres(const char *conninfo)
-{
-    PGconn *c = PQconnectdb(conninfo);
-
-    if (PQstatus(c) != CONNECTION_OK)
-        wc_bench_die("Postgres: %s", PQerrorMessage(c));
-    return c;
-}
-
-static void command(PGconn *c, const char *sql, ExecStatusType expected)
-{
-    PGresult *r = PQexec(c, sql);
-
-    if (PQresultStatus(r) != expected)
-        wc_bench_die("%s: %s", sql, PQerrorMessage(c));
-    PQclear(r);
-}
-
 static PGconn *start_replication(void)
 {
-    PGconn *c = connect_to_postgres("replication=database");
+    PGconn *c = wc_bench_connect("replication=database");
 
-    command(c, "CREATE_REPLICATION_SLOT bench_floor TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT",
-            PGRES_TUPLES_OK);
-    command(c,
-            "START_REPLICATION SLOT bench_floor LOGICAL 0/0 "
-            "(proto_version '1', publication_names 'supabase_realtime')",
-            PGRES_COPY_BOTH);
+    wc_bench_command(
+        c, "CREATE_REPLICATION_SLOT bench_floor TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT",
+        PGRES_TUPLES_OK);
+    wc_bench_command(c,
+                     "START_REPLICATION SLOT bench_floor LOGICAL 0/0 "
+                     "(proto_version '1', publication_names 'supabase_realtime')",
+                     PGRES_COPY_BOTH);
     return c;
 }
 
@@ -110,28 +97,41 @@ static bool inserted_id(const char *message, size_t len, int64_t *id)
 
 /* ── readers ──────────────────────────────────────────────────────────────────────────────── */
 
-static void record(struct reader *r, int64_t at, int64_t id)
+static void record(struct reader *r, size_t who, int64_t id)
 {
-    int64_t now_ns = wc_bench_now_ns();
+    int64_t now_ns = wc_bench_now_ns(), at = r->at[who]++;
 
-    if (id != r->first_id + at)
-        wc_bench_die("%s: lost, twice or out of order: row %lld instead of %lld", r->name,
-                     (long long)id, (long long)(r->first_id + at));
-    r->seen_ns[at] = now_ns;
+    if (at == r->count || id != r->first_id + at)
+        wc_bench_die("%s, client %zu: lost, twice or out of order: row %lld instead of %lld",
+                     r->name, who, (long long)id, (long long)(r->first_id + at));
+    r->seen_ns[(int64_t)who * r->count + at] = now_ns;
 }
 
-static void *read_websocket(void *arg)
+struct reading {
+    struct reader *reader;
+    uint64_t arrivals;
+};
+
+static void on_frame(void *arg, size_t who, const uint8_t *kept, uint64_t len)
 {
-    struct reader *r = arg;
-    struct wc_rawws_frame f;
+    struct reading *reading = arg;
+    const struct wc_rawws_frame f = {(const char *)kept,
+                                     len < WC_CROWD_KEPT ? (size_t)len : WC_CROWD_KEPT};
     int64_t id;
 
-    for (int64_t at = 0; at < r->count;) {
-        if (!wc_rawws_next(&r->ws, &f))
-            wc_bench_die("%s: the stream ended", r->name);
-        if (wc_rawws_inserted_id(&f, &id))
-            record(r, at++, id);
-    }
+    if (!wc_rawws_inserted_id(&f, &id))
+        return;
+    record(reading->reader, who, id);
+    reading->arrivals++;
+}
+
+static void *read_websockets(void *arg)
+{
+    static const struct wc_crowd_events events = {.on_frame = on_frame};
+    struct reading reading = {.reader = arg};
+    uint64_t all = (uint64_t)reading.reader->count * reading.reader->clients;
+
+    wc_crowd_await(&reading.reader->crowd, &reading.arrivals, all, &events, &reading);
     return NULL;
 }
 
@@ -140,7 +140,7 @@ static void *read_replication(void *arg)
     struct reader *r = arg;
     int64_t id;
 
-    for (int64_t at = 0; at < r->count;) {
+    while (r->at[0] < r->count) {
         char *message = NULL;
         int len = PQgetCopyData(r->replication, &message, 0);
 
@@ -149,7 +149,7 @@ static void *read_replication(void *arg)
         if (message[0] == 'k' && len == 18 && message[17])
             answer_keepalive(r->replication);
         if (message[0] == 'w' && inserted_id(message, (size_t)len, &id))
-            record(r, at++, id);
+            record(r, 0, id);
         PQfreemem(message);
     }
     return NULL;
@@ -207,58 +207,77 @@ static void write_rows(const struct run *run, PGconn *c)
 
 /* ── */
 
-static struct reader new_reader(const struct run *run, const char *name)
+static struct reader new_reader(const struct run *run, const char *name, size_t clients)
 {
     return (struct reader){
         .name = name,
         .first_id = run->first_id,
         .count = run->count,
-        .seen_ns = new_times(run->count),
+        .clients = clients,
+        .at = new_times((int64_t)clients),
+        .seen_ns = new_times((int64_t)clients * run->count),
     };
 }
 
+/* Moves the measured samples of all clients together and prints their percentiles. */
 static void print_reader(const struct run *run, struct reader *r)
 {
-    for (int64_t i = 0; i < run->count; i++)
-        r->seen_ns[i] -= run->committed_ns[i];
+    size_t n = 0;
+
+    for (size_t who = 0; who < r->clients; who++)
+        for (int64_t i = run->warm_up; i < run->warm_up + run->measured; i++)
+            r->seen_ns[n++] = r->seen_ns[(int64_t)who * run->count + i] - run->committed_ns[i];
     printf(",\"%s\":", r->name);
-    wc_bench_print_percentiles(r->seen_ns + run->warm_up, (size_t)run->measured);
+    wc_bench_print_percentiles(r->seen_ns, n);
 }
 
-static void measure(const struct run *run, uint16_t port, const char *token)
+static void free_reader(struct reader *r)
 {
-    struct reader walcast = new_reader(run, "walcast_ms");
-    struct reader bare = new_reader(run, "pgoutput_ms");
-    PGconn *writer = connect_to_postgres("");
+    free(r->at);
+    free(r->seen_ns);
+}
+
+static void write_join(size_t channel, char *text, size_t cap)
+{
+    (void)channel; /* all of them are in one room, as the readers of a table are */
+    wc_crowd_binding(text, cap, 0, "bench_latency", "");
+}
+
+static void measure(const struct run *run, uint16_t port, const char *token, size_t clients)
+{
+    struct reader walcast = new_reader(run, "walcast_ms", clients);
+    struct reader bare = new_reader(run, "pgoutput_ms", 1);
+    PGconn *writer = wc_bench_connect("");
 
     bare.replication = start_replication();
-    if (!wc_rawws_subscribe(&walcast.ws, port, token, "bench_latency"))
-        wc_bench_die("no subscription");
-    start(&walcast, read_websocket);
+    wc_crowd_open(&walcast.crowd, clients, port, token);
+    (void)wc_crowd_subscribe(&walcast.crowd, clients, write_join);
+    start(&walcast, read_websockets);
     start(&bare, read_replication);
     write_rows(run, writer);
     join(&walcast);
     join(&bare);
 
-    printf("{\"rows\":%lld", (long long)run->measured);
+    printf("{\"rows\":%lld,\"subscribers\":%zu", (long long)run->measured, clients);
     print_reader(run, &walcast);
     print_reader(run, &bare);
     printf("}\n");
-    wc_rawws_close(&walcast.ws);
+    wc_crowd_close(&walcast.crowd);
     PQfinish(bare.replication);
     PQfinish(writer);
-    free(walcast.seen_ns);
-    free(bare.seen_ns);
+    free_reader(&walcast);
+    free_reader(&bare);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6)
-        wc_bench_die("usage: bench_latency PORT TOKEN RATE SECONDS FIRST_ID");
+    if (argc != 7)
+        wc_bench_die("usage: bench_latency PORT TOKEN RATE SECONDS FIRST_ID SUBSCRIBERS");
     int64_t port = wc_bench_number("PORT", argv[1]), rate = wc_bench_number("RATE", argv[3]),
-            seconds = wc_bench_number("SECONDS", argv[4]);
-    if (port > UINT16_MAX || rate > 100000 || seconds > 3600)
-        wc_bench_die("PORT, RATE or SECONDS is too large");
+            seconds = wc_bench_number("SECONDS", argv[4]),
+            clients = wc_bench_number("SUBSCRIBERS", argv[6]);
+    if (port > UINT16_MAX || rate > 100000 || seconds > 3600 || clients > 100000)
+        wc_bench_die("PORT, RATE, SECONDS or SUBSCRIBERS is too large");
     struct run run = {
         .first_id = wc_bench_number("FIRST_ID", argv[5]),
         .interval_ns = 1000000000 / rate,
@@ -267,7 +286,7 @@ int main(int argc, char **argv)
         .count = rate + rate * seconds + 1,
     };
     run.committed_ns = new_times(run.count);
-    measure(&run, (uint16_t)port, argv[2]);
+    measure(&run, (uint16_t)port, argv[2], (size_t)clients);
     free(run.committed_ns);
     return 0;
 }

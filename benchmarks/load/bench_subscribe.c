@@ -12,36 +12,12 @@
 #include "benchmarks/load/report.h"
 
 #include <stdio.h>
-#include <string.h>
 
-enum { JOIN_MAX = 256 };
-
-static void on_frame(void *arg, size_t who, const uint8_t *kept, uint64_t len)
+static void write_join(size_t channel, char *text, size_t cap)
 {
-    static const char system[] = ",\"system\",", subscribed[] = "Subscribed to PostgreSQL";
-    size_t n = len < WC_CROWD_KEPT ? (size_t)len : WC_CROWD_KEPT;
-    if (memmem(kept, n, subscribed, sizeof subscribed - 1))
-        ++*(uint64_t *)arg;
-    else if (memmem(kept, n, system, sizeof system - 1) || !memmem(kept, n, "\"ok\"", 4))
-        wc_bench_die("a join on connection %zu: %.*s", who, (int)n, (const char *)kept);
-}
-
-static double subscribe(struct wc_crowd *crowd, uint64_t channels)
-{
-    static const struct wc_crowd_events events = {.on_frame = on_frame};
-    char text[JOIN_MAX];
-    uint64_t subscribed = 0;
-    int64_t since = wc_bench_now_ns();
-    for (uint64_t i = 0; i < channels; i++) {
-        (void)snprintf(text, sizeof text,
-                       "[\"1\",\"1\",\"realtime:room-%llu\",\"phx_join\",{\"config\":{\"postgres_"
-                       "changes\":[{\"event\":\"*\",\"schema\":\"public\",\"table\":\"bench_"
-                       "latency\",\"filter\":\"id=eq.%llu\"}]}}]",
-                       (unsigned long long)i, (unsigned long long)i);
-        wc_crowd_say(crowd, i % crowd->count, text);
-    }
-    wc_crowd_await(crowd, &subscribed, channels, &events, &subscribed);
-    return (double)(wc_bench_now_ns() - since) / 1e9;
+    char filter[32];
+    (void)snprintf(filter, sizeof filter, "id=eq.%zu", channel); /* it fits */
+    wc_crowd_binding(text, cap, channel, "bench_latency", filter);
 }
 
 int main(int argc, char **argv)
@@ -57,7 +33,7 @@ int main(int argc, char **argv)
         wc_bench_die("an argument is too large");
     wc_crowd_open(&crowd, (size_t)count, (uint16_t)port, argv[2]);
     double connected_kib = wc_bench_resident_kib(pid), cpu = wc_bench_cpu_seconds(pid);
-    double seconds = subscribe(&crowd, (uint64_t)channels);
+    double seconds = wc_crowd_subscribe(&crowd, (size_t)channels, write_join);
     cpu = wc_bench_cpu_seconds(pid) - cpu;
     printf("{\"connections\":%lld,\"channels\":%lld,\"seconds\":%.4f,\"cpu_seconds\":%.4f,"
            "\"connected_kib\":%.0f,\"subscribed_kib\":%.0f}\n",

@@ -69,7 +69,7 @@ static void upgrade(struct wc_crowd *crowd, size_t who, uint16_t port, const cha
         wc_bench_die("upgrade of connection %zu refused: %.40s", who, text);
 }
 
-void wc_crowd_open(struct wc_crowd *crowd, size_t count, uint16_t port, const char *token)
+static void prepare(struct wc_crowd *crowd, size_t count)
 {
     *crowd = (struct wc_crowd){.count = count, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     crowd->member = calloc(count, sizeof *crowd->member);
@@ -77,14 +77,31 @@ void wc_crowd_open(struct wc_crowd *crowd, size_t count, uint16_t port, const ch
     if (crowd->epoll < 0 || !crowd->member || !crowd->buf)
         wc_bench_die("out of memory");
     allow_descriptors(count);
-    for (size_t i = 0; i < count; i++) {
-        crowd->member[i].fd = dial(port);
-        if (token)
-            upgrade(crowd, i, port, token);
-        struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
-        if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, crowd->member[i].fd, &e) != 0)
-            wc_bench_die("epoll_ctl: %s", strerror(errno));
-    }
+}
+
+static void open_one(struct wc_crowd *crowd, size_t who, uint16_t port, const char *token)
+{
+    crowd->member[who].fd = dial(port);
+    if (token)
+        upgrade(crowd, who, port, token);
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = who};
+    if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, crowd->member[who].fd, &e) != 0)
+        wc_bench_die("epoll_ctl: %s", strerror(errno));
+}
+
+void wc_crowd_open(struct wc_crowd *crowd, size_t count, uint16_t port, const char *token)
+{
+    prepare(crowd, count);
+    for (size_t i = 0; i < count; i++)
+        open_one(crowd, i, port, token);
+}
+
+void wc_crowd_open_each(struct wc_crowd *crowd, size_t count, uint16_t port,
+                        const char *const tokens[])
+{
+    prepare(crowd, count);
+    for (size_t i = 0; i < count; i++)
+        open_one(crowd, i, port, tokens[i]);
 }
 
 void wc_crowd_close(struct wc_crowd *crowd)
@@ -260,4 +277,39 @@ double wc_crowd_join(struct wc_crowd *crowd, wc_crowd_join_text *write_join)
     }
     wc_crowd_await(crowd, &joined, crowd->count, &events, &joined);
     return (double)(wc_bench_now_ns() - since) / 1e9;
+}
+
+/* ---- subscribing ---- */
+
+static void on_verdict(void *arg, size_t who, const uint8_t *kept, uint64_t len)
+{
+    static const char system[] = ",\"system\",", subscribed[] = "Subscribed to PostgreSQL";
+    size_t n = len < WC_CROWD_KEPT ? (size_t)len : WC_CROWD_KEPT;
+    if (memmem(kept, n, subscribed, sizeof subscribed - 1))
+        ++*(uint64_t *)arg;
+    else if (memmem(kept, n, system, sizeof system - 1) || !memmem(kept, n, "\"ok\"", 4))
+        wc_bench_die("a join on connection %zu: %.*s", who, (int)n, (const char *)kept);
+}
+
+double wc_crowd_subscribe(struct wc_crowd *crowd, size_t channels,
+                          wc_crowd_channel_text *write_join)
+{
+    static const struct wc_crowd_events events = {.on_frame = on_verdict};
+    char text[TEXT_MAX];
+    uint64_t subscribed = 0;
+    int64_t since = wc_bench_now_ns();
+    for (size_t i = 0; i < channels; i++) {
+        write_join(i, text, sizeof text);
+        wc_crowd_say(crowd, i % crowd->count, text);
+    }
+    wc_crowd_await(crowd, &subscribed, channels, &events, &subscribed);
+    return (double)(wc_bench_now_ns() - since) / 1e9;
+}
+
+void wc_crowd_binding(char *text, size_t cap, size_t channel, const char *table, const char *filter)
+{
+    (void)snprintf(text, cap, /* names and filters of benchmarks are short */
+                   "[\"1\",\"1\",\"realtime:room-%zu\",\"phx_join\",{\"config\":{\"postgres_"
+                   "changes\":[{\"event\":\"*\",\"schema\":\"public\",\"table\":\"%s\"%s%s%s}]}}]",
+                   channel, table, *filter ? ",\"filter\":\"" : "", filter, *filter ? "\"" : "");
 }

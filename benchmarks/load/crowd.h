@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WC_CROWD_KEPT = 256, WC_CROWD_HEADER_MAX = 10 };
+enum { WC_CROWD_KEPT = 512, WC_CROWD_HEADER_MAX = 10 };
 
 struct wc_crowd_member {
     int fd;
@@ -41,6 +41,8 @@ struct wc_crowd {
 
 /* token NULL: bare TCP connections, on which frames come without a handshake. */
 void wc_crowd_open(struct wc_crowd *, size_t count, uint16_t port, const char *token);
+/* Each with a token of its own. */
+void wc_crowd_open_each(struct wc_crowd *, size_t count, uint16_t port, const char *const tokens[]);
 void wc_crowd_close(struct wc_crowd *);
 
 /* A masked text frame, as clients send it. */
@@ -63,5 +65,13 @@ typedef void wc_crowd_join_text(size_t who, char *text, size_t cap);
 /* Every member joins; dies unless all are answered "ok". Returns the seconds from the first join
  * sent to the last answer. */
 double wc_crowd_join(struct wc_crowd *, wc_crowd_join_text *);
+
+/* Channels 0 to channels - 1 join, channel i on connection i % count; dies unless all of them get
+ * "Subscribed". Returns the seconds from the first join sent to the last of these. */
+typedef void wc_crowd_channel_text(size_t channel, char *text, size_t cap);
+double wc_crowd_subscribe(struct wc_crowd *, size_t channels, wc_crowd_channel_text *);
+/* A channel's join with one binding to public.<table>; filter "" for all rows. */
+void wc_crowd_binding(char *text, size_t cap, size_t channel, const char *table,
+                      const char *filter);
 
 #endif

@@ -155,6 +155,7 @@ enum wc_status wc_column_file(struct wc_column *c, struct wc_slice key,
     if (!e)
         return WC_NOMEM;
     place->entry = e;
+    c->longest = key.len > c->longest ? key.len : c->longest;
     wc_list_push(&e->places, &place->link);
     return WC_OK;
 }
@@ -171,6 +172,8 @@ void wc_column_unfile(struct wc_value_place *place)
 
 const struct wc_list *wc_column_filed(const struct wc_column *c, struct wc_slice key)
 {
+    if (key.len > c->longest) /* a text of megabytes need not be hashed to find nothing */
+        return NULL;
     struct wc_map_node *n = wc_map_get(&c->values, key);
     return n ? &entry_of(n)->places : NULL;
 }

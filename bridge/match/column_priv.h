@@ -22,6 +22,7 @@ struct wc_column {
     uint64_t generation; /* of the wc_rel that `index` belongs to */
     int index;           /* in that wc_rel; -1 when it has no such column */
     struct wc_map values;
+    size_t longest; /* key that was ever filed */
     struct wc_intervals intervals;
     /* of the change with this number */
     uint64_t change;

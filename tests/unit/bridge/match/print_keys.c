@@ -1,5 +1,6 @@
 /*
- * For the comparison with a real Postgres (tests/integration/keys.test.mjs): reads lines of
+ * For the comparison with a real Postgres (tests/integration/keys-differential.test.mjs): reads
+ * lines of
  *
  *   type oid, is enum, collation is deterministic, collation is C (0 or 1 each), text in hex
  *
