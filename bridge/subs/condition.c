@@ -67,6 +67,15 @@ static enum wc_check_step check_pattern(struct wc_audience *a, const struct wc_c
     return WC_CHECK_REFUSED;
 }
 
+static enum wc_check_step check_comparable(struct wc_audience *a, const struct wc_comparand *c)
+{
+    if (!c->type->holds_domain)
+        return WC_CHECK_CAST;
+    wc_refuse_exception(a, c->spec, "0A000", "values of type %s are not compared: it holds domains",
+                        (const char *)c->type->name.p);
+    return WC_CHECK_REFUSED;
+}
+
 static enum wc_key_kind key_kind(const struct wc_comparand *c);
 
 enum wc_check_step wc_condition_check(struct wc_audience *a, const struct wc_comparand *c,
@@ -80,19 +89,13 @@ enum wc_check_step wc_condition_check(struct wc_audience *a, const struct wc_com
         return refuse(a, c, "failed to lookup type for column ", f->column);
     if (f->op == WC_FILTER_IS)
         return check_is(a, c, out);
-    if (key_kind(c) == WC_KEY_NONE &&
-        (!is_pattern(f->op) || check_pattern(a, c) == WC_CHECK_CAST)) {
+    enum wc_check_step step = is_pattern(f->op) ? check_pattern(a, c) : check_comparable(a, c);
+    if (step == WC_CHECK_CAST && key_kind(c) == WC_KEY_NONE) {
         wc_refuse_exception(a, c->spec, "0A000", "operator %s on type %s is not supported yet",
                             wc_filter_op_text(f->op), (const char *)c->type->name.p);
-        return WC_CHECK_REFUSED;
+        step = WC_CHECK_REFUSED;
     }
-    if (is_pattern(f->op))
-        return WC_CHECK_REFUSED;
-    if (!c->type->holds_domain)
-        return WC_CHECK_CAST;
-    wc_refuse_exception(a, c->spec, "0A000", "values of type %s are not compared: it holds domains",
-                        (const char *)c->type->name.p);
-    return WC_CHECK_REFUSED;
+    return step;
 }
 
 /* ---- values ---- */
