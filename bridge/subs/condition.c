@@ -76,8 +76,6 @@ static enum wc_check_step check_comparable(struct wc_audience *a, const struct w
     return WC_CHECK_REFUSED;
 }
 
-static enum wc_key_kind key_kind(const struct wc_comparand *c);
-
 enum wc_check_step wc_condition_check(struct wc_audience *a, const struct wc_comparand *c,
                                       struct wc_leaf *out)
 {
@@ -89,13 +87,7 @@ enum wc_check_step wc_condition_check(struct wc_audience *a, const struct wc_com
         return refuse(a, c, "failed to lookup type for column ", f->column);
     if (f->op == WC_FILTER_IS)
         return check_is(a, c, out);
-    enum wc_check_step step = is_pattern(f->op) ? check_pattern(a, c) : check_comparable(a, c);
-    if (step == WC_CHECK_CAST && key_kind(c) == WC_KEY_NONE) {
-        wc_refuse_exception(a, c->spec, "0A000", "operator %s on type %s is not supported yet",
-                            wc_filter_op_text(f->op), (const char *)c->type->name.p);
-        step = WC_CHECK_REFUSED;
-    }
-    return step;
+    return is_pattern(f->op) ? check_pattern(a, c) : check_comparable(a, c);
 }
 
 /* ---- values ---- */
@@ -249,6 +241,11 @@ enum wc_check_step wc_condition_take(struct wc_audience *a, const struct wc_comp
     }
     if (c->filter->op == WC_FILTER_IN && res->nrows > MAX_IN)
         return refuse(a, c, "too many values for `in` filter. Maximum 100", wc_slice(NULL, 0));
+    if (key_kind(c) == WC_KEY_NONE && res->nrows > 0) {
+        wc_refuse_exception(a, c->spec, "0A000", "operator %s on type %s is not supported yet",
+                            wc_filter_op_text(c->filter->op), (const char *)c->type->name.p);
+        return WC_CHECK_REFUSED;
+    }
     if (make_leaf(a, c, res, leaf) == WC_OK)
         return WC_CHECK_DONE;
     wc_refuse_no_memory(a);
