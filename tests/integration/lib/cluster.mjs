@@ -6,6 +6,7 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { ROOT } from './env.mjs'
+import { freePort } from './server.mjs'
 
 const run = promisify(execFile)
 const TOOL = path.join(ROOT, 'tools/cluster')
@@ -35,6 +36,30 @@ export class Cluster {
     await cluster.boot(conf)
     if (!bare) await cluster.sql(BASE_SQL)
     return cluster
+  }
+
+  /** A streaming standby; the primary is stopped meanwhile, since its files are copied. */
+  static async standbyOf(primary, { conf = {} } = {}) {
+    const standby = new Cluster()
+    standby.home = fs.mkdtempSync(path.join(os.tmpdir(), 'walcast-it-'))
+    fs.chmodSync(standby.home, 0o711)
+    standby.dir = path.join(standby.home, 'pg')
+    standby.toolEnv = primary.toolEnv
+    standby.onExit = () => standby.removeNow()
+    process.once('exit', standby.onExit)
+    await primary.sql(`select pg_create_physical_replication_slot('standby')`)
+    await primary.stop()
+    await run('cp', ['-a', primary.dir, standby.dir]) // keeps its owner
+    await primary.boot()
+    fs.writeFileSync(path.join(standby.dir, 'port'), `${await freePort()}\n`)
+    const data = path.join(standby.dir, 'data'), signal = path.join(data, 'standby.signal'), slots = path.join(data, 'pg_replslot')
+    for (const slot of fs.readdirSync(slots)) fs.rmSync(path.join(slots, slot), { recursive: true }) // a base backup has none
+    const { uid, gid } = fs.statSync(data)
+    fs.writeFileSync(signal, '')
+    fs.chownSync(signal, uid, gid)
+    const { host, port, user, password, database } = primary.connection()
+    await standby.boot({ primary_conninfo: `host=${host} port=${port} user=${user} password=${password} dbname=${database}`, primary_slot_name: 'standby', hot_standby_feedback: 'on', ...conf })
+    return standby
   }
 
   async boot(conf = {}) {
