@@ -1,9 +1,6 @@
 #include "fanout/ws.h"
 
 #include "base/assert.h"
-#include "base/jsonw.h"
-#include "fanout/origin.h"
-
 #include <libwebsockets.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -13,15 +10,10 @@ enum {
     RUN_MAX = 4096,          /* frames gathered at once */
     RX_BYTES = 2048,         /* allocated per connection; client messages are mostly smaller */
     HEADER_BYTES = 16 << 10, /* of a request: room for a long token in the query and in a header */
-    KEY_MAX = 128,           /* libwebsockets' limit for Sec-WebSocket-Key */
     REQUEST_TIMEOUT_S = 10,
-    REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
-    GUARD_LOG_US = 10 * 1000000,
     REAPS_PER_TIMEOUT = 16, /* each looks at every connection */
     CLOCK_EVERY = 16,       /* writes between looks at the clock */
 };
-
-static const char json_type[] = "application/json; charset=utf-8";
 
 static struct wc_ws *ws_of(struct lws *wsi)
 {
@@ -52,186 +44,15 @@ static void cut(struct lws *wsi)
     (void)shutdown(fd, SHUT_RDWR); /* fails when the peer was faster */
 }
 
-/* ---- the upgrade ---- */
-
-static bool is_websocket_path(struct wc_slice path)
-{
-    return wc_slice_is(path, "/socket/websocket") || wc_slice_is(path, "/realtime/v1/websocket");
-}
-
-/* Who is at the other end. A trusted proxy that names nobody is not watched: anybody may be behind
- * it. */
-struct visitor {
-    struct wc_address address;
-    bool is_watched;
-};
-
-static struct visitor visitor_of(struct wc_ws *ws, struct lws *wsi)
-{
-    const struct wc_networks *trusted = ws->opt.gate.trusted_proxies;
-    struct wc_address peer;
-    if (!wc_address_of_peer(lws_get_socket_fd(wsi), &peer))
-        return (struct visitor){.is_watched = false};
-    struct wc_slice forwarded = wc_http_header(wsi, WSI_TOKEN_X_FORWARDED_FOR, &ws->hub->arena);
-    struct wc_address client = wc_address_of_client(peer, forwarded, trusted);
-    return (struct visitor){.address = client, .is_watched = !wc_networks_hold(trusted, &client)};
-}
-
-static struct wc_connect_result check_request(struct wc_ws *ws, struct lws *wsi)
-{
-    struct wc_arena *arena = &ws->hub->arena;
-    struct wc_connect_request req = {
-        .host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena)),
-        .vsn = wc_http_parameter(wsi, "vsn=", arena),
-        .key = wc_http_custom_header(wsi, "x-api-key:", arena),
-    };
-    if (!req.key.p)
-        req.key = wc_http_parameter(wsi, "apikey=", arena);
-    return wc_connect_check(&ws->opt.directory, &req, wc_clock_wall() / 1000000);
-}
-
-static void log_guarded(struct wc_ws *ws, const struct wc_address *a, const char *why)
-{
-    unsigned long more = 0;
-    char text[WC_ADDRESS_TEXT_MAX];
-    if (!wc_log_limit(&ws->guard_log, GUARD_LOG_US, &more))
-        return;
-    wc_address_text(a, text);
-    WC_LOG(WC_LOG_WARN, "ws", "address_refused",
-           "address=%s why=\"%s\" suppressed=%lu hint=\"if this is a proxy, name it in "
-           "TRUSTED_PROXIES: then its clients are told apart\"",
-           text, why, more);
-}
-
-static struct wc_connect_result refuse_visitor(struct wc_ws *ws, const struct visitor *v,
-                                               const char *why)
-{
-    log_guarded(ws, &v->address, why);
-    return wc_connect_refusal(429, why);
-}
-
-/* The guard, the origin, then the request itself. A tenant's own limits (429) are not the
- * address's fault. */
-static struct wc_connect_result admit(struct wc_ws *ws, struct lws *wsi, const struct visitor *v)
-{
-    struct wc_ws_gate *gate = &ws->opt.gate;
-    wc_us now = wc_clock_mono();
-    const char *why = v->is_watched ? wc_guard_attempt(gate->guard, &v->address, now) : NULL;
-    if (why)
-        return refuse_visitor(ws, v, why);
-    struct wc_slice origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, &ws->hub->arena);
-    struct wc_connect_result r = wc_connect_refusal(403, "Origin not allowed");
-    if (wc_origin_is_allowed(gate->allowed_origins, origin))
-        r = check_request(ws, wsi);
-    if (v->is_watched && r.status && r.status != 429)
-        wc_guard_refused(gate->guard, &v->address, now);
-    return r;
-}
-
-static void log_refusal(struct wc_ws *ws, const struct wc_connect_result *r)
-{
-    unsigned long more = 0;
-    if (wc_log_limit(&ws->refused_log, REFUSED_LOG_US, &more))
-        WC_LOG(WC_LOG_INFO, "ws", "connect_refused", "status=%u reason=\"%s\" suppressed=%lu",
-               r->status, r->text[0] ? r->text : "unknown vsn", more);
-}
-
-static void respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
-{
-    struct wc_buf body;
-    if (!r->text[0]) {
-        wc_http_respond(wsi, r->status, NULL, wc_slice(NULL, 0));
-        return;
-    }
-    wc_buf_init(&body, 4096);
-    wc_buf_str(&body, "{\"error\":");
-    wc_jsonw_cstr(&body, r->text);
-    wc_buf_byte(&body, '}');
-    if (body.status == WC_OK)
-        wc_http_respond(wsi, r->status, json_type, wc_buf_view(&body));
-    wc_buf_release(&body);
-}
-
-static void respond_text(struct lws *wsi, unsigned status, const char *text)
-{
-    wc_http_respond(wsi, status, "text/plain; charset=utf-8", wc_slice_str(text));
-}
-
-static bool names_upgrade(const char *connection)
-{
-    return connection && strcasestr(connection, "upgrade");
-}
-
-/* What libwebsockets would hang up on without a word. */
-static const char *upgrade_problem(struct wc_ws *ws, struct lws *wsi)
-{
-    struct wc_arena *arena = &ws->hub->arena;
-    struct wc_slice key = wc_http_header(wsi, WSI_TOKEN_KEY, arena);
-    if (!names_upgrade((const char *)wc_http_header(wsi, WSI_TOKEN_CONNECTION, arena).p))
-        return "connection: upgrade is missing";
-    if (!key.p || key.len >= KEY_MAX)
-        return "sec-websocket-key is missing or too long";
-    if (!wc_slice_is(wc_http_header(wsi, WSI_TOKEN_VERSION, arena), "13"))
-        return "sec-websocket-version must be 13";
-    return NULL;
-}
-
-/* Counts the connection; another thread may have taken the address's last place just now. */
-static void watch(struct wc_ws *ws, struct lws *wsi, struct wc_session *s, const struct visitor *v)
-{
-    s->address = v->address;
-    s->is_watched =
-        v->is_watched && wc_guard_enter(ws->opt.gate.guard, &v->address, wc_clock_mono());
-    if (s->is_watched == v->is_watched)
-        return;
-    lws_set_opaque_user_data(wsi, NULL);
-    wc_session_free(s);
-    const struct wc_connect_result r =
-        refuse_visitor(ws, v, "Too many connections from this address");
-    respond_refusal(wsi, &r);
-}
-
-/* A request for the WebSocket path: it gets its session or a response that says what is wrong. */
-static void try_upgrade(struct wc_ws *ws, struct lws *wsi, const char *method, const char *problem)
-{
-    if (strcmp(method, "GET") != 0) {
-        wc_http_respond(wsi, 400, NULL, wc_slice(NULL, 0));
-        return;
-    }
-    struct visitor v = visitor_of(ws, wsi);
-    struct wc_connect_result r = admit(ws, wsi, &v);
-    if (r.status) {
-        log_refusal(ws, &r);
-        respond_refusal(wsi, &r);
-        return;
-    }
-    if (problem) {
-        wc_tenant_view_unref(r.tenant);
-        wc_claims_unref(r.claims);
-        respond_text(wsi, 400, problem);
-        return;
-    }
-    struct wc_session *s = wc_session_new(ws->hub, &r);
-    lws_set_opaque_user_data(wsi, s);
-    if (!s)
-        respond_text(wsi, 503, "out of memory");
-    else
-        watch(ws, wsi, s, &v);
-}
+/* ---- requests ---- */
 
 /* 0 allows it; -1 closes, behind the response if one was written ("One request", http.h). */
 static int on_confirm_upgrade(struct wc_ws *ws, struct lws *wsi, const char *what)
 {
-    const char *method;
-    struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
-    if (strcasecmp(what, "h2c") == 0) /* not spoken; others lws has answered itself */
-        respond_text(wsi, 400, "only websocket upgrades are supported");
-    else if (strcasecmp(what, "websocket") == 0 && is_websocket_path(path))
-        try_upgrade(ws, wsi, method, upgrade_problem(ws, wsi));
-    else if (strcasecmp(what, "websocket") == 0)
-        wc_http_respond(wsi, 404, "text/html; charset=utf-8", wc_slice_str("Not Found"));
+    struct wc_session *s = wc_upgrade_confirm(&ws->upgrade, wsi, what);
     wc_arena_reset(&ws->hub->arena);
-    return session_of(wsi) ? 0 : -1;
+    lws_set_opaque_user_data(wsi, s);
+    return s ? 0 : -1;
 }
 
 static int on_http(struct wc_ws *ws, struct lws *wsi)
@@ -239,8 +60,8 @@ static int on_http(struct wc_ws *ws, struct lws *wsi)
     const char *method;
     struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
     int result = -1;
-    if (is_websocket_path(path))
-        try_upgrade(ws, wsi, method, "this is a WebSocket endpoint");
+    if (wc_upgrade_is_for(path))
+        wc_upgrade_refuse(&ws->upgrade, wsi, method, "this is a WebSocket endpoint");
     else
         result = wc_http_on_request(&ws->http, wsi);
     wc_arena_reset(&ws->hub->arena);
@@ -338,7 +159,7 @@ static int on_destroy(struct wc_ws *ws, struct lws *wsi)
     if (s && s->wsi)
         wc_session_lost(s, WC_CLOSE_ABORTED);
     if (s && s->is_watched)
-        wc_guard_leave(ws->opt.gate.guard, &s->address);
+        wc_guard_leave(ws->upgrade.gate.guard, &s->address);
     wc_session_free(s);
     wc_http_exchange_free(exchange_of(wsi));
     lws_set_opaque_user_data(wsi, NULL);
@@ -582,6 +403,8 @@ enum wc_status wc_ws_open(struct wc_ws *ws, const struct wc_ws_options *opt)
     ws->run = malloc(RUN_MAX * sizeof(struct wc_held *));
     if (!ws->hub || !ws->gathered || !ws->run)
         return WC_NOMEM;
+    ws->upgrade =
+        (struct wc_upgrade){.gate = opt->gate, .directory = opt->directory, .hub = ws->hub};
     ws->http = (struct wc_http){
         .routes = opt->routes, .nroutes = opt->nroutes, .hub = ws->hub, .arena = &ws->hub->arena};
     return open_context(ws);

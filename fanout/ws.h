@@ -1,7 +1,7 @@
 /*
- * WebSocket connections of one socket thread: the libwebsockets context, the upgrade decision,
- * receiving, and the coalesced writing of the hub's queues. With http.c and wsclient.c the only
- * home of libwebsockets.
+ * WebSocket connections of one socket thread: the libwebsockets context, receiving, and the
+ * coalesced writing of the hub's queues. With upgrade.c, http.c and wsclient.c the only home of
+ * libwebsockets.
  *
  * Writing. Frames are complete (frame.h) and go out through lws_write(..., LWS_WRITE_HTTP), which
  * on an established WebSocket passes bytes through unframed and untouched. At the end of a loop
@@ -17,25 +17,18 @@
 #ifndef WC_FANOUT_WS_H
 #define WC_FANOUT_WS_H
 
-#include "fanout/guard.h"
 #include "fanout/http.h"
 #include "fanout/hub.h"
+#include "fanout/upgrade.h"
 
 struct uv_loop_s;
 struct lws_context;
 struct lws_vhost;
 
-/* Who may try to connect; everything is borrowed. */
-struct wc_ws_gate {
-    struct wc_guard *guard;
-    const struct wc_networks *trusted_proxies;
-    const char *allowed_origins; /* origin.h */
-};
-
 struct wc_ws_options {
     struct uv_loop_s *loop;
     struct wc_directory directory;
-    struct wc_ws_gate gate;
+    struct wc_upgrade_gate gate;
     struct wc_hub_options hub;
     const struct wc_http_route *routes;
     size_t nroutes;
@@ -46,10 +39,10 @@ struct wc_ws_options {
 struct wc_ws {
     struct wc_ws_options opt; /* const */
     struct wc_hub *hub;
+    struct wc_upgrade upgrade;
     struct wc_http http;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct wc_log_limit refused_log, guard_log;
     wc_us reap_at;
 
     uint8_t *gathered;    /* the flush buffer */
