@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
-import { publishTable, sharedWorld } from './lib/world.mjs'
+import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
 const world = sharedWorld({}, async () => {
   await sql('create table done (id int primary key)')
@@ -244,7 +244,7 @@ test('the tables of a wildcard are compared each by its own type', async (t) => 
   assert.deepEqual(changes.map(({ data }) => data.record.id), [1, 3, 5, 6])
 })
 
-test('leaves of a partitioned table, and the root where the publication names it', async (t) => {
+test('leaves of a partitioned table', async (t) => {
   await sql(`create table parted (id int primary key, n int) partition by range (id);
     create table parted_low partition of parted for values from (0) to (100); create table parted_high partition of parted for values from (100) to (200)`)
   await sql('grant select on parted, parted_low, parted_high to anon')
@@ -252,4 +252,19 @@ test('leaves of a partitioned table, and the root where the publication names it
   const leaf = await Watcher.open(t, 'parted_high', ['n=gte.5'])
   await sql('insert into parted values (1, 5), (100, 5), (101, 4)')
   assert.deepEqual((await leaf.seen()).map(({ key }) => key), [100])
+})
+
+test('the root of a partitioned table, where the publication publishes by it', async (t) => {
+  const other = await startWorld(t, { sql: `create table rooted (id int primary key, n int) partition by range (id); create table rooted_low partition of rooted for values from (0) to (100);
+    create table rooted_high partition of rooted for values from (100) to (200); grant select on rooted, rooted_low, rooted_high to anon;
+    alter publication supabase_realtime add table rooted; alter publication supabase_realtime set (publish_via_partition_root = true)` })
+  const client = await Client.open(other.server)
+  t.after(() => client.close())
+  const root = { schema: 'public', table: 'rooted' }
+  const { system } = await client.subscribe('root', [{ ...root, event: '*', filter: 'n=gte.5', select: ['n'] }, { ...root, event: 'DELETE' }])
+  assert.equal(system.status, 'ok', system.message)
+  await other.sql('insert into rooted values (1, 5), (100, 4), (101, 6); update rooted set id = 150 where id = 1')
+  const changes = (await client.untilChanges(4)).map(({ data }) => [data.type, data.table, data.record ?? data.old_record])
+  assert.deepEqual(changes, [['INSERT', 'rooted', { id: 1, n: 5 }], ['INSERT', 'rooted', { id: 101, n: 6 }], // the update moves the row
+    ['DELETE', 'rooted', { id: 1 }], ['INSERT', 'rooted', { id: 150, n: 5 }]])
 })
