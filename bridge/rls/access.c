@@ -49,6 +49,8 @@ enum answer_col {
     COL_SNAPSHOT,
 };
 
+static const char missing_statement[] = "26000";
+
 struct wc_access_cache {
     wc_us freshness;
     wc_access_answer_fn on_answer;
@@ -58,6 +60,8 @@ struct wc_access_cache {
     struct wc_types *types;
     uint64_t answers;
     uint64_t types_since; /* number of the first question about types behind the one under way */
+    const struct wc_pg
+        *prepared_on; /* where the question is a prepared statement; never followed */
     size_t in_flight;
     struct wc_access **asking; /* in the order of the question */
     wc_us asked;
@@ -441,17 +445,26 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
     return early;
 }
 
-static void on_result(void *arg, const struct wc_pg_result *res)
+static void note_failure(struct wc_access_cache *c, const struct wc_pg_result *res)
 {
-    struct wc_access_cache *c = arg;
     unsigned long repeated = 0;
-    bool early = false;
-    if (res->ok)
-        early = read_answer(c, res);
-    else if (res->sqlstate[0] && wc_log_limit(&c->complaint, 60 * 1000000, &repeated))
+    c->prepared_on = NULL;
+    if (!res->sqlstate[0] || strcmp(res->sqlstate, missing_statement) == 0)
+        return;
+    if (wc_log_limit(&c->complaint, 60 * 1000000, &repeated))
         WC_LOG(WC_LOG_ERROR, "rls", "access_query_failed",
                "sqlstate=%s error=\"%s\" repeated=%lu hint=\"%s\"", res->sqlstate, res->message,
                repeated, "changes are held back until the catalog can be read");
+}
+
+static void on_result(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_access_cache *c = arg;
+    bool early = false;
+    if (res->ok)
+        early = read_answer(c, res);
+    else
+        note_failure(c, res);
     c->in_flight = 0;
     if (res->ok)
         c->on_answer(c->arg, early);
@@ -481,6 +494,21 @@ static bool collect(struct wc_access_cache *c, wc_us now, struct wc_buf *oids, s
     return oids->status == WC_OK && roles->status == WC_OK;
 }
 
+/* Prepared, because it takes longer to plan than to answer. A connection at the address of one that
+ * is gone does not know the statement: then the next question brings the text along again. */
+static enum wc_status send_question(struct wc_access_cache *c, struct wc_pg *pg,
+                                    const char *const params[2])
+{
+    const struct wc_pg_statement s = {.name = "walcast_access",
+                                      .sql = c->prepared_on == pg ? NULL : wc_sql_access,
+                                      .nparams = 2,
+                                      .params = params};
+    enum wc_status st = wc_pg_segment(pg, &s, 1, on_result, c);
+    if (st == WC_OK)
+        c->prepared_on = pg;
+    return st;
+}
+
 static enum wc_status ask(struct wc_access_cache *c, struct wc_pg *pg)
 {
     struct wc_buf oids, roles;
@@ -491,7 +519,7 @@ static enum wc_status ask(struct wc_access_cache *c, struct wc_pg *pg)
     enum wc_status st = WC_NOMEM;
     if (collect(c, c->asked, &oids, &roles)) {
         const char *const params[] = {(const char *)oids.p, (const char *)roles.p};
-        st = c->in_flight ? wc_pg_query(pg, wc_sql_access, 2, params, on_result, c) : WC_OK;
+        st = c->in_flight ? send_question(c, pg, params) : WC_OK;
     }
     if (st != WC_OK)
         c->in_flight = 0;
