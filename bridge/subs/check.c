@@ -59,7 +59,7 @@ static void start_over(struct wc_audience *a)
     wc_catalog_want(a->subs->catalog);
 }
 
-static void unindex(struct wc_audience *a)
+void wc_audience_unindex(struct wc_audience *a)
 {
     if (!a->indexed)
         return;
@@ -73,12 +73,12 @@ bool wc_audience_drop_if_unused(struct wc_audience *a)
 {
     if (a->nenlisted || a->npending)
         return false;
-    unindex(a);
+    wc_audience_unindex(a);
     wc_subs_free_audience(a);
     return true;
 }
 
-static bool index_bindings(struct wc_audience *a)
+bool wc_audience_index(struct wc_audience *a)
 {
     for (uint32_t i = 0; i < a->nbindings; i++) {
         for (size_t t = 0; t < a->binding[i].ntargets; t++) {
@@ -100,12 +100,21 @@ static bool index_bindings(struct wc_audience *a)
 
 static void all_checked(struct wc_audience *a)
 {
-    if (!index_bindings(a)) {
+    wc_subs_found(a);
+    if (a->replaces) {
+        wc_subs_replace(a);
+        return;
+    }
+    if (!wc_audience_index(a)) {
         wc_refuse_no_memory(a);
         return;
     }
     wc_audience_set_state(a, WC_AUDIENCE_STANDING);
     wc_subs_stands(a);
+    if (a->again) {
+        a->again = false;
+        wc_subs_recheck(a, false);
+    }
 }
 
 /* ---- tables ---- */
@@ -115,7 +124,7 @@ static bool is_any(struct wc_slice name)
     return wc_slice_is(name, "*");
 }
 
-static struct wc_slice name_or_any(struct wc_slice s)
+struct wc_slice wc_subs_name_or_any(struct wc_slice s)
 {
     return is_any(s) ? wc_slice(NULL, 0) : s;
 }
@@ -208,8 +217,8 @@ static bool resolve(struct wc_audience *a)
     for (size_t i = 0; i < n; i++)
         column[i] = i < spec->nfilters ? spec->filter[i].column : spec->select[i - spec->nfilters];
     const struct wc_resolve_key key = {.role = a->claims->role,
-                                       .schema = name_or_any(spec->schema),
-                                       .table = name_or_any(spec->table),
+                                       .schema = wc_subs_name_or_any(spec->schema),
+                                       .table = wc_subs_name_or_any(spec->table),
                                        .ncolumns = n,
                                        .column = column};
     struct wc_resolution *r = NULL;
@@ -329,6 +338,14 @@ static bool check_select(struct wc_audience *a)
     return true;
 }
 
+static uint64_t filtered_types(const struct wc_audience *a)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < binding_at_hand(a)->spec.nfilters; i++)
+        h = wc_subs_mix_type(h, table_at_hand(a)->column[i].type);
+    return h;
+}
+
 static bool check_table(struct wc_audience *a)
 {
     struct wc_check *k = a->check;
@@ -337,6 +354,7 @@ static bool check_table(struct wc_audience *a)
     if (!check_filters(a, &where) || !check_select(a))
         return false;
     fill_target(b, &b->target[k->table], table_at_hand(a)->rel, where);
+    b->target[k->table].filtered_types = filtered_types(a);
     k->table++;
     k->filter = 0;
     k->leaf = NULL;
@@ -388,6 +406,7 @@ void wc_subs_on_resolved(void *arg, struct wc_list *waiter, struct wc_resolution
     else if (take_resolution(a, r))
         go_on(a);
     wc_subs_check(arg);
+    wc_subs_offer_again(arg);
 }
 
 void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, const char *message)
@@ -402,6 +421,7 @@ void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, co
     else
         go_on(a);
     wc_subs_check(arg);
+    wc_subs_offer_again(arg);
 }
 
 void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *res)
@@ -417,6 +437,7 @@ void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_resul
         go_on(a);
     }
     wc_subs_check(arg);
+    wc_subs_offer_again(arg);
 }
 
 /* ---- beginning ---- */
@@ -463,8 +484,12 @@ static void begin(struct wc_audience *a)
         return;
     }
     a->check->left = a->nbindings;
-    if (parse_specs(a))
+    if (!parse_specs(a))
+        return;
+    if (wc_subs_watch_audience(a))
         go_on(a);
+    else
+        wc_refuse_no_memory(a);
 }
 
 /* Of the lane whose turn it is; NULL: nobody waits. */
@@ -494,6 +519,8 @@ void wc_subs_check(struct wc_subs *s)
         wc_catalog_want(s->catalog);
         return;
     }
+    if (!wc_subs_may_ask_tables(s))
+        return;
     s->admitting = true;
     size_t lost = 0;
     while (!lost && s->naudiences[WC_AUDIENCE_NEW] && has_room(s)) {

@@ -19,11 +19,6 @@ bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
     return wc_match_wants(s->match, rel);
 }
 
-enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
-{
-    return wc_access_invalidate(s->access, rel->oid, s->open.xid);
-}
-
 static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
 {
     struct wc_subs *s = arg;

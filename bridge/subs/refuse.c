@@ -103,6 +103,9 @@ void wc_refuse_unpublished(struct wc_audience *a, const struct wc_spec *spec)
 {
     struct wc_buf message;
     begin_message(&message, spec, "Please check Realtime is enabled for the given connect");
-    wc_refuse_text(a, &message);
+    if (message.status == WC_OK)
+        wc_subs_rest(a, wc_buf_view(&message));
+    else
+        wc_refuse_text(a, &message);
     wc_buf_release(&message);
 }

@@ -149,6 +149,11 @@ static void forget(struct wc_resolver *r, wc_us then)
     }
 }
 
+void wc_resolver_forget(struct wc_resolver *r)
+{
+    forget(r, INT64_MAX);
+}
+
 void wc_resolver_sweep(struct wc_resolver *r)
 {
     forget(r, wc_clock_mono());

@@ -82,5 +82,7 @@ enum wc_status wc_resolver_ask(struct wc_resolver *, struct wc_pg *, const struc
 
 /* Now and then: forgets answers too old to be given. */
 void wc_resolver_sweep(struct wc_resolver *);
+/* There is news: no answer that was asked for before the last one on the connection is given. */
+void wc_resolver_forget(struct wc_resolver *);
 
 #endif

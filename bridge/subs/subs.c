@@ -30,7 +30,6 @@ enum {
     RETAKE_MS = 5,            /* until the next snapshot when one was too early */
 };
 
-static void take_fences(struct wc_subs *s);
 static void on_refresh(uv_timer_t *t);
 
 static uint32_t refresh_ms(const struct wc_subs *s)
@@ -57,16 +56,16 @@ enum wc_status wc_subs_tell(struct wc_member *m, bool ok, struct wc_slice text)
                       1ull << m->handle.thread);
 }
 
-static void tell_or_log(struct wc_member *m, bool ok, struct wc_slice text)
+void wc_subs_tell_or_log(struct wc_member *m, bool ok, struct wc_slice text)
 {
     if (wc_subs_tell(m, ok, text) != WC_OK)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=verdict",
                m->audience->subs->opt.tenant);
 }
 
-static void announce(struct wc_member *m)
+void wc_subs_announce(struct wc_member *m)
 {
-    tell_or_log(m, true, wc_slice_str("Subscribed to PostgreSQL"));
+    wc_subs_tell_or_log(m, true, wc_slice_str("Subscribed to PostgreSQL"));
     const struct wc_audience *a = m->audience;
     for (uint32_t i = 0; i < a->nbindings; i++) {
         struct wc_slice table = a->binding[i].withheld;
@@ -77,7 +76,7 @@ static void announce(struct wc_member *m)
                        "Row level security is enabled on %.*s for role %.*s: its policies are not "
                        "evaluated yet, so no changes of it are delivered",
                        WC_SLICE_ARG(table), WC_SLICE_ARG(a->claims->role));
-        tell_or_log(m, false, wc_slice_str(text));
+        wc_subs_tell_or_log(m, false, wc_slice_str(text));
     }
 }
 
@@ -154,7 +153,7 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
 
 static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn position)
 {
-    announce(m);
+    wc_subs_announce(m);
     release_kept(m, fence);
     m->state = WC_MEMBER_DIRECT;
     m->fence = wc_snapshot_ref(fence);
@@ -162,9 +161,9 @@ static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn p
     wc_list_push(&m->audience->subs->direct, &m->in_queue);
 }
 
-static void offer_again(struct wc_subs *s)
+void wc_subs_offer_again(struct wc_subs *s)
 {
-    if (!s->holding)
+    if (!s->holding || s->nholding)
         return;
     s->holding = false;
     s->hooks.resume(s->self);
@@ -182,11 +181,37 @@ static uint64_t settle_passed(struct wc_passed *p, const struct wc_snapshot *fen
     return kept ? p->item[0].number : p->count;
 }
 
+/* The open transaction describes a relation anew: bindings must not be resolved by an answer from
+ * before it. One that a snapshot has seen already is of no interest. */
+static void note_description(struct wc_passed *p, wc_xid xid)
+{
+    if (p->len && p->item[p->len - 1].xid == xid)
+        p->item[p->len - 1].describes = true;
+}
+
+static bool awaits_description(const struct wc_passed *p)
+{
+    for (size_t i = 0; i < p->len; i++)
+        if (p->item[i].describes)
+            return true;
+    return false;
+}
+
+bool wc_subs_may_ask_tables(struct wc_subs *s)
+{
+    if (!awaits_description(&s->passed))
+        return true;
+    s->settling = true;
+    wc_subs_take_fences(s);
+    return false;
+}
+
 static void note_passed(struct wc_passed *p, wc_xid xid)
 {
     if (p->len == WC_PASSED)
         memmove(p->item, p->item + 1, --p->len * sizeof p->item[0]);
     p->item[p->len].xid = xid;
+    p->item[p->len].describes = false;
     p->item[p->len++].number = p->count++;
 }
 
@@ -202,9 +227,6 @@ void wc_subs_begin_later(struct wc_subs *s)
 /* Everybody the snapshot is late enough for; the others soon try another. */
 static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn position)
 {
-    uint64_t seen = settle_passed(&s->passed, fence);
-    wc_access_saw(s->access, fence);
-    s->settled_at = wc_clock_mono();
     struct wc_list now;
     wc_list_init(&now);
     wc_list_move_all(&s->fence_now, &now);
@@ -212,7 +234,7 @@ static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn p
     while (!wc_list_is_empty(&now)) {
         struct wc_member *m = WC_CONTAINER(now.next, struct wc_member, in_queue);
         wc_list_remove(&m->in_queue);
-        if (m->passed <= seen) {
+        if (m->passed <= s->seen) {
             fence_known(m, fence, position);
         } else {
             wc_list_push(&s->fence_next, &m->in_queue);
@@ -222,7 +244,25 @@ static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn p
     if (early)
         soon(s);
     else
-        take_fences(s);
+        wc_subs_take_fences(s);
+}
+
+/* What else waits for a snapshot. */
+static void settle(struct wc_subs *s, const struct wc_snapshot *fence)
+{
+    bool awaited = awaits_description(&s->passed);
+    s->seen = settle_passed(&s->passed, fence);
+    s->seen_epoch = s->epoch;
+    s->settled_at = wc_clock_mono();
+    wc_access_saw(s->access, fence);
+    bool early = awaits_description(&s->passed);
+    if (awaited && !early)
+        wc_resolver_forget(s->resolver);
+    wc_subs_announce_due(s);
+    if (early || !wc_list_is_empty(&s->to_announce))
+        soon(s);
+    if (!early)
+        wc_subs_check(s);
 }
 
 static void on_fence(void *arg, const struct wc_pg_result *res)
@@ -236,23 +276,26 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
     if (!f && (res->ok || res->sqlstate[0]))
         WC_LOG(WC_LOG_ERROR, "subs", "fence_failed", "tenant=%s sqlstate=%s error=\"%s\"",
                s->opt.tenant, res->sqlstate, res->message);
-    if (!f || s->stream != WC_SUBS_STREAM_UP || s->fence_epoch != s->epoch) {
+    bool is_of_now = f && s->fence_epoch == s->epoch;
+    if (is_of_now)
+        settle(s, f);
+    if (is_of_now && s->stream == WC_SUBS_STREAM_UP) {
+        fence_members(s, f, position);
+    } else {
         wc_list_move_all(&s->fence_now, &s->fence_next); /* when stream and catalog are back */
         if (f)
-            take_fences(s);
-        wc_snapshot_unref(f);
-        return;
+            wc_subs_take_fences(s);
     }
-    fence_members(s, f, position);
     wc_snapshot_unref(f);
     wc_publisher_flush(s->publisher);
-    offer_again(s);
+    wc_subs_offer_again(s);
 }
 
-static void take_fences(struct wc_subs *s)
+void wc_subs_take_fences(struct wc_subs *s)
 {
-    bool wanted = s->settling || !wc_list_is_empty(&s->fence_next);
-    if (s->fencing || s->stream != WC_SUBS_STREAM_UP || !wanted)
+    bool is_up = s->stream == WC_SUBS_STREAM_UP;
+    bool wanted = !wc_list_is_empty(&s->fence_next) || !wc_list_is_empty(&s->to_announce);
+    if (s->fencing || !(s->settling || (is_up && wanted)))
         return;
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (!pg) {
@@ -264,18 +307,26 @@ static void take_fences(struct wc_subs *s)
     s->fencing = true;
     s->settling = false;
     s->fence_epoch = s->epoch;
-    wc_list_move_all(&s->fence_next, &s->fence_now);
+    if (is_up)
+        wc_list_move_all(&s->fence_next, &s->fence_now);
+}
+
+void wc_subs_unfence(struct wc_member *m)
+{
+    release_kept(m, NULL);
+    wc_list_remove(&m->in_queue);
+    m->state = WC_MEMBER_CHECKING;
 }
 
 /* ---- standing ---- */
 
-static void member_stands(struct wc_member *m)
+void wc_subs_member_stands(struct wc_member *m)
 {
     struct wc_subs *s = m->audience->subs;
     m->state = WC_MEMBER_FENCING;
     m->passed = s->passed.count;
     if (s->stream == WC_SUBS_STREAM_WAITING) { /* what the slot holds is theirs: no fence */
-        announce(m);
+        wc_subs_announce(m);
         enlist(m);
         if (m->state == WC_MEMBER_ENLISTED)
             return;
@@ -287,8 +338,8 @@ void wc_subs_stands(struct wc_audience *a)
 {
     struct wc_subs *s = a->subs;
     WC_LIST_EACH_SAFE (it, &a->pending)
-        member_stands(WC_CONTAINER(it, struct wc_member, in_audience));
-    take_fences(s);
+        wc_subs_member_stands(WC_CONTAINER(it, struct wc_member, in_audience));
+    wc_subs_take_fences(s);
     wc_publisher_flush(s->publisher);
     s->hooks.standing(s->self);
 }
@@ -320,9 +371,13 @@ static void free_member(struct wc_member *m)
 void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
 {
     struct wc_subs *s = a->subs;
+    if (a->replaces) {
+        wc_subs_rest(a, text);
+        return;
+    }
     while (!wc_list_is_empty(&a->pending)) {
         struct wc_member *m = WC_CONTAINER(a->pending.next, struct wc_member, in_audience);
-        tell_or_log(m, false, text);
+        wc_subs_tell_or_log(m, false, text);
         free_member(m);
     }
     (void)wc_audience_drop_if_unused(a); /* it is: nobody is left */
@@ -332,9 +387,14 @@ void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
 void wc_subs_free_audience(struct wc_audience *a)
 {
     wc_audience_set_state(a, WC_AUDIENCE_NONE);
+    wc_subs_drop_fresh(a);
+    wc_subs_unwatch_audience(a);
+    wc_subs_let_go(a);
+    wc_list_remove(&a->to_announce);
     wc_list_remove(&a->touched);
     wc_audience_release(a);
-    wc_map_remove(&a->subs->audiences, &a->node);
+    if (!a->replaces)
+        wc_map_remove(&a->subs->audiences, &a->node);
     wc_claims_unref(a->claims);
     wc_arena_release(&a->arena);
     free(a->count);
@@ -398,22 +458,32 @@ static bool fill_audience(struct wc_audience *a, const struct wc_subscribe *req,
     return true;
 }
 
-static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subscribe *req,
-                                         struct wc_slice key)
+struct wc_audience *wc_subs_new_audience(struct wc_subs *s, struct wc_claims *claims,
+                                         size_t key_len, uint32_t nbindings)
 {
     struct wc_audience *a = calloc(1, sizeof *a);
     if (!a)
         return NULL;
     a->subs = s;
     a->number = s->next_audience++;
-    a->lane = (unsigned)(wc_hash(wc_slice(&req->session, sizeof req->session)) % WC_LANES);
+    a->claims = wc_claims_ref(claims);
     wc_list_init(&a->in_line);
     wc_list_init(&a->touched);
+    wc_list_init(&a->to_announce);
     wc_list_init(&a->enlisted);
     wc_list_init(&a->pending);
-    wc_arena_init_sized(&a->arena, AUDIENCE_CAP + key.len * 4,
-                        key.len + AUDIENCE_FIRST + req->nbindings * BINDING_FIRST);
-    a->claims = wc_claims_ref(req->claims);
+    wc_arena_init_sized(&a->arena, AUDIENCE_CAP + key_len * 4,
+                        key_len + AUDIENCE_FIRST + nbindings * BINDING_FIRST);
+    return a;
+}
+
+static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subscribe *req,
+                                         struct wc_slice key)
+{
+    struct wc_audience *a = wc_subs_new_audience(s, req->claims, key.len, req->nbindings);
+    if (!a)
+        return NULL;
+    a->lane = (unsigned)(wc_hash(wc_slice(&req->session, sizeof req->session)) % WC_LANES);
     if (fill_audience(a, req, key) && wc_map_insert(&s->audiences, &a->node) == WC_OK) {
         wc_audience_set_state(a, WC_AUDIENCE_NEW);
         return a;
@@ -491,10 +561,12 @@ void wc_subs_add(struct wc_subs *s, struct wc_subscribe *req)
         refuse_request(s, req, no ? no : "Unable to subscribe to changes: out of memory");
     wc_subscribe_free(req);
     if (m && a->state == WC_AUDIENCE_STANDING) {
-        member_stands(m);
-        take_fences(s);
+        wc_subs_member_stands(m);
+        wc_subs_take_fences(s);
         wc_publisher_flush(s->publisher);
     } else if (m) {
+        if (a->state == WC_AUDIENCE_RESTING)
+            wc_subs_recheck(a, false);
         wc_subs_check(s);
     } else if (a) {
         (void)wc_audience_drop_if_unused(a); /* made for nobody, or used by others */
@@ -510,9 +582,17 @@ void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
     free_member(m);
     if (wc_audience_drop_if_unused(a)) /* or others still use it */
         wc_subs_check(s);
+    wc_subs_offer_again(s);
 }
 
 /* ---- the stream ---- */
+
+static void reached(struct wc_subs *s, wc_lsn position)
+{
+    enlist_passed(s, position);
+    wc_watch_reached(s->watch, position);
+    wc_subs_check(s);
+}
 
 void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
 {
@@ -522,33 +602,64 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
     note_passed(&s->passed, xid);
     if (s->passed.len == WC_PASSED / 2) {
         s->settling = true;
-        take_fences(s);
+        wc_subs_take_fences(s);
     }
-    enlist_passed(s, commit_lsn);
+    reached(s, commit_lsn);
+}
+
+enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
+{
+    if (!s->nholding) {
+        if (wc_watch_relation(s->watch, rel)) {
+            note_description(&s->passed, s->open.xid);
+            wc_resolver_forget(s->resolver);
+        }
+        if (!s->nholding)
+            return wc_access_invalidate(s->access, rel->oid, s->open.xid);
+        s->settling = true; /* and then they are checked */
+        wc_subs_take_fences(s);
+    }
+    s->holding = true;
+    return WC_AGAIN;
 }
 
 void wc_subs_progress(struct wc_subs *s, wc_lsn position)
 {
-    enlist_passed(s, position);
+    reached(s, position);
 }
 
-/* A new slot begins here: whoever had "Subscribed" may have missed changes and gets it again; what
- * was kept or fenced belongs to a log that is gone. */
+static void tell_missed(struct wc_member *m)
+{
+    static const char text[] = "Changes may have been missed: the stream of changes begins anew, "
+                               "fetch what you show after the next \"Subscribed\"";
+    wc_subs_tell_or_log(m, false, wc_slice_str(text));
+}
+
+/* A new slot begins here: whoever had "Subscribed" may have missed changes, is told so, and gets it
+ * again; what was kept or fenced belongs to a log that is gone. */
 static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
     s->passed.len = 0; /* numbers of another server's transactions mean nothing here */
     s->passed.count = 0;
+    s->seen = 0;
     wc_access_forget_changes(s->access);
-    enlist_passed(s, UINT64_MAX);
+    reached(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
          n = wc_map_each(&s->members, n)) {
         struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
-        if (m->state == WC_MEMBER_ENLISTED || m->state == WC_MEMBER_DIRECT)
-            announce(m);
-        else
+        bool is_told = m->state == WC_MEMBER_ENLISTED || m->state == WC_MEMBER_DIRECT;
+        if (!is_told)
             release_kept(m, NULL);
+        else if (m->audience->state == WC_AUDIENCE_STANDING)
+            tell_missed(m);
         m->passed = 0;
+    }
+    for (struct wc_map_node *n = wc_map_each(&s->audiences, NULL); n;
+         n = wc_map_each(&s->audiences, n)) {
+        struct wc_audience *a = WC_CONTAINER(n, struct wc_audience, node);
+        if (a->state == WC_AUDIENCE_STANDING)
+            wc_subs_announce_again(a);
     }
 }
 
@@ -568,11 +679,11 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
         while (!wc_list_is_empty(&waiting)) {
             struct wc_member *m = WC_CONTAINER(waiting.next, struct wc_member, in_queue);
             wc_list_remove(&m->in_queue);
-            member_stands(m);
+            wc_subs_member_stands(m);
             s->hooks.standing(s->self);
         }
     }
-    take_fences(s);
+    wc_subs_take_fences(s);
     wc_publisher_flush(s->publisher);
 }
 
@@ -581,9 +692,10 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
 static void on_catalog_up(void *arg)
 {
     struct wc_subs *s = arg;
+    wc_watch_ask(s->watch, wc_catalog_pg(s->catalog), true);
     wc_subs_check(s);
-    take_fences(s);
-    offer_again(s);
+    wc_subs_take_fences(s);
+    wc_subs_offer_again(s);
 }
 
 static void on_access_answer(void *arg, bool early)
@@ -592,7 +704,7 @@ static void on_access_answer(void *arg, bool early)
     if (early)
         soon(s);
     else
-        offer_again(s);
+        wc_subs_offer_again(s);
 }
 
 static void on_position(void *arg, const struct wc_pg_result *res)
@@ -626,10 +738,12 @@ static void on_refresh(uv_timer_t *t)
     wc_resolver_sweep(s->resolver);
     wc_filter_types_sweep(s->types);
     wc_subs_check(s);
-    take_fences(s);
-    offer_again(s);
+    wc_subs_take_fences(s);
+    wc_subs_offer_again(s);
     ask_position(s);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (pg)
+        wc_watch_ask(s->watch, pg, false);
     if (pg && wc_access_refresh(s->access, pg) == WC_NOMEM)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
 }
@@ -653,6 +767,9 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
                             struct wc_publisher *publisher, const struct wc_subs_hooks *hooks,
                             void *self)
 {
+    static const struct wc_watch_events events = {.described = wc_subs_on_described,
+                                                  .published = wc_subs_on_published,
+                                                  .outdated = wc_subs_on_outdated};
     struct wc_subs *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
@@ -672,6 +789,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->direct);
     wc_list_init(&s->touched);
     wc_rendered_init(&s->rendered);
+    wc_list_init(&s->to_announce);
     s->publications = array_of(options->publications);
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
     s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
@@ -680,6 +798,8 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
                                                     wc_subs_on_resolved, s)
                                   : NULL;
     s->types = wc_filter_types_new(options->freshness_ms, wc_subs_on_type, s);
+    s->watch =
+        s->publications ? wc_watch_new(s->publications, options->freshness_ms, &events, s) : NULL;
     s->caster = wc_caster_new(wc_subs_on_cast, s);
     s->sets = wc_column_sets_new();
     s->comparisons = wc_comparisons_new();
@@ -689,7 +809,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
         s->refresh->data = s;
         (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
-    bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons;
+    bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons && s->watch;
     if (can_check && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
@@ -713,6 +833,7 @@ void wc_subs_free(struct wc_subs *s)
     WC_ASSERT(s->audiences.count == 0);
     wc_resolver_free(s->resolver);
     wc_filter_types_free(s->types);
+    wc_watch_free(s->watch);
     wc_caster_free(s->caster);
     wc_column_sets_free(s->sets);
     wc_comparisons_free(s->comparisons);

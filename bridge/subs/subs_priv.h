@@ -1,5 +1,6 @@
-/* Shared by subs.c (members, fences), check.c (bindings against the catalog) and deliver.c (the
- * path of a change). Everything is owned by the bridge thread. */
+/* Shared by subs.c (members, fences), check.c (bindings against the catalog), recheck.c (the same
+ * again when the catalog changes) and deliver.c (the path of a change). Everything is owned by the
+ * bridge thread. */
 #ifndef WC_BRIDGE_SUBS_SUBS_PRIV_H
 #define WC_BRIDGE_SUBS_SUBS_PRIV_H
 
@@ -18,6 +19,7 @@
 #include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
+#include "bridge/subs/watch.h"
 
 enum wc_member_state {
     WC_MEMBER_CHECKING,
@@ -41,6 +43,7 @@ struct wc_passed {
     struct {
         wc_xid xid;
         uint64_t number; /* from 0, of all that ever went by */
+        bool describes;  /* a relation anew: what does not see it must not be asked about tables */
     } item[WC_PASSED];
     size_t len;
     uint64_t count; /* ever */
@@ -71,6 +74,8 @@ struct wc_member {
     wc_lsn fenced_at;           /* once the log is here, everything is invisible in the fence */
     struct wc_list kept;        /* FENCING */
     bool was_told;              /* that changes were withheld for their rate */
+    bool is_resting;            /* told why it gets nothing */
+    bool to_announce;           /* had "Subscribed", and gets it again */
 };
 
 /* A table a binding stands for; a wildcard without filter needs none. */
@@ -107,7 +112,8 @@ struct wc_binding {
 };
 
 /*
- *   NONE ─→ NEW ─→ CHECKING ─→ STANDING      (and back to NONE when nobody wants it any more)
+ *   NONE ─→ NEW ─→ CHECKING ─→ STANDING ←─→ RESTING    (and back to NONE when nobody wants it
+ *            │        │  └───────────────────────┘       any more)
  *            └←───────┘ the connection was lost
  */
 enum wc_audience_state {
@@ -115,6 +121,7 @@ enum wc_audience_state {
     WC_AUDIENCE_NEW,
     WC_AUDIENCE_CHECKING,
     WC_AUDIENCE_STANDING,
+    WC_AUDIENCE_RESTING, /* its tables are not published now; see recheck.c */
     WC_AUDIENCE_STATES,
 };
 
@@ -145,6 +152,15 @@ struct wc_audience {
     uint32_t *count; /* enlisted members by thread × serializer, for the first nthreads */
     uint32_t nthreads;
     uint64_t threads;
+    /* recheck.c */
+    struct wc_interest *interest; /* one for each binding */
+    struct wc_audience *fresh;    /* being checked to take its place; owned */
+    struct wc_audience *replaces; /* whose place it is to take: then it is in no map */
+    bool again;                   /* there was news since that check began */
+    bool has_news;                /* members are to hear "Subscribed" again in any case */
+    bool holds;                   /* the stream waits for it */
+    struct wc_list to_announce;   /* subs->to_announce */
+    uint64_t passed;              /* transactions gone by that members must be able to see then */
     /* of the change being looked at */
     struct wc_list touched;
     uint64_t touched_by;
@@ -167,6 +183,11 @@ struct wc_subs {
     struct wc_caster *caster;
     struct wc_column_sets *sets;
     struct wc_comparisons *comparisons;
+    struct wc_watch *watch;
+    struct wc_list to_announce;    /* audiences that hear "Subscribed" again */
+    size_t nholding;               /* audiences the stream waits for */
+    uint64_t seen;                 /* transactions gone by that a snapshot saw without exception */
+    uint64_t seen_epoch;           /* in which it was taken */
     struct wc_list todo[WC_LANES]; /* audiences to be checked */
     unsigned lane;                 /* whose turn it is */
     size_t naudiences[WC_AUDIENCE_STATES];
@@ -204,6 +225,10 @@ void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_resul
 void wc_audience_set_state(struct wc_audience *, enum wc_audience_state);
 /* check.c: gives back what its bindings share with others. */
 void wc_audience_release(struct wc_audience *);
+/* check.c: puts its bindings into the index, all or none (false: out of memory); takes them out. */
+bool wc_audience_index(struct wc_audience *);
+void wc_audience_unindex(struct wc_audience *);
+struct wc_slice wc_subs_name_or_any(struct wc_slice); /* p NULL for "*" */
 /* check.c: true once the audience was freed because nobody wants it any more. */
 bool wc_audience_drop_if_unused(struct wc_audience *);
 
@@ -211,10 +236,40 @@ bool wc_audience_drop_if_unused(struct wc_audience *);
 void wc_subs_stands(struct wc_audience *);
 /* subs.c: refuses all members of the audience with this text. */
 void wc_subs_refuse(struct wc_audience *, struct wc_slice text);
+/* subs.c: one in no map, without members and bindings, in state NONE; NULL when out of memory. */
+struct wc_audience *wc_subs_new_audience(struct wc_subs *, struct wc_claims *, size_t key_len,
+                                         uint32_t nbindings);
 void wc_subs_free_audience(struct wc_audience *);
 enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
+void wc_subs_tell_or_log(struct wc_member *, bool ok, struct wc_slice text);
+void wc_subs_announce(struct wc_member *);
+void wc_subs_member_stands(struct wc_member *);
+void wc_subs_unfence(struct wc_member *); /* FENCING: back to CHECKING */
+void wc_subs_take_fences(struct wc_subs *);
+/* subs.c: what the stream holds, unless somebody needs it held. */
+void wc_subs_offer_again(struct wc_subs *);
+/* subs.c: false: not before a snapshot has seen what described tables anew; it is being taken. */
+bool wc_subs_may_ask_tables(struct wc_subs *);
 /* subs.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
  * kept for them is dropped and their time begins now. */
 void wc_subs_begin_later(struct wc_subs *);
+
+/* recheck.c: the catalog has news for it, shown by the stream (which then waits) or not. */
+void wc_subs_recheck(struct wc_audience *, bool in_stream);
+/* recheck.c: the check of an audience that replaces another one is over. */
+void wc_subs_replace(struct wc_audience *fresh);
+/* recheck.c: its tables are not there: members are told this text, unless they were, and stay. */
+void wc_subs_rest(struct wc_audience *, struct wc_slice text);
+void wc_subs_drop_fresh(struct wc_audience *);
+void wc_subs_let_go(struct wc_audience *);
+void wc_subs_announce_again(struct wc_audience *);
+void wc_subs_announce_due(struct wc_subs *);
+/* recheck.c: interest in the names of its bindings. False: out of memory. */
+bool wc_subs_watch_audience(struct wc_audience *);
+void wc_subs_unwatch_audience(struct wc_audience *);
+/* recheck.c: the watch's events; arg is the wc_subs. */
+void wc_subs_on_described(void *arg, struct wc_interest *, const struct wc_rel *, bool is_news);
+void wc_subs_on_published(void *arg, struct wc_interest *);
+void wc_subs_on_outdated(void *arg);
 
 #endif
