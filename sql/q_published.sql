@@ -1,7 +1,7 @@
 -- Which tables the publications hold, when that is not what is known already.
 -- $1 publications (text[]), $2 print of what is known (empty: nothing is)
 -- Columns, one row per table, or one with NULL table when the print is the same or nothing is published:
---   print, position in the log that shows all of this, relation oid, schema, name
+--   print, end of the log, end of the log on disk, relation oid, schema, name
 with t as materialized (
     select distinct c.oid, n.nspname, c.relname
     from pg_catalog.pg_publication p
@@ -16,5 +16,7 @@ with t as materialized (
 select f.print,
        case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
             else pg_catalog.pg_current_wal_insert_lsn() end,
+       case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+            else pg_catalog.pg_current_wal_flush_lsn() end,
        t.oid, t.nspname, t.relname
 from f left join t on f.print <> $2

@@ -173,11 +173,10 @@ static void wake_members(struct wc_audience *a)
 {
     WC_LIST_EACH_SAFE (it, &a->pending) {
         struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
+        m->is_resting = false;
         if (m->state == WC_MEMBER_CHECKING)
             wc_subs_member_stands(m);
     }
-    WC_LIST_EACH (it, &a->pending)
-        WC_CONTAINER(it, struct wc_member, in_audience)->is_resting = false;
     WC_LIST_EACH (it, &a->enlisted)
         WC_CONTAINER(it, struct wc_member, in_audience)->is_resting = false;
 }
@@ -221,8 +220,8 @@ static void rest_member(struct wc_member *m, struct wc_slice text)
     if (!m->is_resting)
         wc_subs_tell_or_log(m, false, text);
     m->is_resting = true;
-    if (m->state == WC_MEMBER_FENCING)
-        wc_subs_unfence(m);
+    if (m->state == WC_MEMBER_CHECKING)
+        wc_subs_member_stands(m);
 }
 
 void wc_subs_rest(struct wc_audience *a, struct wc_slice text)
@@ -232,13 +231,14 @@ void wc_subs_rest(struct wc_audience *a, struct wc_slice text)
         a = a->replaces;
     a->has_news = false;
     wc_list_remove(&a->to_announce);
-    WC_LIST_EACH (it, &a->pending)
+    WC_LIST_EACH_SAFE (it, &a->pending)
         rest_member(WC_CONTAINER(it, struct wc_member, in_audience), text);
     WC_LIST_EACH (it, &a->enlisted)
         rest_member(WC_CONTAINER(it, struct wc_member, in_audience), text);
     wc_subs_drop_fresh(a);
     wc_audience_unindex(a);
     wc_audience_set_state(a, WC_AUDIENCE_RESTING);
+    wc_subs_take_fences(s);
     wc_publisher_flush(s->publisher);
     if (a->again) {
         a->again = false;
@@ -299,18 +299,32 @@ void wc_subs_on_described(void *arg, struct wc_interest *i, const struct wc_rel 
         wc_subs_recheck(a, true);
 }
 
-void wc_subs_on_published(void *arg, struct wc_interest *i)
+bool wc_subs_on_published(void *arg, struct wc_interest *i, bool is_reached)
 {
     struct wc_audience *a = i->owner;
     (void)arg;
+    if (a->state == WC_AUDIENCE_STANDING && !is_reached)
+        return false;
     a->has_news |= a->state == WC_AUDIENCE_STANDING && is_wildcard(&a->binding[i - a->interest]);
     wc_subs_recheck(a, false);
+    return true;
 }
 
 void wc_subs_on_outdated(void *arg)
 {
     struct wc_subs *s = arg;
     wc_resolver_forget(s->resolver);
+    wc_subs_check(s);
+}
+
+void wc_subs_found(const struct wc_audience *a)
+{
+    for (uint32_t i = 0; i < a->nbindings; i++) {
+        const struct wc_binding *b = &a->binding[i];
+        bool is_named = !wc_slice_is(b->spec.schema, "*") && !wc_slice_is(b->spec.table, "*");
+        if (is_named && b->ntargets)
+            wc_watch_found(a->subs->watch, b->target[0].match.rel, b->spec.schema, b->spec.table);
+    }
 }
 
 bool wc_subs_watch_audience(struct wc_audience *a)

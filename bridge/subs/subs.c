@@ -151,9 +151,16 @@ static void enlist_passed(struct wc_subs *s, wc_lsn position)
     }
 }
 
+/* Who was told why it gets nothing is fenced too, so that it misses nothing when that is over. */
+static void greet(struct wc_member *m)
+{
+    if (!m->is_resting)
+        wc_subs_announce(m);
+}
+
 static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn position)
 {
-    wc_subs_announce(m);
+    greet(m);
     release_kept(m, fence);
     m->state = WC_MEMBER_DIRECT;
     m->fence = wc_snapshot_ref(fence);
@@ -311,13 +318,6 @@ void wc_subs_take_fences(struct wc_subs *s)
         wc_list_move_all(&s->fence_next, &s->fence_now);
 }
 
-void wc_subs_unfence(struct wc_member *m)
-{
-    release_kept(m, NULL);
-    wc_list_remove(&m->in_queue);
-    m->state = WC_MEMBER_CHECKING;
-}
-
 /* ---- standing ---- */
 
 void wc_subs_member_stands(struct wc_member *m)
@@ -326,7 +326,7 @@ void wc_subs_member_stands(struct wc_member *m)
     m->state = WC_MEMBER_FENCING;
     m->passed = s->passed.count;
     if (s->stream == WC_SUBS_STREAM_WAITING) { /* what the slot holds is theirs: no fence */
-        wc_subs_announce(m);
+        greet(m);
         enlist(m);
         if (m->state == WC_MEMBER_ENLISTED)
             return;
@@ -607,20 +607,24 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
     reached(s, commit_lsn);
 }
 
+/* Looked at once, however often it is offered: the catalog may be ahead of the log, and know the
+ * name as another table's already. */
 enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
 {
-    if (!s->nholding) {
-        if (wc_watch_relation(s->watch, rel)) {
-            note_description(&s->passed, s->open.xid);
-            wc_resolver_forget(s->resolver);
-        }
-        if (!s->nholding)
-            return wc_access_invalidate(s->access, rel->oid, s->open.xid);
+    bool is_new = !s->was_described;
+    s->was_described = true;
+    if (is_new && wc_watch_relation(s->watch, rel)) {
+        note_description(&s->passed, s->open.xid);
+        wc_resolver_forget(s->resolver);
+    }
+    if (s->nholding) {
         s->settling = true; /* and then they are checked */
         wc_subs_take_fences(s);
+        s->holding = true;
+        return WC_AGAIN;
     }
-    s->holding = true;
-    return WC_AGAIN;
+    s->was_described = false;
+    return wc_access_invalidate(s->access, rel->oid, s->open.xid);
 }
 
 void wc_subs_progress(struct wc_subs *s, wc_lsn position)
@@ -666,7 +670,7 @@ static void begin_epoch(struct wc_subs *s)
 void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoch)
 {
     s->stream = stream;
-    s->holding = false;
+    s->holding = s->was_described = false;
     if (stream == WC_SUBS_STREAM_DOWN)
         return;
     if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)

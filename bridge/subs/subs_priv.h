@@ -198,6 +198,7 @@ struct wc_subs {
     size_t nkept;
     uint64_t epoch, fence_epoch; /* of the stream; when the query under way was sent */
     bool fencing, holding, had_stream;
+    bool was_described; /* what the stream holds is a relation, and the watch knows of it */
     enum wc_subs_stream stream;
     uint64_t next_audience;
     struct uv_timer_s *refresh;
@@ -244,7 +245,6 @@ enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_tell_or_log(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_announce(struct wc_member *);
 void wc_subs_member_stands(struct wc_member *);
-void wc_subs_unfence(struct wc_member *); /* FENCING: back to CHECKING */
 void wc_subs_take_fences(struct wc_subs *);
 /* subs.c: what the stream holds, unless somebody needs it held. */
 void wc_subs_offer_again(struct wc_subs *);
@@ -267,9 +267,11 @@ void wc_subs_announce_due(struct wc_subs *);
 /* recheck.c: interest in the names of its bindings. False: out of memory. */
 bool wc_subs_watch_audience(struct wc_audience *);
 void wc_subs_unwatch_audience(struct wc_audience *);
+/* recheck.c: tells the watch which tables its bindings stand for. */
+void wc_subs_found(const struct wc_audience *);
 /* recheck.c: the watch's events; arg is the wc_subs. */
 void wc_subs_on_described(void *arg, struct wc_interest *, const struct wc_rel *, bool is_news);
-void wc_subs_on_published(void *arg, struct wc_interest *);
+bool wc_subs_on_published(void *arg, struct wc_interest *, bool is_reached);
 void wc_subs_on_outdated(void *arg);
 
 #endif

@@ -15,12 +15,14 @@ enum {
     KEY_MAX = 2 * (1 + NAME_MAX_BYTES),
     MAX_RELATIONS = 1 << 17,
     SOONEST_US = 100000,
+    ON_DISK_US = 700000, /* a visible commit is by then: three times wal_writer_delay, and some */
+    LATE_PAUSE_US = 250000,
     PRINT_MAX = 64,   /* count and sum of the tables */
     PAGE = 8192,      /* of the log */
     PAGE_HEADER = 40, /* at most */
 };
 
-enum { COL_PRINT, COL_POSITION, COL_OID, COL_SCHEMA, COL_NAME };
+enum { COL_PRINT, COL_END, COL_ON_DISK, COL_OID, COL_SCHEMA, COL_NAME };
 
 struct name {
     struct wc_map_node node; /* key: key_bytes */
@@ -31,7 +33,8 @@ struct name {
 struct relation {
     struct wc_map_node node; /* key: oid */
     wc_oid oid;
-    bool is_published, is_listed;  /* as the catalog said last; in the answer being read */
+    bool is_published, is_listed;  /* as was heard last; in the answer being read */
+    uint64_t asked;                /* questions sent when it was heard */
     bool is_described;             /* by the stream */
     uint64_t description;          /* hash of it */
     struct wc_slice schema, table; /* follow the struct */
@@ -224,6 +227,25 @@ static struct relation *renamed(struct wc_watch *w, struct relation *old, wc_oid
     return r;
 }
 
+/* An answer to an earlier question says nothing about it, and the next one is to: it may be gone by
+ * then, and the print be the old one. */
+static void is_found(struct wc_watch *w, struct relation *r)
+{
+    if (!r->is_published)
+        w->print[0] = '\0';
+    r->is_published = true;
+    r->asked = w->asked;
+}
+
+void wc_watch_found(struct wc_watch *w, wc_oid oid, struct wc_slice schema, struct wc_slice table)
+{
+    struct relation *r = find_relation(w, oid);
+    if (!r)
+        r = make_relation(w, oid, schema, table);
+    if (r)
+        is_found(w, r);
+}
+
 /* ---- from the stream ---- */
 
 struct description {
@@ -263,6 +285,7 @@ bool wc_watch_relation(struct wc_watch *w, const struct wc_rel *rel)
         r = make_relation(w, rel->oid, rel->schema, rel->name);
     }
     if (r) {
+        is_found(w, r);
         r->is_described = true;
         r->description = now;
     }
@@ -280,13 +303,13 @@ void wc_watch_reached(struct wc_watch *w, wc_lsn position)
         if (i->news_at > position)
             return;
         wc_list_remove(&i->late);
-        w->events.published(w->arg, i);
+        (void)w->events.published(w->arg, i, true); /* it has no reason to wait any more */
     }
 }
 
 struct answer {
     uint64_t number; /* of the question */
-    wc_lsn position;
+    wc_lsn end, on_disk;
 };
 
 static void tell_late(struct wc_watch *w, struct wc_interest *i, const void *news)
@@ -294,9 +317,24 @@ static void tell_late(struct wc_watch *w, struct wc_interest *i, const void *new
     const struct answer *a = news;
     if (i->asked >= a->number)
         return;
-    i->news_at = a->position;
     wc_list_remove(&i->late);
+    if (w->events.published(w->arg, i, false))
+        return;
+    i->news_at = a->end;
+    i->news_since = w->asked_at;
     wc_list_push(&w->late, &i->late);
+}
+
+/* What was visible a while ago is on disk now: what is written behind it need not be waited for. */
+static void hasten(struct wc_watch *w, wc_lsn on_disk)
+{
+    WC_LIST_EACH (it, &w->late) {
+        struct wc_interest *i = WC_CONTAINER(it, struct wc_interest, late);
+        if (w->asked_at - i->news_since < ON_DISK_US)
+            return;
+        if (i->news_at > on_disk)
+            i->news_at = on_disk;
+    }
 }
 
 static void read_row(struct wc_watch *w, const struct wc_pg_result *res, int row,
@@ -322,7 +360,7 @@ static void drop_unlisted(struct wc_watch *w, const struct answer *a)
     for (struct wc_map_node *n = wc_map_each(&w->relations, NULL), *next; n; n = next) {
         next = wc_map_each(&w->relations, n);
         struct relation *r = WC_CONTAINER(n, struct relation, node);
-        if (r->is_published && !r->is_listed) {
+        if (r->is_published && !r->is_listed && r->asked < a->number) {
             visit(w, r->schema, r->table, tell_late, a);
             drop_relation(w, r);
         } else {
@@ -338,22 +376,31 @@ static wc_lsn end_of_record(wc_lsn at)
     return at % PAGE <= PAGE_HEADER ? at - at % PAGE : at;
 }
 
+static void take_news(struct wc_watch *w, const struct wc_pg_result *res, const struct answer *a)
+{
+    (void)snprintf(w->print, sizeof w->print, "%s", wc_pg_value(res, 0, COL_PRINT));
+    for (int i = 0; i < res->nrows; i++)
+        if (wc_pg_value(res, i, COL_OID))
+            read_row(w, res, i, a);
+    drop_unlisted(w, a);
+}
+
 static void on_answer(void *arg, const struct wc_pg_result *res)
 {
     struct wc_watch *w = arg;
     struct answer a = {.number = w->asked};
     w->is_asking = false;
-    if (!res->ok || wc_lsn_parse(wc_pg_slice(res, 0, COL_POSITION), &a.position) != WC_OK ||
-        wc_slice_is(wc_pg_slice(res, 0, COL_PRINT), w->print))
+    if (!res->ok || wc_lsn_parse(wc_pg_slice(res, 0, COL_END), &a.end) != WC_OK ||
+        wc_lsn_parse(wc_pg_slice(res, 0, COL_ON_DISK), &a.on_disk) != WC_OK)
         return;
-    a.position = end_of_record(a.position);
-    (void)snprintf(w->print, sizeof w->print, "%s", wc_pg_value(res, 0, COL_PRINT));
-    for (int i = 0; i < res->nrows; i++)
-        if (wc_pg_value(res, i, COL_OID))
-            read_row(w, res, i, &a);
-    drop_unlisted(w, &a);
-    w->events.outdated(w->arg);
+    a.end = end_of_record(a.end);
+    hasten(w, end_of_record(a.on_disk));
+    bool is_news = !wc_slice_is(wc_pg_slice(res, 0, COL_PRINT), w->print);
+    if (is_news)
+        take_news(w, res, &a);
     wc_watch_reached(w, w->reached);
+    if (is_news)
+        w->events.outdated(w->arg);
 }
 
 void wc_watch_ask(struct wc_watch *w, struct wc_pg *pg, bool is_new)
@@ -361,7 +408,8 @@ void wc_watch_ask(struct wc_watch *w, struct wc_pg *pg, bool is_new)
     wc_us now = wc_clock_mono();
     if (is_new)
         w->is_asking = false; /* what was under way went with the old connection */
-    if (w->is_asking || (!is_new && now - w->asked_at < w->pause))
+    wc_us pause = wc_list_is_empty(&w->late) || w->pause < LATE_PAUSE_US ? w->pause : LATE_PAUSE_US;
+    if (w->is_asking || (!is_new && now - w->asked_at < pause))
         return;
     const char *const params[] = {w->publications, w->print};
     w->asked_at = now;

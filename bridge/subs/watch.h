@@ -8,7 +8,10 @@
  *   the catalog  is asked now and then what the publications hold: the only sign of a table that
  *                left, and the first of one nobody has written to. It is ahead of the log, so its
  *                news waits until the log has been read that far: changes made before a table left
- *                or was renamed still belong to its old name
+ *                or was renamed still belong to its old name. Commits can be visible that are not
+ *                in the log on disk yet (for 0.6 s by default), and what else was written behind
+ *                them may stay out of it for long: so "that far" is where the log ended, or, with a
+ *                later answer, where the log on disk did
  *
  * A binding stands for the table that bears its name at the change's place in the log.
  *
@@ -21,6 +24,7 @@
 #ifndef WC_BRIDGE_SUBS_WATCH_H
 #define WC_BRIDGE_SUBS_WATCH_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "bridge/pg/pg.h"
 #include "decoder/pgoutput.h"
@@ -32,14 +36,16 @@ struct wc_interest {
     struct wc_list late;    /* news that wait for the log */
     uint64_t asked;         /* questions sent when it was added */
     wc_lsn news_at;
+    wc_us news_since;
 };
 
 struct wc_watch_events {
     /* The stream describes a relation that bears the name, or bore it. is_news: not as before. */
     void (*described)(void *arg, struct wc_interest *, const struct wc_rel *, bool is_news);
-    /* Tables of the name were published, made anew, or are published no more. */
-    void (*published)(void *arg, struct wc_interest *);
-    /* The first of news; what was asked of the catalog before now is out of date. */
+    /* Tables of the name were published, made anew, or are published no more. is_reached: the log
+     * has been read as far as the catalog. False: not before. */
+    bool (*published)(void *arg, struct wc_interest *, bool is_reached);
+    /* After news of the catalog: what it was asked before now is out of date. */
     void (*outdated)(void *arg);
 };
 
@@ -56,6 +62,9 @@ WC_MUST_USE
 enum wc_status wc_watch_add(struct wc_watch *, struct wc_interest *, struct wc_slice schema,
                             struct wc_slice table);
 void wc_watch_remove(struct wc_watch *, struct wc_interest *);
+
+/* The catalog said elsewhere that this table is published. */
+void wc_watch_found(struct wc_watch *, wc_oid, struct wc_slice schema, struct wc_slice table);
 
 /* A Relation message. True: it is not described as before, so what was asked before this
  * transaction became visible may be out of date. */
