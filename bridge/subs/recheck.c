@@ -157,10 +157,12 @@ static void adopt(struct wc_audience *a, struct wc_audience *fresh)
     a->arena = fresh->arena;
     a->topic = fresh->topic;
     a->binding = fresh->binding;
+    a->asked = fresh->asked;
     a->indexed = fresh->indexed;
     a->node.key = fresh->node.key;
     fresh->arena = old.arena;
     fresh->binding = old.binding;
+    fresh->asked = old.asked;
     fresh->indexed = false;
     for (uint32_t i = 0; i < a->nbindings; i++) {
         a->binding[i].audience = a;
@@ -277,25 +279,37 @@ static bool may_bear(struct wc_slice asked, struct wc_slice name)
     return wc_slice_is(asked, "*") || wc_slice_eq(asked, name);
 }
 
+static uint64_t types_of(const struct wc_binding *b, const struct wc_rel *rel)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < b->spec.nfilters; i++) {
+        uint16_t c = 0;
+        while (c < rel->ncols && !wc_slice_eq(rel->col[c].name, b->spec.filter[i].column))
+            c++;
+        h = wc_subs_mix_type(h, c < rel->ncols ? rel->col[c].type : 0);
+    }
+    return h;
+}
+
 /* Does what the stream says of the relation leave the binding as it is? A wildcard covers what
  * comes by name, and what it rests on is one table at least, which the catalog watches. */
-static bool is_unchanged(const struct wc_binding *b, const struct wc_rel *rel, bool is_news)
+static bool is_unchanged(const struct wc_binding *b, const struct wc_rel *rel)
 {
     bool bears = may_bear(b->spec.schema, rel->schema) && may_bear(b->spec.table, rel->name);
     if (is_wildcard(b))
         return true;
     for (size_t t = 0; t < b->ntargets; t++)
         if (b->target[t].match.rel == rel->oid)
-            return bears && (!is_news || !b->spec.nfilters);
+            return bears && types_of(b, rel) == b->target[t].filtered_types;
     return !bears;
 }
 
-void wc_subs_on_described(void *arg, struct wc_interest *i, const struct wc_rel *rel, bool is_news)
+void wc_subs_on_described(void *arg, struct wc_interest *i, const struct wc_rel *rel)
 {
     struct wc_audience *a = i->owner;
     const struct wc_binding *b = &a->binding[i - a->interest];
     (void)arg;
-    if (a->state != WC_AUDIENCE_STANDING || !is_unchanged(b, rel, is_news))
+    if (a->state != WC_AUDIENCE_STANDING || !is_unchanged(b, rel))
         wc_subs_recheck(a, true);
 }
 

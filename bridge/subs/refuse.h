@@ -13,8 +13,8 @@
 void wc_refuse_exception(struct wc_audience *, const struct wc_spec *, const char *sqlstate,
                          const char *format, ...) WC_PRINTF(4, 5);
 
-/* "... Please check Realtime is enabled for the given connect parameters: [..]". The audience rests:
- * it is not gone, and comes back with its tables. */
+/* "... Please check Realtime is enabled for the given connect parameters: [..]". The audience
+ * rests: it is not gone, and comes back with its tables. */
 void wc_refuse_unpublished(struct wc_audience *, const struct wc_spec *);
 
 /* A text of our own, or what became of the attempt to write one. */

@@ -81,6 +81,7 @@ struct wc_member {
 /* A table a binding stands for; a wildcard without filter needs none. */
 struct wc_target {
     struct wc_match_binding match;
+    uint64_t filtered_types; /* of the columns the filters name; see wc_subs_mix_type */
 };
 
 /* A comparison that conditions of the audience refer to. */
@@ -267,10 +268,15 @@ void wc_subs_announce_due(struct wc_subs *);
 /* recheck.c: interest in the names of its bindings. False: out of memory. */
 bool wc_subs_watch_audience(struct wc_audience *);
 void wc_subs_unwatch_audience(struct wc_audience *);
+static inline uint64_t wc_subs_mix_type(uint64_t types, wc_oid type)
+{
+    return (types + type) * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
+}
+
 /* recheck.c: tells the watch which tables its bindings stand for. */
 void wc_subs_found(const struct wc_audience *);
 /* recheck.c: the watch's events; arg is the wc_subs. */
-void wc_subs_on_described(void *arg, struct wc_interest *, const struct wc_rel *, bool is_news);
+void wc_subs_on_described(void *arg, struct wc_interest *, const struct wc_rel *);
 bool wc_subs_on_published(void *arg, struct wc_interest *, bool is_reached);
 void wc_subs_on_outdated(void *arg);
 

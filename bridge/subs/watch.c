@@ -248,15 +248,9 @@ void wc_watch_found(struct wc_watch *w, wc_oid oid, struct wc_slice schema, stru
 
 /* ---- from the stream ---- */
 
-struct description {
-    const struct wc_rel *rel;
-    bool is_news;
-};
-
 static void tell_described(struct wc_watch *w, struct wc_interest *i, const void *news)
 {
-    const struct description *d = news;
-    w->events.described(w->arg, i, d->rel, d->is_news);
+    w->events.described(w->arg, i, news);
 }
 
 /* Names of columns and their types: what a resolved binding rests on. */
@@ -274,13 +268,13 @@ static uint64_t describe(const struct wc_rel *rel)
 bool wc_watch_relation(struct wc_watch *w, const struct wc_rel *rel)
 {
     struct relation *r = find_relation(w, rel->oid);
-    struct description d = {.rel = rel, .is_news = true};
+    bool is_news = true;
     uint64_t now = describe(rel);
     if (r && !bears(r, rel->schema, rel->name)) {
-        visit(w, r->schema, r->table, tell_described, &d);
+        visit(w, r->schema, r->table, tell_described, rel);
         r = renamed(w, r, rel->oid, rel->schema, rel->name);
     } else if (r) {
-        d.is_news = !r->is_described || r->description != now;
+        is_news = !r->is_described || r->description != now;
     } else {
         r = make_relation(w, rel->oid, rel->schema, rel->name);
     }
@@ -289,8 +283,8 @@ bool wc_watch_relation(struct wc_watch *w, const struct wc_rel *rel)
         r->is_described = true;
         r->description = now;
     }
-    visit(w, rel->schema, rel->name, tell_described, &d);
-    return d.is_news;
+    visit(w, rel->schema, rel->name, tell_described, rel);
+    return is_news;
 }
 
 /* ---- from the catalog ---- */

@@ -40,8 +40,8 @@ struct wc_interest {
 };
 
 struct wc_watch_events {
-    /* The stream describes a relation that bears the name, or bore it. is_news: not as before. */
-    void (*described)(void *arg, struct wc_interest *, const struct wc_rel *, bool is_news);
+    /* The stream describes a relation that bears the name, or bore it. */
+    void (*described)(void *arg, struct wc_interest *, const struct wc_rel *);
     /* Tables of the name were published, made anew, or are published no more. is_reached: the log
      * has been read as far as the catalog. False: not before. */
     bool (*published)(void *arg, struct wc_interest *, bool is_reached);
