@@ -7,6 +7,7 @@
  * Whoever finds the connection gone is NEW again, and begins again when the catalog answers.
  */
 #include "bridge/subs/condition.h"
+#include "bridge/subs/recheck.h"
 #include "bridge/subs/refuse.h"
 
 #include "base/assert.h"

@@ -14,7 +14,7 @@
  * member is told only when a snapshot sees every transaction that went by before. So a SELECT made
  * after "Subscribed" sees what the stream did not bring.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/recheck.h"
 
 #include "base/assert.h"
 #include "base/log.h"

@@ -1,5 +1,7 @@
 #include "bridge/subs/refuse.h"
 
+#include "bridge/subs/recheck.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * One fence query at a time: who needs one while it is under way waits for the next, because a
  * snapshot must be taken after the member's bindings are in the index.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/recheck.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -176,50 +176,13 @@ void wc_subs_offer_again(struct wc_subs *s)
     s->hooks.resume(s->self);
 }
 
-/* Forgets what the snapshot sees. Returns how many of the transactions gone by it sees without
- * exception. */
-static uint64_t settle_passed(struct wc_passed *p, const struct wc_snapshot *fence)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < p->len; i++)
-        if (!wc_snapshot_sees(fence, p->item[i].xid))
-            p->item[kept++] = p->item[i];
-    p->len = kept;
-    return kept ? p->item[0].number : p->count;
-}
-
-/* The open transaction describes a relation anew: bindings must not be resolved by an answer from
- * before it. One that a snapshot has seen already is of no interest. */
-static void note_description(struct wc_passed *p, wc_xid xid)
-{
-    if (p->len && p->item[p->len - 1].xid == xid)
-        p->item[p->len - 1].describes = true;
-}
-
-static bool awaits_description(const struct wc_passed *p)
-{
-    for (size_t i = 0; i < p->len; i++)
-        if (p->item[i].describes)
-            return true;
-    return false;
-}
-
 bool wc_subs_may_ask_tables(struct wc_subs *s)
 {
-    if (!awaits_description(&s->passed))
+    if (!wc_passed_awaits_description(&s->passed))
         return true;
     s->settling = true;
     wc_subs_take_fences(s);
     return false;
-}
-
-static void note_passed(struct wc_passed *p, wc_xid xid)
-{
-    if (p->len == WC_PASSED)
-        memmove(p->item, p->item + 1, --p->len * sizeof p->item[0]);
-    p->item[p->len].xid = xid;
-    p->item[p->len].describes = false;
-    p->item[p->len++].number = p->count++;
 }
 
 void wc_subs_begin_later(struct wc_subs *s)
@@ -257,12 +220,12 @@ static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn p
 /* What else waits for a snapshot. */
 static void settle(struct wc_subs *s, const struct wc_snapshot *fence)
 {
-    bool awaited = awaits_description(&s->passed);
-    s->seen = settle_passed(&s->passed, fence);
+    bool awaited = wc_passed_awaits_description(&s->passed);
+    s->seen = wc_passed_settle(&s->passed, fence);
     s->seen_epoch = s->epoch;
     s->settled_at = wc_clock_mono();
     wc_access_saw(s->access, fence);
-    bool early = awaits_description(&s->passed);
+    bool early = wc_passed_awaits_description(&s->passed);
     if (awaited && !early)
         wc_resolver_forget(s->resolver);
     wc_subs_announce_due(s);
@@ -599,7 +562,7 @@ void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t com
     s->open.xid = xid;
     s->open.commit_time = commit_time;
     s->open.commit_lsn = commit_lsn;
-    note_passed(&s->passed, xid);
+    wc_passed_add(&s->passed, xid);
     if (s->passed.len == WC_PASSED / 2) {
         s->settling = true;
         wc_subs_take_fences(s);
@@ -614,7 +577,7 @@ enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
     bool is_new = !s->was_described;
     s->was_described = true;
     if (is_new && wc_watch_relation(s->watch, rel)) {
-        note_description(&s->passed, s->open.xid);
+        wc_passed_describes(&s->passed, s->open.xid);
         wc_resolver_forget(s->resolver);
     }
     if (s->nholding) {
@@ -644,8 +607,7 @@ static void tell_missed(struct wc_member *m)
 static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
-    s->passed.len = 0; /* numbers of another server's transactions mean nothing here */
-    s->passed.count = 0;
+    wc_passed_forget(&s->passed);
     s->seen = 0;
     wc_access_forget_changes(s->access);
     reached(s, UINT64_MAX);

@@ -16,6 +16,7 @@
 #include "bridge/subs/filtertype.h"
 #include "bridge/subs/queue.h"
 #include "bridge/subs/rendered.h"
+#include "bridge/subs/passed.h"
 #include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -26,27 +27,6 @@ enum wc_member_state {
     WC_MEMBER_FENCING,
     WC_MEMBER_DIRECT,
     WC_MEMBER_ENLISTED,
-};
-
-enum { WC_PASSED = 4096 };
-
-/*
- * The transactions that went by and that no snapshot has seen yet, oldest first. A commit can be in
- * the log, and so in the stream, before other sessions see it (between flush and visibility, or for
- * long behind a synchronous standby). If one of those went by before a member's bindings were in
- * the index, and a snapshot taken after that still does not see it, the member would get it neither
- * from the stream nor from a SELECT: then the snapshot is too early and another one is taken. A
- * snapshot is also taken once a minute, and when half of the places are in use, so that only what
- * really hangs stays; with more than WC_PASSED of those the oldest are forgotten.
- */
-struct wc_passed {
-    struct {
-        wc_xid xid;
-        uint64_t number; /* from 0, of all that ever went by */
-        bool describes;  /* a relation anew: what does not see it must not be asked about tables */
-    } item[WC_PASSED];
-    size_t len;
-    uint64_t count; /* ever */
 };
 
 /* A change kept for a member whose fence is not known yet. */
@@ -254,30 +234,5 @@ bool wc_subs_may_ask_tables(struct wc_subs *);
 /* subs.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
  * kept for them is dropped and their time begins now. */
 void wc_subs_begin_later(struct wc_subs *);
-
-/* recheck.c: the catalog has news for it, shown by the stream (which then waits) or not. */
-void wc_subs_recheck(struct wc_audience *, bool in_stream);
-/* recheck.c: the check of an audience that replaces another one is over. */
-void wc_subs_replace(struct wc_audience *fresh);
-/* recheck.c: its tables are not there: members are told this text, unless they were, and stay. */
-void wc_subs_rest(struct wc_audience *, struct wc_slice text);
-void wc_subs_drop_fresh(struct wc_audience *);
-void wc_subs_let_go(struct wc_audience *);
-void wc_subs_announce_again(struct wc_audience *);
-void wc_subs_announce_due(struct wc_subs *);
-/* recheck.c: interest in the names of its bindings. False: out of memory. */
-bool wc_subs_watch_audience(struct wc_audience *);
-void wc_subs_unwatch_audience(struct wc_audience *);
-static inline uint64_t wc_subs_mix_type(uint64_t types, wc_oid type)
-{
-    return (types + type) * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
-}
-
-/* recheck.c: tells the watch which tables its bindings stand for. */
-void wc_subs_found(const struct wc_audience *);
-/* recheck.c: the watch's events; arg is the wc_subs. */
-void wc_subs_on_described(void *arg, struct wc_interest *, const struct wc_rel *);
-bool wc_subs_on_published(void *arg, struct wc_interest *, bool is_reached);
-void wc_subs_on_outdated(void *arg);
 
 #endif
