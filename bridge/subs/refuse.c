@@ -74,6 +74,7 @@ static void begin_message(struct wc_buf *message, const struct wc_spec *spec, co
     wc_spec_describe(spec, message);
 }
 
+WC_PRINTF(2, 0)
 static void append_text(struct wc_buf *message, const char *format, va_list args)
 {
     va_list again;
