@@ -25,7 +25,8 @@ struct wc_queue {
     size_t nheld, held_cap;
 };
 
-enum { NOT_ASKED = UINT32_MAX, FACTS_MIN = 8, HELD_MIN = 64 };
+static const uint32_t NOT_ASKED = UINT32_MAX;
+enum { FACTS_MIN = 8, HELD_MIN = 64 };
 
 /* ---- what is known of a change ---- */
 
