@@ -2,12 +2,14 @@
 // fails when the process crashes, reports through a sanitizer, or ends with the wrong status.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import fs from 'node:fs'
 import net from 'node:net'
 import { BINARY, SANITIZER_ENV } from './env.mjs'
 import { SECRET } from './token.mjs'
 import { DEADLINE_MS, until } from './wait.mjs'
 
 const REPORT = /AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|assertion failed/i
+const USER_HZ = 100 // on every Linux architecture Debian has
 // Below the range of outgoing connections, and apart from the range of tools/cluster.
 const FIRST_PORT = 12000, PORTS = 8000
 
@@ -68,6 +70,13 @@ export class Server {
 
   get(path, options) {
     return fetch(`http://127.0.0.1:${this.port}${path}`, options)
+  }
+
+  /** User and system time of the process so far. What it worked, however busy the machine is. */
+  cpuSeconds() {
+    const stat = fs.readFileSync(`/proc/${this.child.pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / USER_HZ
   }
 
   /** `tenant` is the first of the body's tenants; there is only one so far. */
