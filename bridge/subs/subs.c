@@ -26,6 +26,8 @@ enum {
     SPEC_CAP = 16 << 20, /* a parsed binding, many times the length of its JSON */
     ARRAY_CAP = 64 << 10,
     POSITION_US = 1000000,
+    TELL_WHY_US = 1000000,
+    PATIENCE_US = 5000000,    /* a slot that need not wait is there long before */
     SETTLE_US = 60 * 1000000, /* ids are compared as 32 bits: not even the busiest server wraps */
     RETAKE_MS = 5,            /* until the next snapshot when one was too early */
 };
@@ -467,6 +469,7 @@ static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscrib
     m->serializer = req->serializer;
     m->audience = a;
     m->state = WC_MEMBER_CHECKING;
+    m->since = wc_clock_mono();
     m->key = key_of(m->handle);
     m->node.key = wc_slice(&m->key, sizeof m->key);
     wc_list_init(&m->in_audience);
@@ -650,6 +653,24 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
         }
     }
     wc_subs_take_fences(s);
+    wc_publisher_flush(s->publisher);
+}
+
+void wc_subs_stream_waits(struct wc_subs *s, struct wc_slice why)
+{
+    wc_us now = wc_clock_mono();
+    if (now - s->told_why < TELL_WHY_US)
+        return;
+    s->told_why = now;
+    for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
+         n = wc_map_each(&s->members, n)) {
+        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
+        bool waits = m->state == WC_MEMBER_FENCING && !m->is_resting;
+        if (!waits || m->knows_why_it_waits || now - m->since < PATIENCE_US)
+            continue;
+        m->knows_why_it_waits = true;
+        wc_subs_tell_or_log(m, false, why);
+    }
     wc_publisher_flush(s->publisher);
 }
 

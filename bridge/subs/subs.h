@@ -73,6 +73,10 @@ void wc_subs_drop(struct wc_subs *, struct wc_handle);     /* unknown handles ar
 
 void wc_subs_stream(struct wc_subs *, enum wc_subs_stream, bool new_epoch);
 
+/* To be called now and then while the stream cannot begin: whoever has waited for "Subscribed" for
+ * a while is told why, once. */
+void wc_subs_stream_waits(struct wc_subs *, struct wc_slice why);
+
 /* The stream, in order. */
 bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
 void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);

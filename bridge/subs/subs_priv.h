@@ -56,6 +56,8 @@ struct wc_member {
     bool was_told;              /* that changes were withheld for their rate */
     bool is_resting;            /* told why it gets nothing */
     bool to_announce;           /* had "Subscribed", and gets it again */
+    bool knows_why_it_waits;
+    wc_us since;
 };
 
 /* A table a binding stands for; a wildcard without filter needs none. */
@@ -184,7 +186,7 @@ struct wc_subs {
     uint64_t next_audience;
     struct uv_timer_s *refresh;
     struct wc_passed passed;
-    wc_us position_asked, settled_at;
+    wc_us position_asked, settled_at, told_why;
     bool asking_position;
     bool settling;        /* a snapshot is wanted so that `passed` can forget */
     struct wc_place open; /* where the stream is */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -313,6 +314,16 @@ void wc_tenant_status(struct wc_tenant *t, struct wc_repl_status *out)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+static void tell_why_it_waits(struct wc_tenant *t)
+{
+    char text[400];
+    if (t->status.blocked_by.kind == WC_REPL_NOT_BLOCKED)
+        return;
+    (void)snprintf(text, sizeof text, "Not subscribed to PostgreSQL yet: %s; %s", t->status.error,
+                   t->status.hint ? t->status.hint : "wait");
+    wc_subs_stream_waits(t->subs, wc_slice_str(text));
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct wc_tenant *t = timer->data;
@@ -320,6 +331,7 @@ static void on_tick(uv_timer_t *timer)
         confirm(t);
     wc_quota_tick(t->view.quota, wc_clock_mono());
     publish_status(t);
+    tell_why_it_waits(t);
 }
 
 static uv_timer_t *make_timer(struct wc_tenant *t)

@@ -9,6 +9,7 @@ import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
 const world = sharedWorld()
 const sql = (...args) => world.sql(...args)
+let tables = 0
 const SUBSCRIBED = 'Subscribed to PostgreSQL'
 const NOT_PUBLISHED = /^Unable to subscribe to changes with given parameters\. Please check Realtime is enabled/
 const binding = (table, more = {}) => ({ event: '*', schema: 'public', table, ...more })
@@ -19,6 +20,12 @@ async function open(t, token) {
   const client = await Client.open(world.server, { token })
   t.after(() => client.close())
   return client
+}
+
+/** What is committed from here on comes after the point from which these clients get changes: a later join has its own. */
+async function fenced(...clients) {
+  await create(`fenced_${++tables}`)
+  for (const client of clients) await client.subscribe(`fenced_${tables}`, [binding(`fenced_${tables}`)])
 }
 
 /** Until the n-th system message of a room says what `expected` matches. */
@@ -103,6 +110,7 @@ test('a binding on a table that is not published yet begins when it is', async (
   const second = await open(t)
   assert.match((await second.subscribe('later', [binding('later')])).system.message, NOT_PUBLISHED)
   assert.equal(systems(client, 'later').length, 1, 'told once')
+  await fenced(client, second)
   await sql('alter publication supabase_realtime add table later')
   await sql('insert into later values (1)')
   for (const c of [client, second]) {
@@ -162,6 +170,7 @@ test('a renamed table delivers under its old name what was made under it, and no
   const other = await open(t)
   const { system } = await other.subscribe('name_b', [binding('name_b')])
   assert.match(system.message, NOT_PUBLISHED)
+  await fenced(other)
   await sql('begin; insert into name_a values (1); alter table name_a rename to name_b; insert into name_b values (2); commit')
   await sql('insert into name_b values (3)')
   await other.wait((m) => m.event === 'postgres_changes' && m.payload.data.record.id === 3, 'the row under the new name')
@@ -251,6 +260,25 @@ test('a publication is missing when a row is made: changes may have been missed,
   await own.sql('create publication supabase_realtime for table t')
   await client.wait((m) => m.event === 'system' && /^Changes may have been missed/.test(m.payload.message), 'that changes may have been missed', 60_000)
   await until(() => systems(client, 't').at(-1)[1] === SUBSCRIBED, 'the next "Subscribed"')
+  await own.sql('insert into t values (2)')
+  await client.untilChanges(1)
+  assert.deepEqual(ids(client), [2])
+})
+
+test('a slot that waits for an old transaction: whoever waits for "Subscribed" is told for which, then "Subscribed"', async (t) => {
+  const own = await startWorld(t, { sql: 'create table t (id int primary key)', publish: ['t'] })
+  await own.server.stop()
+  const session = await own.cluster.connect()
+  await session.query('begin; insert into t values (1)')
+  const [{ pid }] = (await session.query('select pg_backend_pid() as pid')).rows
+  await own.server.again({ wait: 'up' })
+  const client = await Client.open(own.server)
+  t.after(() => client.close())
+  const { system } = await client.subscribe('t', [binding('t')])
+  assert.equal(system.status, 'error')
+  assert.match(system.message, new RegExp(`^Not subscribed to PostgreSQL yet: the new slot waits for transaction \\d+ of process ${pid}, \\d+ s old; `))
+  await session.query('commit')
+  await untilSystem(client, 't', 2, SUBSCRIBED)
   await own.sql('insert into t values (2)')
   await client.untilChanges(1)
   assert.deepEqual(ids(client), [2])
