@@ -98,6 +98,19 @@ static struct wc_keyset *make_keys(const struct wc_config *c, struct wc_err *err
     return keys;
 }
 
+/* Without a login of their own the checks use the other one. */
+static struct wc_judge_options judge_options(const struct wc_config *c)
+{
+    bool is_own = c->db_rls_user[0] != '\0';
+    return (struct wc_judge_options){
+        .pg = {.user = is_own ? c->db_rls_user : c->db_user,
+               .password = is_own ? c->db_rls_password : c->db_password},
+        .search_path = c->db_rls_search_path,
+        .statement_timeout_ms = c->db_rls_statement_timeout_ms,
+        .lock_timeout_ms = c->db_rls_lock_timeout_ms,
+        .batch_timeout_ms = c->db_rls_batch_timeout_ms};
+}
+
 static bool make_tenant(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
@@ -113,6 +126,9 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                                .password = c->db_password,
                                                .sslmode = wc_config_word_text(c->db_sslmode),
                                                .connect_timeout_ms = c->db_connect_timeout_ms},
+                                        .judge = judge_options(c),
+                                        .withhold_deletes =
+                                            c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
                                         .slot_name = c->slot_name,
                                         .publications = c->publications,
                                         .freshness_ms = c->policy_freshness_ms,

@@ -40,6 +40,14 @@ void wc_feedback_progress(struct wc_feedback *f, wc_lsn offered)
         f->received = offered;
 }
 
+void wc_feedback_take_back(struct wc_feedback *f, wc_lsn from)
+{
+    if (from < f->confirmed)
+        from = f->confirmed;
+    if (from < f->received)
+        f->received = from;
+}
+
 void wc_feedback_server_at(struct wc_feedback *f, wc_lsn lsn)
 {
     if (lsn > f->server)

@@ -41,6 +41,8 @@ void wc_feedback_slot_made(struct wc_feedback *, wc_lsn consistent_point);
 bool wc_feedback_slot_found(struct wc_feedback *, wc_lsn confirmed);
 
 void wc_feedback_progress(struct wc_feedback *, wc_lsn offered); /* never goes back */
+/* What was offered from here on is to be offered again; never back behind what is confirmed. */
+void wc_feedback_take_back(struct wc_feedback *, wc_lsn);
 void wc_feedback_server_at(struct wc_feedback *, wc_lsn);
 /* Ignored beyond `received`. True when a status update should go out now: at most one unasked
  * update a second. */

@@ -78,6 +78,10 @@ void wc_repl_stop(struct wc_repl *);
 /* Gives the connection up as if it had failed with this; it comes back after the back-off. */
 void wc_repl_break(struct wc_repl *, const char *sqlstate, const char *why);
 
+/* The stream is down, and the owner gives up changes that it accepted, from this one on: they are
+ * offered again if they come again. What committed before `passed` was handed over. */
+void wc_repl_take_back(struct wc_repl *, const struct wc_change_key *from, wc_lsn passed);
+
 void wc_repl_go(struct wc_repl *);     /* leaves WAITING, or never enters it */
 void wc_repl_resume(struct wc_repl *); /* after AGAIN */
 

@@ -1,6 +1,7 @@
 /*
  * The stream itself: envelopes, messages, ordinals, and what the server is told of our progress.
  */
+#include "base/assert.h"
 #include "base/metrics.h"
 #include "bridge/repl/repl_priv.h"
 #include "decoder/copyboth.h"
@@ -97,6 +98,16 @@ static void handed_over(struct wc_repl *r, struct wc_change_key key)
     if (key.commit_lsn > r->last.commit_lsn ||
         (key.commit_lsn == r->last.commit_lsn && key.ordinal > r->last.ordinal))
         r->last = key;
+}
+
+void wc_repl_take_back(struct wc_repl *r, const struct wc_change_key *from, wc_lsn passed)
+{
+    WC_ASSERT(r->state != WC_REPL_STREAMING && from->ordinal > 0);
+    const struct wc_change_key before = {from->commit_lsn, from->ordinal - 1};
+    if (r->last.commit_lsn > before.commit_lsn ||
+        (r->last.commit_lsn == before.commit_lsn && r->last.ordinal > before.ordinal))
+        r->last = before;
+    wc_feedback_take_back(&r->feedback, passed);
 }
 
 /* After an event was accepted: the bookkeeping that must not happen twice when one is held. */

@@ -60,13 +60,39 @@ static void start_over(struct wc_audience *a)
     wc_catalog_want(a->subs->catalog);
 }
 
+static bool enter(struct wc_audience *a, struct wc_target *t)
+{
+    struct wc_subs *s = a->subs;
+    wc_list_init(&t->in_roll);
+    if (wc_match_insert(s->match, &t->match) != WC_OK)
+        return false;
+    if (!t->match.where ||
+        wc_roll_enter(&s->rolls, t->match.rel, a->claims->role, &t->in_roll) == WC_OK)
+        return true;
+    wc_match_remove(s->match, &t->match);
+    return false;
+}
+
+static void leave(struct wc_audience *a, struct wc_target *t)
+{
+    wc_match_remove(a->subs->match, &t->match);
+    wc_roll_leave(&a->subs->rolls, t->match.rel, a->claims->role, &t->in_roll);
+}
+
+/* The targets before this one, of this binding and all before it. */
+static void leave_before(struct wc_audience *a, uint32_t binding, size_t target)
+{
+    for (size_t t = 0; t < target; t++)
+        leave(a, &a->binding[binding].target[t]);
+    for (uint32_t i = 0; i < binding; i++)
+        for (size_t t = 0; t < a->binding[i].ntargets; t++)
+            leave(a, &a->binding[i].target[t]);
+}
+
 void wc_audience_unindex(struct wc_audience *a)
 {
-    if (!a->indexed)
-        return;
-    for (uint32_t i = 0; i < a->nbindings; i++)
-        for (size_t t = 0; t < a->binding[i].ntargets; t++)
-            wc_match_remove(a->subs->match, &a->binding[i].target[t].match);
+    if (a->indexed)
+        leave_before(a, a->nbindings, 0);
     a->indexed = false;
 }
 
@@ -83,15 +109,9 @@ bool wc_audience_index(struct wc_audience *a)
 {
     for (uint32_t i = 0; i < a->nbindings; i++) {
         for (size_t t = 0; t < a->binding[i].ntargets; t++) {
-            if (wc_match_insert(a->subs->match, &a->binding[i].target[t].match) == WC_OK)
+            if (enter(a, &a->binding[i].target[t]))
                 continue;
-            while (t > 0)
-                wc_match_remove(a->subs->match, &a->binding[i].target[--t].match);
-            while (i > 0) {
-                i--;
-                for (size_t k = 0; k < a->binding[i].ntargets; k++)
-                    wc_match_remove(a->subs->match, &a->binding[i].target[k].match);
-            }
+            leave_before(a, i, t);
             return false;
         }
     }
@@ -164,19 +184,6 @@ static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel,
     }
 }
 
-static bool note_withheld(struct wc_audience *a, struct wc_binding *b)
-{
-    struct wc_buf name;
-    wc_buf_init(&name, MESSAGE_CAP);
-    wc_buf_slice(&name, b->spec.schema);
-    wc_buf_byte(&name, '.');
-    wc_buf_slice(&name, b->spec.table);
-    char *copy = name.status == WC_OK ? wc_arena_strdup(&a->arena, wc_buf_view(&name)) : NULL;
-    b->withheld = wc_slice(copy, copy ? name.len : 0);
-    wc_buf_release(&name);
-    return copy != NULL;
-}
-
 /* False: refused. */
 static bool take_resolution(struct wc_audience *a, struct wc_resolution *r)
 {
@@ -188,14 +195,11 @@ static bool take_resolution(struct wc_audience *a, struct wc_resolution *r)
     if (!check_role(a, &b->spec, r))
         return false;
     a->check->resolution = wc_resolution_ref(r);
-    b->withheld = wc_slice(NULL, 0);
     b->set = wc_column_set_get(a->subs->sets, b->spec.select, b->spec.nselect,
                                b->spec.has_exact_numbers);
     b->target = wc_arena_calloc(&a->arena, r->ntables, sizeof *b->target);
     bool ok = b->set && b->target;
     b->ntargets = ok ? r->ntables : 0;
-    for (size_t i = 0; i < b->ntargets && ok && !b->withheld.p; i++)
-        ok = !r->table[i].withheld || note_withheld(a, b);
     if (!ok)
         wc_refuse_no_memory(a);
     return ok;
@@ -407,7 +411,7 @@ void wc_subs_on_resolved(void *arg, struct wc_list *waiter, struct wc_resolution
     else if (take_resolution(a, r))
         go_on(a);
     wc_subs_check(arg);
-    wc_subs_offer_again(arg);
+    wc_subs_go_on(arg);
 }
 
 void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, const char *message)
@@ -422,7 +426,7 @@ void wc_subs_on_type(void *arg, struct wc_list *waiter, const char *sqlstate, co
     else
         go_on(a);
     wc_subs_check(arg);
-    wc_subs_offer_again(arg);
+    wc_subs_go_on(arg);
 }
 
 void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_result *res)
@@ -438,7 +442,7 @@ void wc_subs_on_cast(void *arg, struct wc_list *waiter, const struct wc_pg_resul
         go_on(a);
     }
     wc_subs_check(arg);
-    wc_subs_offer_again(arg);
+    wc_subs_go_on(arg);
 }
 
 /* ---- beginning ---- */

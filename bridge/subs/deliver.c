@@ -1,7 +1,7 @@
 /*
- * The path of one change. First look, then deliver: everything that may have to wait (privileges
- * not fresh, too much kept aside) is found out before the first frame is published, so that a
- * change answered AGAIN can be offered again from the start.
+ * A change that was looked at (look.c) becomes messages: for each audience it concerns one for each
+ * column set of the bindings it matched. Each message is counted as matched, and then once: as
+ * published, or as withheld for one reason.
  */
 #include "bridge/subs/subs_priv.h"
 
@@ -12,60 +12,12 @@
 
 #include <stdlib.h>
 
-enum { MAX_KEPT = 4096, MAX_BINDINGS = 256 /* of one channel; the setting allows 200 */ };
-
-bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
-{
-    return wc_match_wants(s->match, rel);
-}
-
-static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
-{
-    struct wc_subs *s = arg;
-    struct wc_binding *b = match->owner;
-    struct wc_audience *a = b->audience;
-    WC_ASSERT(!undecided); /* no condition has a comparison that is asked */
-    b->touched = s->change;
-    if (a->touched_by == s->change)
-        return;
-    a->touched_by = s->change;
-    wc_list_push(&s->touched, &a->touched);
-}
-
-static void forget_touched(struct wc_subs *s)
-{
-    while (!wc_list_is_empty(&s->touched))
-        wc_list_remove(s->touched.next);
-}
+enum { MAX_BINDINGS = 256 }; /* of one channel; the setting allows 200 */
 
 static size_t recipients(const struct wc_audience *a)
 {
     return a->nenlisted + a->npending;
 }
-
-/* ---- first look ---- */
-
-static bool must_wait(struct wc_subs *s, const struct wc_change *ch)
-{
-    bool unknown = false;
-    WC_LIST_EACH (it, &s->touched) {
-        struct wc_audience *a = WC_CONTAINER(it, struct wc_audience, touched);
-        a->access = wc_access_find(s->access, ch->rel, a->claims->role);
-        unknown |= a->access == NULL;
-    }
-    if (unknown) {
-        struct wc_pg *pg = wc_catalog_pg(s->catalog);
-        if (!pg)
-            wc_catalog_want(s->catalog);
-        else if (wc_access_refresh(s->access, pg) == WC_NOMEM)
-            WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
-    }
-    if (s->nkept >= MAX_KEPT)
-        wc_subs_begin_later(s);
-    return unknown || s->nkept >= MAX_KEPT;
-}
-
-/* ---- delivery ---- */
 
 /* What an audience gets of the change for the bindings of one column set. */
 struct message {
@@ -83,10 +35,50 @@ static void count_withheld(enum wc_metric reason, const struct message *m)
     wc_metric_add(reason, (int64_t)recipients(m->audience));
 }
 
+/* ---- the old row ---- */
+
+static bool is_same(const struct wc_change *ch, uint16_t i)
+{
+    const struct wc_col *old = &ch->old.col[i], *new = &ch->new.col[i];
+    if (ch->old_kind == WC_OLD_KEY && !ch->rel->col[i].in_identity)
+        return false; /* not known */
+    return new->kind == WC_COL_TOAST_UNCHANGED ||
+           (old->kind == new->kind &&wc_slice_eq(old->val, new->val));
+}
+
+/* Are the columns that the policies depend on the same in both rows? Then what holds for the new
+ * one holds for the old one. */
+static bool is_judged_alike(const struct wc_change *ch, const struct wc_access *access)
+{
+    size_t todo = 0;
+    for (uint16_t j = 0; j < access->ncols; j++)
+        todo += access->col[j].in_policy;
+    for (uint16_t i = 0; i < ch->rel->ncols; i++) {
+        int16_t j = access->map[i].col;
+        if (j < 0 || !access->col[j].in_policy)
+            continue;
+        if (!is_same(ch, i))
+            return false;
+        todo--;
+    }
+    return todo == 0; /* else the log lacks one */
+}
+
+/* Under row security the role has been found to see the new row, and nothing was asked about the
+ * old one (design section 5, point 1). */
+static bool is_old_row_cut(const struct wc_change *ch, const struct wc_access *access)
+{
+    if (!access->rls || ch->old_kind == WC_OLD_NONE)
+        return false;
+    return ch->op == WC_OP_DELETE || !is_judged_alike(ch, access);
+}
+
 static bool is_rendered(struct wc_subs *s, const struct wc_change *ch, struct message *m)
 {
     const struct wc_rendered_change what = {ch, s->place.commit_time, s->opt.max_record_bytes};
-    const struct wc_view view = {.access = m->audience->access, .set = m->binding[0]->set};
+    const struct wc_access *access = m->audience->access;
+    const struct wc_view view = {
+        .access = access, .set = m->binding[0]->set, .old_key_only = is_old_row_cut(ch, access)};
     enum wc_status st = wc_rendered_get(&s->rendered, &what, &view, &m->json);
     if (st == WC_OK)
         return true;
@@ -95,6 +87,8 @@ static bool is_rendered(struct wc_subs *s, const struct wc_change *ch, struct me
            WC_SLICE_ARG(ch->rel->schema), WC_SLICE_ARG(ch->rel->name), wc_status_text(st));
     return false;
 }
+
+/* ---- frames ---- */
 
 /* A client of the v1 server: the type is the event, the data its payload (protocol reference, 7.2).
  */
@@ -245,18 +239,53 @@ static bool may_filter(const struct wc_audience *a, const struct wc_binding *b)
 static void collect_ids(struct message *m)
 {
     for (size_t i = 0; i < m->nbindings; i++)
-        if (may_filter(m->audience, m->binding[i]))
+        if (m->audience->is_refused || may_filter(m->audience, m->binding[i]))
             m->ids[m->nids++] = m->binding[i]->id;
 }
 
-/* Why the audience gets nothing of the change; WC_METRIC_COUNT: no reason. */
-static enum wc_metric objection(const struct wc_audience *a)
+static enum wc_metric reason_of(enum wc_verdict verdict)
 {
-    if (!a->access->exists)
+    switch (verdict) {
+    case WC_VERDICT_VISIBLE: return WC_METRIC_COUNT;
+    case WC_VERDICT_NONE:
+    case WC_VERDICT_HIDDEN: return WC_M_WITHHELD_RLS;
+    case WC_VERDICT_GONE: return WC_M_WITHHELD_GONE;
+    case WC_VERDICT_SUPERSEDED: return WC_M_WITHHELD_SUPERSEDED;
+    case WC_VERDICT_FAILED: return WC_M_WITHHELD_CHECK_FAILED;
+    case WC_VERDICT_SUSPENDED: return WC_M_WITHHELD_SUSPENDED;
+    }
+    return WC_M_WITHHELD_RLS;
+}
+
+/* Why the audience gets nothing of the change; WC_METRIC_COUNT: it does get it. */
+static enum wc_metric objection(const struct wc_subs *s, const struct wc_audience *a)
+{
+    const struct wc_access *access = a->access;
+    if (!access->exists)
         return WC_M_WITHHELD_NO_TABLE;
-    if (!a->access->usable)
+    if (!access->usable)
         return WC_M_WITHHELD_PRIVILEGES;
-    return a->access->rls ? WC_M_WITHHELD_RLS : WC_METRIC_COUNT;
+    if (a->is_fenced)
+        return WC_M_WITHHELD_FENCE;
+    if (a->is_judged)
+        return reason_of(a->verdict);
+    if (!access->rls || a->is_refused)
+        return WC_METRIC_COUNT;
+    if (s->op == WC_OP_DELETE)
+        return s->opt.withhold_deletes ? WC_M_WITHHELD_DELETE : WC_METRIC_COUNT;
+    return WC_M_WITHHELD_RLS; /* no policy is for the role */
+}
+
+/* As objection, once there is a message; fills in what it needs. */
+static enum wc_metric prepare(struct wc_subs *s, const struct wc_change *ch, struct message *m)
+{
+    enum wc_metric reason = objection(s, m->audience);
+    if (reason != WC_METRIC_COUNT)
+        return reason;
+    collect_ids(m);
+    if (m->nids == 0)
+        return WC_M_WITHHELD_PRIVILEGES;
+    return is_rendered(s, ch, m) ? WC_METRIC_COUNT : WC_M_WITHHELD_NOT_RENDERED;
 }
 
 static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change *ch,
@@ -264,13 +293,7 @@ static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change 
 {
     const struct wc_audience *a = m->audience;
     wc_metric_add(WC_M_CHANGES_MATCHED, (int64_t)recipients(a));
-    enum wc_metric reason = objection(a);
-    if (reason == WC_METRIC_COUNT)
-        collect_ids(m);
-    if (reason == WC_METRIC_COUNT && m->nids == 0)
-        reason = WC_M_WITHHELD_PRIVILEGES;
-    if (reason == WC_METRIC_COUNT && !is_rendered(s, ch, m))
-        reason = WC_M_WITHHELD_NOT_RENDERED;
+    enum wc_metric reason = prepare(s, ch, m);
     if (reason != WC_METRIC_COUNT) {
         count_withheld(reason, m);
         return WC_OK;
@@ -295,7 +318,7 @@ static size_t matched_bindings(const struct wc_subs *s, const struct wc_audience
     size_t n = 0;
     for (uint32_t i = a->nbindings; i-- > 0 && n < MAX_BINDINGS;) {
         const struct wc_binding *b = &a->binding[i];
-        if (b->touched != s->change)
+        if (b->touched != s->change || b->undecided)
             continue;
         size_t at = n++;
         for (; at > 0 && wc_column_set_order(out[at - 1]->set, b->set) > 0; at--)
@@ -327,21 +350,8 @@ static enum wc_status deliver_to(struct wc_subs *s, const struct wc_audience *a,
     return st;
 }
 
-enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch)
+enum wc_status wc_subs_deliver(struct wc_subs *s, const struct wc_change *ch)
 {
-    s->change++;
-    s->op = ch->op;
-    s->place = s->open;
-    const struct wc_match_caller caller = {.hit = on_hit, .arg = s};
-    if (wc_match_change(s->match, ch, &caller) != WC_OK) {
-        forget_touched(s);
-        return WC_NOMEM;
-    }
-    if (must_wait(s, ch)) {
-        forget_touched(s);
-        s->holding = true;
-        return WC_AGAIN;
-    }
     wc_rendered_next(&s->rendered);
     enum wc_status st = WC_OK;
     while (!wc_list_is_empty(&s->touched)) {

@@ -315,6 +315,11 @@ static void render_errors(struct render *r)
     wc_buf_str(r->out, first ? "null" : "\"]");
 }
 
+bool wc_render_is_refused(const struct wc_change *ch, const struct wc_access *acc)
+{
+    return ch->op != WC_OP_DELETE && !(acc->has_pk && acc->pk_readable);
+}
+
 enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *ch,
                                 const struct wc_view *view, int64_t commit_time,
                                 size_t max_record_bytes)
@@ -326,12 +331,9 @@ enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *ch,
                        .set = view->set,
                        .old_key_only = view->old_key_only,
                        .status = WC_OK};
-    if (ch->op != WC_OP_DELETE && !acc->has_pk) {
-        render_refusal(&r, "Error 400: Bad Request, no primary key");
-        return out->status;
-    }
-    if (ch->op != WC_OP_DELETE && !acc->pk_readable) {
-        render_refusal(&r, "Error 401: Unauthorized");
+    if (wc_render_is_refused(ch, acc)) {
+        render_refusal(&r, acc->has_pk ? "Error 401: Unauthorized"
+                                       : "Error 400: Bad Request, no primary key");
         return out->status;
     }
     r.reduced = record_bytes(ch) > max_record_bytes;

@@ -50,6 +50,9 @@ int wc_column_name_order(struct wc_slice, struct wc_slice);
 /* "INSERT", "UPDATE", "DELETE": the `type`. */
 const char *wc_render_type(enum wc_op);
 
+/* Is all that the role learns of the change an error 400 or 401? */
+bool wc_render_is_refused(const struct wc_change *, const struct wc_access *);
+
 /* commit_time: microseconds since 2000-01-01 UTC. Appends to out. */
 WC_MUST_USE
 enum wc_status wc_render_change(struct wc_buf *out, const struct wc_change *,

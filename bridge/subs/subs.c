@@ -40,7 +40,7 @@ static uint32_t refresh_ms(const struct wc_subs *s)
 }
 
 /* An answer was too early to see what the stream has shown already: on_refresh asks again. */
-static void soon(struct wc_subs *s)
+void wc_subs_soon(struct wc_subs *s)
 {
     (void)uv_timer_start(s->refresh, on_refresh, RETAKE_MS, refresh_ms(s)); /* valid handle */
 }
@@ -68,18 +68,6 @@ void wc_subs_tell_or_log(struct wc_member *m, bool ok, struct wc_slice text)
 void wc_subs_announce(struct wc_member *m)
 {
     wc_subs_tell_or_log(m, true, wc_slice_str("Subscribed to PostgreSQL"));
-    const struct wc_audience *a = m->audience;
-    for (uint32_t i = 0; i < a->nbindings; i++) {
-        struct wc_slice table = a->binding[i].withheld;
-        if (!table.p)
-            continue;
-        char text[400];
-        (void)snprintf(text, sizeof text,
-                       "Row level security is enabled on %.*s for role %.*s: its policies are not "
-                       "evaluated yet, so no changes of it are delivered",
-                       WC_SLICE_ARG(table), WC_SLICE_ARG(a->claims->role));
-        wc_subs_tell_or_log(m, false, wc_slice_str(text));
-    }
 }
 
 /* ---- fences ---- */
@@ -170,14 +158,6 @@ static void fence_known(struct wc_member *m, struct wc_snapshot *fence, wc_lsn p
     wc_list_push(&m->audience->subs->direct, &m->in_queue);
 }
 
-void wc_subs_offer_again(struct wc_subs *s)
-{
-    if (!s->holding || s->nholding)
-        return;
-    s->holding = false;
-    s->hooks.resume(s->self);
-}
-
 bool wc_subs_may_ask_tables(struct wc_subs *s)
 {
     if (!wc_passed_awaits_description(&s->passed))
@@ -214,7 +194,7 @@ static void fence_members(struct wc_subs *s, struct wc_snapshot *fence, wc_lsn p
         }
     }
     if (early)
-        soon(s);
+        wc_subs_soon(s);
     else
         wc_subs_take_fences(s);
 }
@@ -232,7 +212,7 @@ static void settle(struct wc_subs *s, const struct wc_snapshot *fence)
         wc_resolver_forget(s->resolver);
     wc_subs_announce_due(s);
     if (early || !wc_list_is_empty(&s->to_announce))
-        soon(s);
+        wc_subs_soon(s);
     if (!early)
         wc_subs_check(s);
 }
@@ -260,7 +240,7 @@ static void on_fence(void *arg, const struct wc_pg_result *res)
     }
     wc_snapshot_unref(f);
     wc_publisher_flush(s->publisher);
-    wc_subs_offer_again(s);
+    wc_subs_go_on(s);
 }
 
 void wc_subs_take_fences(struct wc_subs *s)
@@ -360,6 +340,7 @@ void wc_subs_free_audience(struct wc_audience *a)
     wc_audience_release(a);
     if (!a->replaces)
         wc_map_remove(&a->subs->audiences, &a->node);
+    wc_context_unref(a->context);
     wc_claims_unref(a->claims);
     wc_arena_release(&a->arena);
     free(a->count);
@@ -431,6 +412,11 @@ struct wc_audience *wc_subs_new_audience(struct wc_subs *s, struct wc_claims *cl
         return NULL;
     a->subs = s;
     a->number = s->next_audience++;
+    a->context = wc_context_get(s->contexts, claims->role, claims->json);
+    if (!a->context) {
+        free(a);
+        return NULL;
+    }
     a->claims = wc_claims_ref(claims);
     wc_list_init(&a->in_line);
     wc_list_init(&a->touched);
@@ -453,6 +439,7 @@ static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subs
         wc_audience_set_state(a, WC_AUDIENCE_NEW);
         return a;
     }
+    wc_context_unref(a->context);
     wc_claims_unref(a->claims);
     wc_arena_release(&a->arena);
     free(a);
@@ -548,35 +535,35 @@ void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
     free_member(m);
     if (wc_audience_drop_if_unused(a)) /* or others still use it */
         wc_subs_check(s);
-    wc_subs_offer_again(s);
+    wc_subs_go_on(s);
 }
 
 /* ---- the stream ---- */
 
-static void reached(struct wc_subs *s, wc_lsn position)
+void wc_subs_reached(struct wc_subs *s, wc_lsn position)
 {
     enlist_passed(s, position);
     wc_watch_reached(s->watch, position);
     wc_subs_check(s);
 }
 
-void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
+void wc_subs_note_passed(struct wc_subs *s, wc_xid xid)
 {
-    s->open.xid = xid;
-    s->open.commit_time = commit_time;
-    s->open.commit_lsn = commit_lsn;
     wc_passed_add(&s->passed, xid);
     if (s->passed.len == WC_PASSED / 2) {
         s->settling = true;
         wc_subs_take_fences(s);
     }
-    reached(s, commit_lsn);
 }
 
 /* Looked at once, however often it is offered: the catalog may be ahead of the log, and know the
  * name as another table's already. */
 enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
 {
+    if (!wc_queue_is_empty(s->queue)) { /* what waits is still about the relation as it was */
+        s->holding = true;
+        return WC_AGAIN;
+    }
     bool is_new = !s->was_described;
     s->was_described = true;
     if (is_new && wc_watch_relation(s->watch, rel)) {
@@ -591,11 +578,6 @@ enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
     }
     s->was_described = false;
     return wc_access_invalidate(s->access, rel->oid, s->open.xid);
-}
-
-void wc_subs_progress(struct wc_subs *s, wc_lsn position)
-{
-    reached(s, position);
 }
 
 static void tell_missed(struct wc_member *m)
@@ -613,7 +595,7 @@ static void begin_epoch(struct wc_subs *s)
     wc_passed_forget(&s->passed);
     s->seen = 0;
     wc_access_forget_changes(s->access);
-    reached(s, UINT64_MAX);
+    wc_subs_reached(s, UINT64_MAX);
     for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
          n = wc_map_each(&s->members, n)) {
         struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
@@ -636,8 +618,10 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
 {
     s->stream = stream;
     s->holding = s->was_described = false;
-    if (stream == WC_SUBS_STREAM_DOWN)
+    if (stream == WC_SUBS_STREAM_DOWN) {
+        wc_subs_take_back(s);
         return;
+    }
     if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)
         begin_epoch(s);
     s->had_stream |= stream == WC_SUBS_STREAM_UP;
@@ -682,16 +666,16 @@ static void on_catalog_up(void *arg)
     wc_watch_ask(s->watch, wc_catalog_pg(s->catalog), true);
     wc_subs_check(s);
     wc_subs_take_fences(s);
-    wc_subs_offer_again(s);
+    wc_subs_go_on(s);
 }
 
 static void on_access_answer(void *arg, bool early)
 {
     struct wc_subs *s = arg;
     if (early)
-        soon(s);
+        wc_subs_soon(s);
     else
-        wc_subs_offer_again(s);
+        wc_subs_go_on(s);
 }
 
 static void on_position(void *arg, const struct wc_pg_result *res)
@@ -720,13 +704,14 @@ static void on_refresh(uv_timer_t *t)
     struct wc_subs *s = t->data;
     if (s->passed.len && wc_clock_mono() - s->settled_at > SETTLE_US)
         s->settling = true;
-    if (s->holding && wc_catalog_is_turned_away(s->catalog))
+    bool waits = s->holding || !wc_queue_is_empty(s->queue);
+    if (waits && wc_catalog_is_turned_away(s->catalog))
         s->hooks.give_up(s->self);
     wc_resolver_sweep(s->resolver);
     wc_filter_types_sweep(s->types);
     wc_subs_check(s);
     wc_subs_take_fences(s);
-    wc_subs_offer_again(s);
+    wc_subs_go_on(s);
     ask_position(s);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (pg)
@@ -776,11 +761,16 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->direct);
     wc_list_init(&s->touched);
     wc_rendered_init(&s->rendered);
+    wc_rolls_init(&s->rolls);
+    wc_map_init(&s->troubles);
     wc_list_init(&s->to_announce);
     s->publications = array_of(options->publications);
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
     s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
     s->match = wc_match_new();
+    s->contexts = wc_contexts_new();
+    s->comparisons = wc_comparisons_new();
+    s->queue = wc_subs_new_queue(s);
     s->resolver = s->publications ? wc_resolver_new(s->publications, options->freshness_ms,
                                                     wc_subs_on_resolved, s)
                                   : NULL;
@@ -789,14 +779,14 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
         s->publications ? wc_watch_new(s->publications, options->freshness_ms, &events, s) : NULL;
     s->caster = wc_caster_new(wc_subs_on_cast, s);
     s->sets = wc_column_sets_new();
-    s->comparisons = wc_comparisons_new();
     s->refresh = malloc(sizeof *s->refresh);
     if (s->refresh) {
         (void)uv_timer_init(loop, s->refresh); /* cannot fail */
         s->refresh->data = s;
         (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
-    bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons && s->watch;
+    bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons &&
+                     s->watch && s->contexts && s->queue;
     if (can_check && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
@@ -808,6 +798,7 @@ void wc_subs_free(struct wc_subs *s)
     if (!s)
         return;
     wc_catalog_free(s->catalog); /* first: no answer comes after this */
+    wc_queue_free(s->queue);
     if (s->refresh)
         uv_close((uv_handle_t *)s->refresh, on_refresh_closed);
     struct wc_map_node *n;
@@ -826,9 +817,12 @@ void wc_subs_free(struct wc_subs *s)
     wc_comparisons_free(s->comparisons);
     wc_arena_release(&s->scratch);
     wc_rendered_release(&s->rendered);
+    wc_rolls_release(&s->rolls);
+    wc_subs_drop_troubles(s);
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);
+    wc_contexts_free(s->contexts);
     wc_access_cache_free(s->access);
     free(s->publications);
     free(s);

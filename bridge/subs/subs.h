@@ -20,6 +20,13 @@
  * needed: everything the slot holds is theirs. Without a stream nobody is told "Subscribed"; after
  * a stream that begins a new epoch everybody is told again.
  *
+ * A change that Postgres has to be asked about (row security, comparisons that are not decided
+ * here) waits for the answer, and all that come after it wait behind it, so that every client gets
+ * changes in the order of the log. What waits is not delivered: the position that may be confirmed,
+ * and the members' way from DIRECT to ENLISTED, follow what has left the queue. When too much
+ * waits, the stream is held. When the stream is lost, so is what waits: it comes again from a
+ * permanent slot, and with a temporary one everybody is told anyway.
+ *
  * While the tenant's events per second are over their limit, changes are withheld, counted as
  * rate_limited, and each channel that misses one is told so once.
  *
@@ -30,6 +37,7 @@
 #define WC_BRIDGE_SUBS_SUBS_H
 
 #include "bridge/pg/pg.h"
+#include "bridge/rls/judge.h"
 #include "decoder/pgoutput.h"
 #include "fanout/publish.h"
 #include "fanout/quota.h"
@@ -44,10 +52,17 @@ struct wc_subs_options {
     struct wc_quota *quota; /* the tenant's; borrowed for the life */
     uint32_t max_bindings;  /* of one channel */
     size_t max_record_bytes;
+    struct wc_judge_options judge; /* strings borrowed for the life */
+    bool withhold_deletes;         /* under row security; else their keys go to everybody */
 };
 
 struct wc_subs_hooks {
-    void (*resume)(void *self);   /* what was answered AGAIN may be offered again */
+    void (*resume)(void *self); /* what was answered AGAIN may be offered again */
+    void (*moved)(void *self);  /* wc_subs_delivered has risen, outside a call of the stream's */
+    void (*failed)(void *self, enum wc_status); /* the stream has to begin again */
+    /* The stream is down, and changes that waited are given up: this was the first of them. passed:
+     * as wc_subs_delivered said before. */
+    void (*taken_back)(void *self, wc_lsn commit_lsn, uint64_t ordinal, wc_lsn passed);
     void (*standing)(void *self); /* a channel's bindings have been resolved and stand */
     /* What was answered AGAIN waits for a server that is shutting down, which in turn waits for the
      * stream to take the rest of the log: one of them must let go. */
@@ -82,9 +97,16 @@ bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
 void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
 WC_MUST_USE
 enum wc_status wc_subs_relation(struct wc_subs *, const struct wc_rel *);
-/* OK, NOMEM, or AGAIN: hold the stream at this change until hooks.resume. */
+/* OK: it was delivered or waits for Postgres to say who may see it, and the stream may go on.
+ * AGAIN: hold the stream at this change until hooks.resume. NOMEM. ordinal: as in repl.h */
 WC_MUST_USE
-enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *);
+enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *, uint64_t ordinal);
 void wc_subs_progress(struct wc_subs *, wc_lsn); /* no transaction is open before this position */
+void wc_subs_batch_end(struct wc_subs *);        /* nothing more was read for now */
+
+/* What committed before this position was handed to the publisher, or concerns nobody. */
+wc_lsn wc_subs_delivered(const struct wc_subs *);
+void wc_subs_go_on(struct wc_subs *); /* what held changes back may be over */
+void wc_subs_drain(struct wc_subs *); /* what waits is not delivered any more */
 
 #endif

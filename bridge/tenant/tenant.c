@@ -78,7 +78,6 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
                                const struct wc_change_key *key)
 {
     struct wc_tenant *t = self;
-    (void)key; /* resume and gap signals will carry it */
     if (t->is_draining)
         return WC_AGAIN;
     switch (ev->kind) {
@@ -91,7 +90,7 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
             t->stalled = true;
             return WC_AGAIN;
         }
-        return wc_subs_change(t->subs, &ev->change);
+        return wc_subs_change(t->subs, &ev->change, key->ordinal);
     case WC_EVENT_COMMIT:
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
@@ -104,13 +103,14 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
 static void on_progress(void *self, wc_lsn position)
 {
     struct wc_tenant *t = self;
-    t->progress = position;
     wc_subs_progress(t->subs, position);
+    t->progress = wc_subs_delivered(t->subs);
 }
 
 static void on_batch_end(void *self)
 {
     struct wc_tenant *t = self;
+    wc_subs_batch_end(t->subs);
     wc_publisher_flush(t->publisher);
     confirm(t);
 }
@@ -148,6 +148,28 @@ static void on_resume(void *self)
     wc_repl_resume(t->repl);
 }
 
+static void on_moved(void *self)
+{
+    struct wc_tenant *t = self;
+    if (wc_repl_state(t->repl) != WC_REPL_STREAMING)
+        return;
+    t->progress = wc_subs_delivered(t->subs);
+    confirm(t);
+}
+
+static void on_failed(void *self, enum wc_status st)
+{
+    struct wc_tenant *t = self;
+    wc_repl_break(t->repl, "", wc_status_text(st));
+}
+
+static void on_taken_back(void *self, wc_lsn commit_lsn, uint64_t ordinal, wc_lsn passed)
+{
+    struct wc_tenant *t = self;
+    const struct wc_change_key from = {commit_lsn, ordinal};
+    wc_repl_take_back(t->repl, &from, passed);
+}
+
 static void on_give_up(void *self)
 {
     struct wc_tenant *t = self;
@@ -181,6 +203,7 @@ void wc_tenant_drain(struct wc_tenant *t)
     if (t->is_draining)
         return;
     t->is_draining = true;
+    wc_subs_drain(t->subs);
     wc_publisher_flush(t->publisher);
     wc_publisher_mark(t->publisher, &t->last);
 }
@@ -196,7 +219,10 @@ bool wc_tenant_is_drained(struct wc_tenant *t)
 
 void wc_tenant_resume(struct wc_tenant *t)
 {
-    if (!t->stalled || t->is_draining)
+    if (t->is_draining)
+        return;
+    wc_subs_go_on(t->subs);
+    if (!t->stalled)
         return;
     t->stalled = false;
     wc_repl_resume(t->repl);
@@ -209,31 +235,56 @@ static void free_view(struct wc_tenant_view *v)
     (void)v; /* part of the tenant, which outlives the socket threads */
 }
 
+enum { STRINGS = 11 };
+
+static void strings_of(struct wc_tenant_options *o, const char **out[STRINGS])
+{
+    const char **const all[STRINGS] = {
+        &o->external_id,   &o->slot_name,         &o->publications,     &o->pg.host,
+        &o->pg.dbname,     &o->pg.user,           &o->pg.password,      &o->pg.sslmode,
+        &o->judge.pg.user, &o->judge.pg.password, &o->judge.search_path};
+    memcpy(out, all, sizeof all);
+}
+
+static void wipe(const char *s)
+{
+    if (s)
+        explicit_bzero((char *)(uintptr_t)s, strlen(s));
+}
+
 static void free_options(struct wc_tenant *t)
 {
-    const char *const strings[] = {t->opt.external_id, t->opt.slot_name, t->opt.publications,
-                                   t->opt.pg.host,     t->opt.pg.dbname, t->opt.pg.user,
-                                   t->opt.pg.password, t->opt.pg.sslmode};
-    if (t->opt.pg.password)
-        explicit_bzero((char *)(uintptr_t)t->opt.pg.password, strlen(t->opt.pg.password));
-    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
-        free((void *)(uintptr_t)strings[i]); /* ours, from strdup; const in the struct */
+    const char **field[STRINGS];
+    strings_of(&t->opt, field);
+    wipe(t->opt.pg.password);
+    wipe(t->opt.judge.pg.password);
+    for (size_t i = 0; i < STRINGS; i++)
+        free((void *)(uintptr_t)*field[i]); /* ours, from strdup; const in the struct */
+}
+
+/* The checks go to the same database. */
+static void complete_judge(struct wc_tenant_options *o)
+{
+    struct wc_pg_options pg = o->pg;
+    pg.user = o->judge.pg.user;
+    pg.password = o->judge.pg.password;
+    o->judge.pg = pg;
+    o->judge.tenant = o->external_id;
 }
 
 static bool copy_options(struct wc_tenant *t, const struct wc_tenant_options *o)
 {
+    const char **field[STRINGS];
+    bool copied = true;
     t->opt = *o;
     t->opt.keys = NULL;
-    t->opt.external_id = strdup(o->external_id);
-    t->opt.slot_name = strdup(o->slot_name);
-    t->opt.publications = strdup(o->publications);
-    t->opt.pg.host = strdup(o->pg.host);
-    t->opt.pg.dbname = strdup(o->pg.dbname);
-    t->opt.pg.user = strdup(o->pg.user);
-    t->opt.pg.password = strdup(o->pg.password);
-    t->opt.pg.sslmode = strdup(o->pg.sslmode);
-    return t->opt.external_id && t->opt.slot_name && t->opt.publications && t->opt.pg.host &&
-           t->opt.pg.dbname && t->opt.pg.user && t->opt.pg.password && t->opt.pg.sslmode;
+    strings_of(&t->opt, field);
+    for (size_t i = 0; i < STRINGS; i++) {
+        *field[i] = strdup(*field[i]);
+        copied &= *field[i] != NULL;
+    }
+    complete_judge(&t->opt);
+    return copied;
 }
 
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_t number)
@@ -369,6 +420,9 @@ static bool open_stream(struct wc_tenant *t)
 static bool open_subs(struct wc_tenant *t)
 {
     static const struct wc_subs_hooks hooks = {.resume = on_resume,
+                                               .moved = on_moved,
+                                               .failed = on_failed,
+                                               .taken_back = on_taken_back,
                                                .standing = on_standing,
                                                .give_up = on_give_up,
                                                .server_at = on_server_at};
@@ -379,7 +433,9 @@ static bool open_subs(struct wc_tenant *t)
                                       .quota = t->view.quota,
                                       .freshness_ms = t->opt.freshness_ms,
                                       .max_bindings = t->opt.max_bindings,
-                                      .max_record_bytes = t->opt.max_record_bytes};
+                                      .max_record_bytes = t->opt.max_record_bytes,
+                                      .judge = t->opt.judge,
+                                      .withhold_deletes = t->opt.withhold_deletes};
     t->subs = wc_subs_new(t->loop, &o, t->publisher, &hooks, t);
     return t->subs != NULL;
 }

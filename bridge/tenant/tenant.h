@@ -23,7 +23,9 @@ struct wc_tenant_options {
     const char *external_id;
     struct wc_keyset *keys; /* wc_tenant_new takes it, also when it fails */
     struct wc_pg_options pg;
-    const char *slot_name; /* empty: a temporary slot */
+    struct wc_judge_options judge; /* pg: only user and password; `tenant` is set by us */
+    bool withhold_deletes;         /* under row security, see subs.h */
+    const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;

@@ -48,6 +48,23 @@ static void positions_never_go_back(void **state)
     assert_int_equal(f.server, 5000);
 }
 
+static void what_is_taken_back_is_not_received_any_more(void **state)
+{
+    (void)state;
+    struct wc_feedback f = made_at(1000);
+    wc_feedback_progress(&f, 5000);
+    (void)wc_feedback_confirm(&f, 2000, NOW);
+    wc_feedback_take_back(&f, 6000);
+    assert_int_equal(f.received, 5000);
+    wc_feedback_take_back(&f, 3000);
+    assert_int_equal(f.received, 3000);
+    (void)wc_feedback_confirm(&f, 3001, NOW);
+    assert_int_equal(f.confirmed, 2000);
+    wc_feedback_take_back(&f, 1500);
+    assert_int_equal(f.received, 2000); /* what is confirmed stays so */
+    assert_true(wc_feedback_ok(&f));
+}
+
 static void an_update_is_due_at_most_once_a_second(void **state)
 {
     (void)state;
@@ -138,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_told_beyond_what_was_offered),
         cmocka_unit_test(positions_never_go_back),
+        cmocka_unit_test(what_is_taken_back_is_not_received_any_more),
         cmocka_unit_test(an_update_is_due_at_most_once_a_second),
         cmocka_unit_test(a_slot_found_further_on_than_we_ever_told_was_moved_by_somebody_else),
         cmocka_unit_test(another_log_begins_at_nothing),

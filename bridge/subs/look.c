@@ -1,0 +1,198 @@
+/*
+ * The first look at a change: whom does it concern, and what has to be known before it can be
+ * delivered to them? Nothing is published here, so a change can be looked at as often as needed,
+ * the first time as it comes from the stream, then as it stands in the queue with what Postgres has
+ * said of it so far.
+ */
+#include "bridge/subs/subs_priv.h"
+
+#include "base/log.h"
+
+enum { MAX_KEPT = 4096 };
+
+static enum wc_need more(enum wc_need a, enum wc_need b)
+{
+    return a > b ? a : b;
+}
+
+void wc_subs_pass(struct wc_subs *s)
+{
+    while (!wc_list_is_empty(&s->touched))
+        wc_list_remove(s->touched.next);
+}
+
+/* ---- whom it concerns ---- */
+
+static void touch(struct wc_subs *s, struct wc_binding *b, bool undecided)
+{
+    struct wc_audience *a = b->audience;
+    b->touched = s->change;
+    b->undecided = undecided;
+    if (a->touched_by != s->change) {
+        a->touched_by = s->change;
+        a->undecided = false;
+        wc_list_push(&s->touched, &a->touched);
+    }
+    a->undecided |= undecided;
+}
+
+static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
+{
+    touch(arg, match->owner, undecided);
+}
+
+static enum wc_truth on_ask(void *arg, const struct wc_leaf *leaf)
+{
+    const struct wc_subs *s = arg;
+    return s->known ? wc_queued_truth(s->known, leaf->asked) : WC_UNDECIDED;
+}
+
+/* A member whose snapshot sees the transaction has the row already. */
+static bool has_recipient(const struct wc_subs *s, const struct wc_audience *a)
+{
+    if (a->nenlisted)
+        return true;
+    WC_LIST_EACH (it, &a->pending) {
+        const struct wc_member *m = WC_CONTAINER(it, struct wc_member, in_audience);
+        if (m->state != WC_MEMBER_DIRECT || !wc_snapshot_sees(m->fence, s->place.xid))
+            return true;
+    }
+    return false;
+}
+
+/* ---- what has to be known ---- */
+
+static enum wc_need look_at(struct wc_subs *s, struct wc_audience *a, const struct wc_change *ch)
+{
+    const struct wc_access *access = wc_access_find(s->access, ch->rel, a->claims->role);
+    a->access = access;
+    a->is_judged = a->is_fenced = false;
+    if (!access)
+        return WC_NEED_PATIENCE;
+    a->is_refused = wc_render_is_refused(ch, access);
+    if (!access->usable || !access->exists || a->is_refused) {
+        a->undecided = false;
+        return WC_NEED_NOTHING;
+    }
+    a->is_judged = access->rls && access->has_policy && ch->op != WC_OP_DELETE;
+    if (!a->is_judged && !a->undecided)
+        return WC_NEED_NOTHING;
+    a->is_fenced = !has_recipient(s, a);
+    if (a->is_fenced)
+        return WC_NEED_NOTHING;
+    a->verdict =
+        a->is_judged && s->known ? wc_queued_verdict(s->known, a->context) : WC_VERDICT_NONE;
+    bool is_known = !a->undecided && (!a->is_judged || a->verdict != WC_VERDICT_NONE);
+    return is_known ? WC_NEED_NOTHING : WC_NEED_ANSWERS;
+}
+
+static void refresh_access(struct wc_subs *s)
+{
+    struct wc_pg *pg = wc_catalog_pg(s->catalog);
+    if (!pg)
+        wc_catalog_want(s->catalog);
+    else if (wc_access_refresh(s->access, pg) == WC_NOMEM)
+        WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
+}
+
+/* Errors 400 and 401 are for all bindings of the role, filtered ones too. PATIENCE: it is not known
+ * whether there is one. */
+static enum wc_need touch_refused(struct wc_subs *s, const struct wc_change *ch)
+{
+    const struct wc_list *rolls =
+        ch->op == WC_OP_DELETE ? NULL : wc_rolls_of(&s->rolls, ch->rel->oid);
+    if (!rolls)
+        return WC_NEED_NOTHING;
+    enum wc_need need = WC_NEED_NOTHING;
+    WC_LIST_EACH (it, rolls) {
+        const struct wc_roll *roll = WC_CONTAINER(it, struct wc_roll, link);
+        const struct wc_access *access = wc_access_find(s->access, ch->rel, roll->role);
+        if (!access)
+            need = WC_NEED_PATIENCE;
+        if (!access || !wc_render_is_refused(ch, access))
+            continue;
+        WC_LIST_EACH (entry, &roll->entries) {
+            const struct wc_target *t = WC_CONTAINER(entry, struct wc_target, in_roll);
+            if (t->match.events & ch->op)
+                touch(s, t->match.owner, false);
+        }
+    }
+    return need;
+}
+
+enum wc_need wc_subs_look(struct wc_subs *s, const struct wc_change *ch,
+                          const struct wc_place *place, const struct wc_queued *known)
+{
+    wc_subs_pass(s); /* what was looked at before, and not delivered */
+    s->change++;
+    s->op = ch->op;
+    s->place = *place;
+    s->known = known;
+    const struct wc_match_caller caller = {.hit = on_hit, .ask = on_ask, .arg = s};
+    if (wc_match_change(s->match, ch, &caller) != WC_OK)
+        return WC_NEED_PATIENCE; /* out of memory */
+    enum wc_need need = touch_refused(s, ch);
+    WC_LIST_EACH (it, &s->touched)
+        need = more(need, look_at(s, WC_CONTAINER(it, struct wc_audience, touched), ch));
+    if (need == WC_NEED_PATIENCE)
+        refresh_access(s);
+    if (s->nkept >= MAX_KEPT)
+        wc_subs_begin_later(s);
+    return s->nkept >= MAX_KEPT ? WC_NEED_PATIENCE : need;
+}
+
+/* ---- asking for it ---- */
+
+static const struct wc_col *value_of(const struct wc_change *ch, struct wc_slice column)
+{
+    for (uint16_t i = 0; i < ch->rel->ncols; i++)
+        if (wc_slice_eq(ch->rel->col[i].name, column))
+            return wc_change_value(ch, i);
+    return NULL;
+}
+
+/* The comparisons below this node that are not decided in process. As deep as filters nest. */
+static enum wc_status compare_below(struct wc_subs *s, struct wc_queued *c,
+                                    const struct wc_predicate *p)
+{
+    enum wc_status st = WC_OK;
+    for (size_t i = 0; p->kind != WC_PREDICATE_LEAF && i < p->nchildren && st == WC_OK; i++)
+        st = compare_below(s, c, &p->child[i]);
+    if (p->kind != WC_PREDICATE_LEAF || p->leaf->kind != WC_KEY_NONE || !p->leaf->asked)
+        return st;
+    const struct wc_col *value = value_of(&c->change, p->leaf->column);
+    if (!value || value->kind != WC_COL_TEXT)
+        return WC_OK; /* NULL, or not there: that decides */
+    /* shared, and counted by who holds it */
+    struct wc_shared_comparison *asked = (void *)(uintptr_t)p->leaf->asked;
+    return wc_queue_compare(s->queue, c, asked, value->val);
+}
+
+static enum wc_status compare_for(struct wc_subs *s, struct wc_queued *c,
+                                  const struct wc_audience *a)
+{
+    enum wc_status st = WC_OK;
+    for (uint32_t i = 0; i < a->nbindings && st == WC_OK; i++) {
+        const struct wc_binding *b = &a->binding[i];
+        if (b->touched != s->change || !b->undecided)
+            continue;
+        for (size_t t = 0; t < b->ntargets && st == WC_OK; t++)
+            if (b->target[t].match.where && b->target[t].match.rel == c->change.rel->oid)
+                st = compare_below(s, c, b->target[t].match.where);
+    }
+    return st;
+}
+
+enum wc_status wc_subs_ask(struct wc_subs *s, struct wc_queued *c)
+{
+    enum wc_status st = WC_OK;
+    WC_LIST_EACH (it, &s->touched) {
+        const struct wc_audience *a = WC_CONTAINER(it, struct wc_audience, touched);
+        if (st == WC_OK && a->is_judged && !a->is_fenced)
+            st = wc_queue_want(s->queue, c, a->access, a->context);
+        if (st == WC_OK && a->undecided && !a->is_fenced)
+            st = compare_for(s, c, a);
+    }
+    wc_subs_pass(s);
+    return st;
+}
