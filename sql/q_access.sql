@@ -43,23 +43,29 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
                   where m.oid = 0 or pg_catalog.pg_has_role(g.role, m.oid, 'USAGE'))
 ), nature as materialized (
     select po.pos, po.rel, po.guard, po.oid, po.polpermissive,
-           volatile.found or foreign_code.found or other.unclear or odd.found as runs_code,
-           volatile.found or foreign_code.takes_arguments or other.unclear or whole.found or odd.found as is_unclear
+           builtin.unproven or made.found or other.unclear or odd.found as runs_code,
+           builtin.reads or made.takes_arguments or other.unclear or whole.found or odd.found as is_unclear
     from policy po
-    cross join lateral (
-        select exists (
-            select from pg_catalog.regexp_matches(po.qual, ':(funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m
-            join pg_catalog.pg_proc f on f.oid = m[2]::oid
-            where f.provolatile = 'v') as found
-    ) volatile
-    cross join lateral (
+    cross join lateral ( -- some stable ones run what they are given the name of: domain_in, table_to_xml
+        select coalesce(bool_or(f.provolatile <> 'i' and (f.provolatile = 'v'
+                   or f.proname !~ '^(current_setting|now|.*timestamptz.*)$')), false) as unproven,
+               coalesce(bool_or(f.provolatile = 'v'
+                   or f.provolatile = 's' and f.proname ~ '(_to_xml|_in$|_recv$|^pg_input_)'), false) as reads
+        from pg_catalog.regexp_matches(po.qual, ':(funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m
+        join pg_catalog.pg_proc f on f.oid = m[2]::oid
+        where f.oid < 16384 /* FirstNormalObjectId; the others are below */
+    ) builtin
+    cross join lateral ( -- what somebody made, but for enums and collations, which are no code
         select count(*) > 0 as found,
                coalesce(bool_or(d.refclassid <> 'pg_catalog.pg_proc'::regclass or f.pronargs > 0), false) as takes_arguments
         from pg_catalog.pg_depend d
         left join pg_catalog.pg_proc f on d.refclassid = 'pg_catalog.pg_proc'::regclass and f.oid = d.refobjid
+        left join pg_catalog.pg_type ty on d.refclassid = 'pg_catalog.pg_type'::regclass and ty.oid = d.refobjid
+        left join pg_catalog.pg_type el on el.oid = ty.typelem
         where d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = po.oid
-          and d.refclassid <> 'pg_catalog.pg_class'::regclass
-    ) foreign_code
+          and d.refclassid not in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_collation'::regclass)
+          and coalesce(ty.typtype, '-') <> 'e' and coalesce(el.typtype, '-') <> 'e'
+    ) made
     cross join lateral ( -- other relations: plain ones can be read by it, others run code or show the row again
         select coalesce(bool_or(c.relkind not in ('r', 'p') or c.relrowsecurity
                    or exists (select from pg_catalog.pg_inherits i where i.inhrelid = c.oid or i.inhparent = c.oid)), false) as unclear
@@ -72,9 +78,11 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
         select exists (
             select from pg_catalog.pg_depend d
             join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            join pg_catalog.pg_type ty on ty.oid = a.atttypid
+            left join pg_catalog.pg_type el on el.oid = ty.typelem
             where d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = po.oid
               and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjsubid > 0
-              and a.atttypid >= 16384 /* FirstNormalObjectId */) as found
+              and ty.oid >= 16384 and ty.typtype <> 'e' and coalesce(el.typtype, '-') <> 'e') as found
     ) odd
     cross join lateral (select po.qual ~ ':varattno (0|-)' as found) whole
 ), verdict as (

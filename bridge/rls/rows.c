@@ -7,6 +7,7 @@
  *         from rows from (unnest($1), unnest($2)) with ordinality as u (k1, c1, n) offset 0) w
  *   join only relation t on t.key operator(=) w.k1
  *   join above a1 on a1.tableoid = t.tableoid and a1.ctid = t.ctid and a1.key operator(=) w.k1
+ *   where to_regclass('relation') = oid
  *
  * Casts stand in a subquery that is not flattened: they are not leakproof, and row security would
  * keep a condition with them from the index. Names are qualified, operators too. A relation above
@@ -43,6 +44,17 @@ static void add_quoted(struct wc_buf *b, struct wc_slice name)
         wc_buf_byte(b, (char)name.p[i]);
     }
     wc_buf_byte(b, '"');
+}
+
+static void add_literal(struct wc_buf *b, struct wc_slice text)
+{
+    wc_buf_str(b, "E'");
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] == '\'' || text.p[i] == '\\')
+            wc_buf_byte(b, (char)text.p[i]);
+        wc_buf_byte(b, (char)text.p[i]);
+    }
+    wc_buf_byte(b, '\'');
 }
 
 static unsigned count_compared(const struct wc_access *a, enum wc_sameness sameness)
@@ -134,6 +146,9 @@ void wc_rows_sql(struct wc_buf *b, const struct wc_access *a, enum wc_sameness s
             add_key_condition(b, a, alias);
         }
     }
+    wc_buf_str(b, " where pg_catalog.to_regclass(");
+    add_literal(b, a->name);
+    wc_buf_printf(b, ")::pg_catalog.oid operator(pg_catalog.=) %u::pg_catalog.oid", a->rel);
     wc_buf_byte(b, '\0');
 }
 

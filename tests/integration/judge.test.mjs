@@ -92,6 +92,29 @@ test('unchanged TOAST values silence nothing and let nothing through', async (t)
   assert.equal(await judge.see('docs_whole', { id: 1, n: 4, body: undefined }, anon, update()), 'SUPERSEDED')
 })
 
+test('other columns may have changed, unless a policy could look at them unseen', async (t) => {
+  await sql(`create type level as enum ('open', 'closed'); create table elsewhere (id int primary key, ok boolean); grant select on elsewhere to anon;
+    create function takes(int) returns boolean stable language sql as 'select true'; create function takes_nothing() returns boolean stable language sql as 'select true'`)
+  const policies = {
+    'level = \'open\'': 'VISIBLE', 'id > 0': 'VISIBLE', 'takes_nothing()': 'VISIBLE', 'now() > \'2000-01-01\'': 'VISIBLE',
+    'exists (select from elsewhere e where e.id = doubt.id and e.ok)': 'VISIBLE', 'auth.role() is null': 'VISIBLE',
+    'takes(id)': 'SUPERSEDED', 'body = \'now\'': 'SUPERSEDED', 'doubt is not null': 'SUPERSEDED', 'xmin is not null': 'SUPERSEDED',
+    'table_to_xml(\'elsewhere\', true, false, \'\') is not null': 'SUPERSEDED',
+    'exists (select from elsewhere_view e where e.id = doubt.id)': 'SUPERSEDED', 'exists (select from guarded e where e.id = doubt.id)': 'SUPERSEDED',
+  }
+  await sql(`create table doubt (id int primary key, level level, body text); alter table doubt enable row level security; grant select on doubt to anon;
+    create view elsewhere_view as select * from elsewhere; grant select on elsewhere_view to anon;
+    insert into doubt values (1, 'open', 'now'); insert into elsewhere values (1, true)`)
+  await table('guarded', 'id int primary key', 'true')
+  await sql('insert into guarded values (1)')
+  for (const [policy, expected] of Object.entries(policies)) {
+    await sql(`drop policy if exists p on doubt; create policy p on doubt for select using (${policy})`)
+    const judge = Judge.start(t, cluster)
+    assert.equal(await judge.see('doubt', { id: 1, level: 'open', body: 'then' }, judge.context('anon')), expected, policy)
+    await judge.end()
+  }
+})
+
 test('a policy on a column the role cannot read is judged by the ones it can', async (t) => {
   await table('half', 'id int primary key, body text, owner text', `owner = 'me'`, { roles: 'service_role' })
   await sql(`grant select (id, body) on half to anon; insert into half values (1, 'now', 'me'), (2, 'now', 'you')`)
@@ -149,6 +172,19 @@ test('an unprotected leaf and an inheritance child are judged by the policies ab
   assert.equal(await judge.see('cats', { id: 1, public: 't', tag: 1 }, anon), 'VISIBLE', 'its key is not a column of the parent')
   assert.equal(await judge.see('cats', { id: 1, public: 'f', tag: 2 }, anon), 'HIDDEN')
   assert.equal(await judge.see('animals', { id: 3, public: 't' }, anon), 'VISIBLE')
+})
+
+test('a table put in the place of one that was renamed does not show the old one\'s rows', async (t) => {
+  await table('"it\'s \\"', 'id int primary key, v int', 'v > 0')
+  await sql(`insert into "it's \\" values (1, -1)`)
+  const judge = Judge.start(t, cluster)
+  const anon = judge.context('anon')
+  judge.want(await judge.row('"it\'s \\"', { id: 1, v: 1 }), anon)
+  await judge.heard()
+  await sql(`alter table "it's \\" rename to renamed`)
+  await table('"it\'s \\"', 'id int primary key, v int', 'true')
+  await sql(`insert into "it's \\" values (1, 1)`)
+  assert.equal((await judge.send()).verdict.get(`0/${anon}`), 'HIDDEN')
 })
 
 test('without a policy for the role nothing is visible, and a role that is nobody is not asked for', async (t) => {

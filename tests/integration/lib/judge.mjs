@@ -27,6 +27,7 @@ export class Judge {
   }
 
   async end() {
+    if (this.child.exitCode !== null) return
     this.child.stdin.end()
     const status = await deadline(this.exited, 20000 * SLOWNESS, 'the end of judge_driver')
     if (status !== 0) throw new Error(`judge_driver ended with ${status}: ${this.stderr}`)
@@ -96,6 +97,12 @@ export class Judge {
     this.want(await this.row(table, values, options), context)
     const { verdict } = await this.send()
     return verdict.get(`0/${context}`)
+  }
+
+  /** When all that was said before has been heard. */
+  async heard() {
+    this.#say('ping')
+    await deadline(this.lines.next(), 20000 * SLOWNESS, 'an answer of judge_driver')
   }
 
   async forget() {

@@ -9,6 +9,7 @@
  *   want CHANGE CONTEXT        asks; * for all of them
  *   compare CHANGE ROLE TYPE COLLATION SCHEMA OP VALUE_TYPE VALUE SUBJECT
  *   send [quiet]               prints the verdicts, truths and troubles, then: answered OK MS
+ *   ping                       prints: pong
  *   forget                     drops the batch in the middle of its answers
  *
  * The database is that of DB_HOST, DB_PORT, DB_NAME; the catalog is read as DB_USER, rows are asked
@@ -338,6 +339,8 @@ static void run(char *line)
         do_compare(f + 1);
     else if (strcmp(f[0], "send") == 0)
         do_send(n > 1);
+    else if (strcmp(f[0], "ping") == 0)
+        printf("pong\n");
     else if (strcmp(f[0], "forget") == 0)
         do_forget();
     else

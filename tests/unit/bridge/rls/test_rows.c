@@ -19,8 +19,12 @@ static const struct wc_access_key key[] = {{.col = 0,
 
 static struct wc_access access_of_table(void)
 {
-    return (struct wc_access){
-        .name = wc_slice_str("public.t"), .ncols = 3, .col = columns, .nkeys = 1, .key = key};
+    return (struct wc_access){.rel = 4711,
+                              .name = wc_slice_str("public.t"),
+                              .ncols = 3,
+                              .col = columns,
+                              .nkeys = 1,
+                              .key = key};
 }
 
 static void assert_sql(const struct wc_access *a, enum wc_sameness sameness, const char *expected)
@@ -47,7 +51,9 @@ static void only_what_policies_look_at_is_compared(void **state)
                " from rows from (pg_catalog.unnest($1::pg_catalog.text[]),"
                " pg_catalog.unnest($2::pg_catalog.text[]))"
                " with ordinality as u (k1, c1, n) offset 0) w"
-               " join only public.t t on t.\"id\" operator(pg_catalog.=) w.k1");
+               " join only public.t t on t.\"id\" operator(pg_catalog.=) w.k1"
+               " where pg_catalog.to_regclass(E'public.t')::pg_catalog.oid"
+               " operator(pg_catalog.=) 4711::pg_catalog.oid");
 }
 
 static void in_doubt_all_that_is_readable_and_known_is_compared(void **state)
