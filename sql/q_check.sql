@@ -1,6 +1,6 @@
 -- `walcast check`: is this database ready to be streamed?
--- $1 publications (text[]), $2 name of a permanent slot, or empty
--- Columns, one row per finding in order: level (ok, info, warn, fail), finding, remedy or empty
+-- $1 publications (text[]), $2 name of a permanent slot, or empty, $3 login of row checks, or empty (this one)
+-- Columns, one row per finding in order: level (ok, info, warn, fail), finding, remedy or empty, reason: a stable code
 with setting as (
     select name, setting from pg_catalog.pg_settings
 ), v as (
@@ -9,42 +9,58 @@ with setting as (
     select * from pg_catalog.pg_roles where rolname = current_user
 ), wanted as (
     select n, name from unnest($1::text[]) with ordinality as w (name, n)
-), t as (
-    select distinct c.oid, p.schemaname, p.tablename, c.relrowsecurity,
-           exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as pk
+), published as (
+    select c.oid, p.pubname, to_jsonb(p) ->> 'rowfilter' as row_filter
     from pg_catalog.pg_publication_tables p
     join wanted w on w.name = p.pubname
     join pg_catalog.pg_namespace n on n.nspname = p.schemaname
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
-), finding (place, level, what, remedy) as (
-    select 1, case when v.num >= 140000 then 'ok' when v.num >= 120000 then 'warn' else 'fail' end,
+), t as (
+    select c.oid, format('%I.%I', n.nspname, c.relname) as name, c.relrowsecurity, c.relreplident, c.relowner,
+           (select i.indkey::int2[] from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as pk
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.oid in (select oid from published)
+), col as (
+    select t.oid, a.attnum, quote_ident(a.attname) as name, a.atttypid, a.attcollation, a.attgenerated,
+           coalesce(a.attnum = any (t.pk), false) as in_pk
+    from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+), jwt as (
+    select w.name, r.oid, r.rolsuper or r.rolbypassrls as bypass
+    from (values ('anon'), ('authenticated'), ('service_role')) w (name)
+    left join pg_catalog.pg_roles r on r.rolname = w.name
+), checks as ( -- the login that asks which rows a role may see
+    select r.*, $3::text <> '' as is_own from pg_catalog.pg_roles r
+    where r.rolname = case when $3::text <> '' then $3::text else current_user::text end
+), finding (place, reason, level, what, remedy) as (
+    select 1, 'server_version', case when v.num >= 140000 then 'ok' when v.num >= 120000 then 'warn' else 'fail' end,
            'server version ' || current_setting('server_version'),
            case when v.num >= 140000 then '' else 'upgrade to 14 or later; 12 and 13 stream changes only' end
     from v
     union all
-    select 2, case s.setting when 'logical' then 'ok' else 'fail' end, 'wal_level is ' || s.setting,
+    select 2, 'wal_level', case s.setting when 'logical' then 'ok' else 'fail' end, 'wal_level is ' || s.setting,
            case s.setting when 'logical' then '' else 'set wal_level = logical and restart the server' end
     from setting s where s.name = 'wal_level'
     union all
-    select 3, case when free > 0 then 'ok' when made then 'info' else 'fail' end, free || ' replication slots free',
+    select 3, 'replication_slots', case when free > 0 then 'ok' when made then 'info' else 'fail' end, free || ' replication slots free',
            case when free > 0 or made then '' else 'raise max_replication_slots, or drop a slot that is no longer used' end
     from (select s.setting::int - (select count(*) from pg_catalog.pg_replication_slots) as free,
                  exists (select from pg_catalog.pg_replication_slots where slot_name = $2::text) as made
           from setting s where s.name = 'max_replication_slots') f
     union all
-    select 4, case when free > 0 then 'ok' else 'fail' end, free || ' WAL senders free',
+    select 4, 'wal_senders', case when free > 0 then 'ok' else 'fail' end, free || ' WAL senders free',
            case when free > 0 then '' else 'raise max_wal_senders, or stop another consumer' end
     from (select s.setting::int - (select count(*) from pg_catalog.pg_stat_replication) as free
           from setting s where s.name = 'max_wal_senders') f
     union all
-    select 5, case when me.rolreplication or me.rolsuper then 'ok' else 'fail' end,
+    select 5, 'replication_role', case when me.rolreplication or me.rolsuper then 'ok' else 'fail' end,
            'role ' || quote_ident(me.rolname) ||
                case when me.rolreplication or me.rolsuper then ' may replicate' else ' may not replicate' end,
            case when me.rolreplication or me.rolsuper then ''
                 else 'alter role ' || quote_ident(me.rolname) || ' with replication' end
     from me
     union all
-    select 6, case when p.oid is null then 'fail' when p.pubinsert and p.pubupdate and p.pubdelete then 'ok' else 'warn' end,
+    select 6, 'publication', case when p.oid is null then 'fail' when p.pubinsert and p.pubupdate and p.pubdelete then 'ok' else 'warn' end,
            'publication ' || quote_ident(w.name) ||
                case when p.oid is null then ' does not exist'
                     when p.pubinsert and p.pubupdate and p.pubdelete then ' publishes inserts, updates and deletes'
@@ -54,35 +70,136 @@ with setting as (
                 else 'alter publication ' || quote_ident(w.name) || ' set (publish = ''insert, update, delete'')' end
     from wanted w left join pg_catalog.pg_publication p on p.pubname = w.name
     union all
-    select 7, case when count(*) > 0 then 'ok' else 'warn' end, count(*) || ' tables published',
+    select 7, 'tables_published', case when count(*) > 0 then 'ok' else 'warn' end, count(*) || ' tables published',
            case when count(*) > 0 then '' else 'alter publication ' ||
                (select quote_ident(name) from wanted order by n limit 1) || ' add table ...' end
     from t
     union all
-    select 8, 'warn', quote_ident(schemaname) || '.' || quote_ident(tablename) || ' has no primary key',
-           'alter table ' || quote_ident(schemaname) || '.' || quote_ident(tablename) ||
-               ' add primary key (...); until then inserts and updates arrive as error 400'
-    from t where not pk
+    select 8, 'no_primary_key', 'warn', t.name || ' has no primary key',
+           'alter table ' || t.name || ' add primary key (...); until then inserts and updates arrive as error 400'
+    from t where pk is null
     union all
-    select 9, 'warn', quote_ident(schemaname) || '.' || quote_ident(tablename) || ' has row level security',
-           'policies are not evaluated yet: only roles that bypass it receive changes'
-    from t where relrowsecurity
+    select 8, 'identity_nothing', 'warn', t.name || ' has no replica identity: UPDATE and DELETE fail on it while it is published',
+           'alter table ' || t.name || ' replica identity full, or add a primary key'
+    from t where relreplident = 'n' or (relreplident = 'd' and pk is null)
     union all
-    select 10, case when u.usable then 'ok' else 'warn' end,
+    select 9, 'no_policy', 'warn',
+           t.name || ' has row level security, and no policy lets ' || jwt.name || ' select: it gets no inserts and updates',
+           'create policy ... on ' || t.name || ' for select to ' || jwt.name || ' using (...)'
+    from t join jwt on jwt.oid is not null and not jwt.bypass
+    where t.relrowsecurity and not pg_has_role(jwt.oid, t.relowner, 'USAGE')
+      and not exists (
+          select from pg_catalog.pg_policy p
+          where p.polrelid = t.oid and p.polpermissive and p.polcmd in ('r', '*')
+            and exists (select from unnest(p.polroles) as member (role)
+                        where member.role = 0 or pg_has_role(jwt.oid, member.role, 'USAGE')))
+    union all
+    select 9, 'column_not_granted', case when bool_or(col.in_pk) then 'warn' else 'info' end,
+           jwt.name || ' may not read ' ||
+               case when count(*) = (select count(*) from col every where every.oid = t.oid) then t.name
+                    else string_agg(col.name, ', ' order by col.attnum) || ' of ' || t.name end ||
+               case when bool_or(col.in_pk) then ': inserts and updates arrive as error 401' else ': left out for it' end,
+           'grant select on ' || t.name || ' to ' || jwt.name || ', if it is to see that'
+    from t
+    join jwt on jwt.oid is not null
+    join col on col.oid = t.oid and not has_column_privilege(jwt.oid, t.oid, col.attnum, 'SELECT')
+    group by t.oid, t.name, jwt.name
+    union all
+    select 9, 'key_not_leakproof', 'warn',
+           t.name || ': the comparison of key column ' || string_agg(col.name, ', ' order by col.attnum) ||
+               ' is not leakproof: under row level security each check reads the whole table',
+           'use a key of type bigint, uuid or text'
+    from t
+    join col on col.oid = t.oid and col.in_pk
+    join pg_catalog.pg_type ty on ty.oid = col.atttypid
+    left join lateral ( -- through domains of one level, arrays and enums have none of their own
+        select pr.proleakproof from pg_catalog.pg_opclass oc
+        join pg_catalog.pg_am am on am.oid = oc.opcmethod and am.amname = 'btree'
+        join pg_catalog.pg_amop ao on ao.amopfamily = oc.opcfamily and ao.amopstrategy = 3
+             and ao.amoplefttype = oc.opcintype and ao.amoprighttype = oc.opcintype
+        join pg_catalog.pg_operator o on o.oid = ao.amopopr
+        join pg_catalog.pg_proc pr on pr.oid = o.oprcode
+        where oc.opcdefault and oc.opcintype = case
+            when ty.typtype = 'd' then ty.typbasetype when ty.typtype = 'e' then 'anyenum'::regtype
+            when ty.typtype = 'c' then 'record'::regtype when ty.typtype = 'r' then 'anyrange'::regtype
+            when ty.typoutput = 'array_out'::regproc then 'anyarray'::regtype
+            when ty.typname = 'varchar' then 'text'::regtype else ty.oid end
+        limit 1) eq on true
+    where t.relrowsecurity and not coalesce(eq.proleakproof, false)
+    group by t.oid, t.name
+    union all
+    select 9, 'generated_column', 'warn',
+           t.name || ': the generated column ' || string_agg(col.name, ', ' order by col.attnum) || ' is not in the log, and left out',
+           case when v.num >= 180000 and not bool_or(col.attgenerated <> 's')
+                then 'alter publication ' || quote_ident(p.pubname) || ' set (publish_generated_columns = stored)'
+                else 'make it an ordinary column that a trigger fills, if clients need it' end
+    from v
+    join published on true
+    join t on t.oid = published.oid
+    join pg_catalog.pg_publication p on p.pubname = published.pubname
+    join col on col.oid = t.oid and col.attgenerated <> ''
+         and not (col.attgenerated = 's' and coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's')
+    group by t.oid, t.name, p.pubname, v.num
+    union all
+    select 9, 'row_filter', 'info', t.name || ' is published where ' || published.row_filter || ' only', ''
+    from published join t on t.oid = published.oid where published.row_filter is not null
+    union all
+    select 9, 'column_list', 'info',
+           t.name || ' is published without ' || string_agg(col.name, ', ' order by col.attnum), ''
+    from published
+    join t on t.oid = published.oid
+    join pg_catalog.pg_publication p on p.pubname = published.pubname
+    join pg_catalog.pg_publication_rel pr on pr.prpubid = p.oid and pr.prrelid = t.oid
+    join col on col.oid = t.oid
+         and jsonb_typeof(to_jsonb(pr) -> 'prattrs') = 'array'
+         and not to_jsonb(pr) -> 'prattrs' @> to_jsonb(col.attnum)
+    group by t.oid, t.name, p.pubname
+    union all
+    select 10, case when u.usable then 'role' when u.oid is null then 'role_missing' else 'role_not_usable' end,
+           case when u.usable then 'ok' else 'warn' end,
            'role ' || u.name ||
                case when u.usable then ' may be used'
                     when u.oid is null then ' does not exist'
-                    else ' may not be used by ' || quote_ident(current_user) end,
+                    else ' may not be used by ' || quote_ident(u.login) end,
            case when u.usable then ''
                 when u.oid is null then 'create role ' || u.name || ' nologin; tokens that name it receive nothing until then'
-                else 'grant ' || u.name || ' to ' || quote_ident(current_user) ||
+                else 'grant ' || u.name || ' to ' || quote_ident(u.login) ||
                     case when u.num >= 160000 then ' with set true' else '' end end
-    from (select w.name, r.oid, v.num, pg_has_role(current_user, r.oid, -- 16 and later can grant membership without SET ROLE
+    from (select jwt.name, jwt.oid, v.num, l.rolname as login,
+                 pg_has_role(l.oid, jwt.oid, -- 16 and later can grant membership without SET ROLE
                      case when v.num >= 160000 then 'SET' else 'MEMBER' end) as usable
-          from v cross join (values ('anon'), ('authenticated'), ('service_role')) w (name)
-          left join pg_catalog.pg_roles r on r.rolname = w.name) u
+          from v cross join jwt
+          join (select oid, rolname from me union select oid, rolname from checks) l on true) u
     union all
-    select 11, case when s.slot_name is null then 'info'
+    select 10, 'checks_login', 'fail', 'role ' || quote_ident($3::text) || ' does not exist', 'create it, or correct DB_RLS_USER'
+    where $3::text <> '' and not exists (select from checks)
+    union all
+    select 10, 'checks_login', case when why = '' then 'ok' else 'warn' end,
+           'row checks run as ' || quote_ident(rolname) ||
+               case when why = '' then '' else ', which ' || why || ': a policy function can use that' end,
+           case when why = '' then ''
+                else 'create role walcast_rls login noinherit password ''...''; grant anon, authenticated, service_role to walcast_rls' ||
+                    case when num >= 160000 then ' with set true, inherit false' else '' end ||
+                    '; set DB_RLS_USER and DB_RLS_PASSWORD' end
+    from (select c.rolname, v.num, concat_ws(' and ',
+              case when c.rolsuper then 'is a superuser' end,
+              case when c.rolbypassrls and not c.rolsuper then 'bypasses row level security' end,
+              case when c.rolreplication and not c.rolsuper then 'may replicate' end,
+              case when exists (select from t where t.relowner = c.oid) then 'owns published tables' end) as why
+          from checks c cross join v) w
+    union all
+    select 12, 'old_transaction', 'warn',
+           coalesce('process ' || o.pid, 'prepared transaction ' || quote_literal(o.gid)) ||
+               ' has had a transaction open for ' || floor(extract(epoch from clock_timestamp() - o.began))::bigint ||
+               ' s: a new replication slot waits for it',
+           coalesce('wait, or select pg_terminate_backend(' || o.pid || ')', 'rollback prepared ' || quote_literal(o.gid))
+    from (select pid, null as gid, xact_start as began from pg_catalog.pg_stat_activity
+          where backend_xid is not null and pid <> pg_backend_pid()
+          union all
+          select null, gid, prepared from pg_catalog.pg_prepared_xacts) o
+    where o.began < clock_timestamp() - interval '10 s'
+    union all
+    select 11, 'slot', case when s.slot_name is null then 'info'
                     when coalesce(to_jsonb(s) ->> 'wal_status', '') = 'lost' then 'fail'
                     when s.plugin is distinct from 'pgoutput' or s.database <> current_database() then 'fail'
                     when s.active then 'warn' else 'ok' end,
@@ -104,4 +221,4 @@ with setting as (
     left join pg_catalog.pg_replication_slots s on s.slot_name = n.name
     where n.name <> ''
 )
-select level, what, remedy from finding order by place, what
+select level, what, remedy, reason from finding order by place, what

@@ -1,5 +1,6 @@
 #include "bridge/cli/check.h"
 
+#include "base/jsonw.h"
 #include "bridge/config/config.h"
 #include "bridge/pg/array.h"
 #include "bridge/pg/pg.h"
@@ -11,14 +12,50 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { TEXT_CAP = 64 << 10 };
+enum { TEXT_CAP = 64 << 10, LINE_CAP = 4 << 20 };
 
 struct check {
     const struct wc_config *config;
     struct wc_pg *pg;
     struct wc_buf publications;
+    bool is_json;
     int status;
 };
+
+enum { COL_LEVEL, COL_FINDING, COL_REMEDY, COL_REASON };
+
+struct finding {
+    const char *level, *reason, *what, *remedy;
+};
+
+static void print_member(struct wc_buf *out, const char *name, const char *value)
+{
+    wc_buf_str(out, name);
+    wc_jsonw_cstr(out, value);
+}
+
+static void print_json(const struct finding *f)
+{
+    struct wc_buf line;
+    wc_buf_init(&line, LINE_CAP);
+    print_member(&line, "{\"level\":", f->level);
+    print_member(&line, ",\"reason\":", f->reason);
+    print_member(&line, ",\"finding\":", f->what);
+    print_member(&line, ",\"remedy\":", f->remedy);
+    wc_buf_str(&line, "}");
+    if (line.status == WC_OK)
+        (void)printf("%.*s\n", WC_SLICE_ARG(wc_buf_view(&line)));
+    wc_buf_release(&line);
+}
+
+static void print(const struct check *c, const struct finding *f)
+{
+    if (c->is_json)
+        print_json(f);
+    else
+        (void)printf("%-5s %s [%s]%s%s\n", f->level, f->what, f->reason, f->remedy[0] ? ": " : "",
+                     f->remedy);
+}
 
 static void done(struct check *c, int status)
 {
@@ -38,9 +75,12 @@ static void on_findings(void *arg, const struct wc_pg_result *res)
     }
     int status = 0;
     for (int i = 0; i < res->nrows; i++) {
-        const char *level = wc_pg_value(res, i, 0), *remedy = wc_pg_value(res, i, 2);
-        (void)printf("%-5s %s%s%s\n", level, wc_pg_value(res, i, 1), remedy[0] ? ": " : "", remedy);
-        if (strcmp(level, "fail") == 0)
+        const struct finding f = {.level = wc_pg_value(res, i, COL_LEVEL),
+                                  .reason = wc_pg_value(res, i, COL_REASON),
+                                  .what = wc_pg_value(res, i, COL_FINDING),
+                                  .remedy = wc_pg_value(res, i, COL_REMEDY)};
+        print(c, &f);
+        if (strcmp(f.level, "fail") == 0)
             status = 1;
     }
     done(c, status);
@@ -50,10 +90,14 @@ static void on_ready(void *arg)
 {
     struct check *c = arg;
     const struct wc_config *cfg = c->config;
-    (void)printf("ok    connected to %s:%u/%s as %s\n", cfg->db_host, cfg->db_port, cfg->db_name,
-                 cfg->db_user);
-    const char *const params[] = {(const char *)c->publications.p, cfg->slot_name};
-    if (wc_pg_query(c->pg, wc_sql_check, 2, params, on_findings, c) != WC_OK)
+    char text[600];
+    (void)snprintf(text, sizeof text, "connected to %s:%u/%s as %s", cfg->db_host, cfg->db_port,
+                   cfg->db_name, cfg->db_user);
+    const struct finding f = {"ok", "connection", text, ""};
+    print(c, &f);
+    const char *const params[] = {(const char *)c->publications.p, cfg->slot_name,
+                                  cfg->db_rls_user};
+    if (wc_pg_query(c->pg, wc_sql_check, 3, params, on_findings, c) != WC_OK)
         done(c, 1);
 }
 
@@ -61,15 +105,18 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
 {
     struct check *c = arg;
     struct wc_pg_reason why = wc_pg_reason(sqlstate, message);
-    (void)printf("fail  no connection to %s:%u/%s as %s: %s: %s\n", c->config->db_host,
-                 c->config->db_port, c->config->db_name, c->config->db_user, message, why.hint);
+    char text[1200];
+    (void)snprintf(text, sizeof text, "no connection to %s:%u/%s as %s: %s", c->config->db_host,
+                   c->config->db_port, c->config->db_name, c->config->db_user, message);
+    const struct finding f = {"fail", "connection", text, why.hint};
+    print(c, &f);
     done(c, 1);
 }
 
-static int run(const struct wc_config *config)
+static int run(const struct wc_config *config, bool is_json)
 {
     static const struct wc_pg_events events = {.on_ready = on_ready, .on_lost = on_lost};
-    struct check c = {.config = config, .status = 1};
+    struct check c = {.config = config, .is_json = is_json, .status = 1};
     const struct wc_pg_options o = {.host = config->db_host,
                                     .port = (uint16_t)config->db_port,
                                     .dbname = config->db_name,
@@ -94,13 +141,26 @@ static int run(const struct wc_config *config)
     return c.status;
 }
 
+/* True: it was there, and is taken out, since it is no setting. */
+static bool take_json(int *argc, char **argv)
+{
+    int kept = 0, before = *argc;
+    for (int i = 0; i < before; i++)
+        if (strcmp(argv[i], "--json") != 0)
+            argv[kept++] = argv[i];
+    *argc = kept;
+    return kept < before;
+}
+
 int wc_cli_check(int argc, char **argv)
 {
+    bool is_json = take_json(&argc, argv);
     struct wc_buf text;
     wc_buf_init(&text, TEXT_CAP);
     if (wc_config_wants_help(argc, argv)) {
-        (void)puts("usage: walcast check [OPTIONS]\n\nReports whether a database is ready to be "
-                   "streamed. Options, also read from the environment:\n");
+        (void)puts("usage: walcast check [--json] [OPTIONS]\n\nReports whether a database is ready "
+                   "to be streamed; with --json one object on each line. Options, also read from "
+                   "the environment:\n");
         wc_config_help(&text);
         (void)fwrite(text.p, 1, text.len, stdout); /* a closed terminal has nobody to tell */
         wc_buf_release(&text);
@@ -111,7 +171,7 @@ int wc_cli_check(int argc, char **argv)
     struct wc_config *config = NULL;
     int status = 2;
     if (wc_config_load(&in, &text, &config) == WC_OK)
-        status = run(config);
+        status = run(config, is_json);
     else
         (void)fprintf(stderr, "%.*s", WC_SLICE_ARG(wc_buf_view(&text)));
     wc_config_free(config);

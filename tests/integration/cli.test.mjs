@@ -125,3 +125,49 @@ for (const soft of [100, 5000]) {
     assert.match(fs.readFileSync(`/proc/${child.pid}/limits`, 'utf8'), new RegExp(`^Max open files +${line[2]} `, 'm'))
   })
 }
+
+/** The findings of check --json about one thing, by reason. */
+function findings(about, env = {}) {
+  const { stdout } = run(['check', '--json'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, ...env })
+  const all = stdout.trim().split('\n').map((line) => JSON.parse(line)).filter((f) => f.finding.includes(about))
+  return Object.fromEntries(all.map((f) => [f.reason, f]))
+}
+
+test('check says why changes of a table may not arrive, by stable reasons and with remedies', async () => {
+  await world.sql(`
+    create table hidden (id numeric primary key, shown text, secret text, twice text generated always as (shown || shown) stored);
+    alter table hidden enable row level security;
+    create policy p on hidden for select to authenticated using (true);
+    grant select (id, shown, twice) on hidden to anon, authenticated; grant select on hidden to service_role;
+    create table keyless (a int); grant select on keyless to anon, authenticated, service_role;
+    create table locked (id int primary key, v text); grant select (v) on locked to anon;
+    create table part (id int primary key, a text, b text); grant select on part to anon, authenticated, service_role;
+    alter publication supabase_realtime add table hidden, keyless, locked, part (id, a) where (id > 3)`)
+  const hidden = findings('public.hidden')
+  assert.deepEqual(Object.keys(hidden).sort(), ['column_not_granted', 'generated_column', 'key_not_leakproof', 'no_policy'])
+  assert.match(hidden.no_policy.finding, /no policy lets anon select/)
+  assert.match(hidden.no_policy.remedy, /^create policy \.\.\. on public\.hidden for select to anon/)
+  assert.match(hidden.generated_column.finding, /generated column twice is not in the log/)
+  assert.match(hidden.column_not_granted.finding, /may not read secret of public\.hidden: left out/)
+  const keyless = findings('public.keyless')
+  assert.deepEqual(Object.keys(keyless).sort(), ['identity_nothing', 'no_primary_key'])
+  const locked = findings('public.locked')
+  assert.equal(locked.column_not_granted.level, 'warn')
+  assert.match(findings('anon may not read').column_not_granted.finding, /error 401|left out/)
+  const part = findings('public.part')
+  assert.match(part.row_filter.finding, /where \(id > 3\) only/)
+  assert.match(part.column_list.finding, /without b$/)
+  await world.sql('drop table hidden, keyless, locked, part')
+})
+
+test('check says whether the login of row checks is a modest one', async () => {
+  assert.match(findings('row checks run as').checks_login.finding, /postgres, which is a superuser/)
+  assert.match(findings('row checks run as').checks_login.remedy, /^create role walcast_rls login noinherit/)
+  assert.equal(findings('nobody_here', { DB_RLS_USER: 'nobody_here' }).checks_login.level, 'fail')
+  await world.sql('create role modest login noinherit; grant anon, authenticated to modest')
+  assert.equal(findings('row checks run as', { DB_RLS_USER: 'modest' }).checks_login.level, 'ok')
+  const missing = findings('may not be used by modest', { DB_RLS_USER: 'modest' }).role_not_usable
+  assert.equal(missing.finding, 'role service_role may not be used by modest')
+  assert.equal(missing.remedy, 'grant service_role to modest')
+  await world.sql('drop role modest')
+})
