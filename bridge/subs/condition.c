@@ -241,11 +241,6 @@ enum wc_check_step wc_condition_take(struct wc_audience *a, const struct wc_comp
     }
     if (c->filter->op == WC_FILTER_IN && res->nrows > MAX_IN)
         return refuse(a, c, "too many values for `in` filter. Maximum 100", wc_slice(NULL, 0));
-    if (key_kind(c) == WC_KEY_NONE && res->nrows > 0) {
-        wc_refuse_exception(a, c->spec, "0A000", "operator %s on type %s is not supported yet",
-                            wc_filter_op_text(c->filter->op), (const char *)c->type->name.p);
-        return WC_CHECK_REFUSED;
-    }
     if (make_leaf(a, c, res, leaf) == WC_OK)
         return WC_CHECK_DONE;
     wc_refuse_no_memory(a);

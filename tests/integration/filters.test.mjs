@@ -268,3 +268,50 @@ test('the root of a partitioned table, where the publication publishes by it', a
   assert.deepEqual(changes, [['INSERT', 'rooted', { id: 1, n: 5 }], ['INSERT', 'rooted', { id: 101, n: 6 }], // the update moves the row
     ['DELETE', 'rooted', { id: 1 }], ['INSERT', 'rooted', { id: 150, n: 5 }]])
 })
+
+/** What Postgres decides: the same tables of filters and WHERE clauses. */
+test('patterns on every type that has them', async (t) => {
+  await sql('create domain slogan as text')
+  const f = await table('t text, v varchar(9), c char(5), n name, by bytea, s slogan', [
+    "'abc', 'abc', 'abc', 'abc', 'abc', 'abc'", "'ABC', 'ABC', 'ABC', 'ABC', 'ABC', 'ABC'", "'a%c', 'a%c', 'a%c', 'a%c', 'a%c', 'a%c'",
+    "'b,c', 'b,c', 'b,c', 'b,c', 'b,c', 'b,c'", "'', '', '', '', '', ''", 'null, null, null, null, null, null', "'äbc', 'äbc', 'äbc', 'äbc', 'äbc', 'äbc'"])
+  const patterns = ['t', 'v', 'c', 'n', 's'].flatMap((column) => [
+    [`${column}=like.a%`, `${column} like 'a%'`], [`${column}=ilike.A%`, `${column} ilike 'A%'`], [`${column}=not.like.a%`, `${column} not like 'a%'`],
+    [`${column}=match.^[ab]`, `${column} ~ '^[ab]'`], [`${column}=imatch.^[AB]`, `${column} ~* '^[AB]'`], [`${column}=not.imatch.B`, `not (${column} ~* 'B')`]])
+  await expectAsPostgres(t, f, [...patterns,
+    ['t=like.a\\%c', "t like 'a\\%c'"], ['t=like."b,%"', "t like 'b,%'"], ['t=like._bc', "t like '_bc'"], ['t=like.', "t like ''"], ['c=like.abc', "c like 'abc'"],
+    ['by=like.a%', "by like 'a%'"], ['by=not.like.a%', "by not like 'a%'"], ['t=match."b,c"', "t ~ 'b,c'"], ['t=match.(a|b)', "t ~ '(a|b)'"],
+    ['or(t.like.a%,t.like.b%)', "t like 'a%' or t like 'b%'"], ['t=like.a%,t=not.match.b', "t like 'a%' and t !~ 'b'"]])
+})
+
+test('texts are ordered, and found equal, by the collation of their column', async (t) => {
+  await sql(`create collation caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+  const f = await table('t text collate "en-x-icu", ci text collate caseless, v varchar(3) collate "en-x-icu"', [
+    "'a', 'a', 'a'", "'B', 'B', 'B'", "'ä', 'ä', 'ä'", "'z', 'A', 'z'", "'', '', ''", 'null, null, null'])
+  await expectAsPostgres(t, f, [...comparisons('t', 'b', "'b'"), ...comparisons('ci', 'A', "'A'"), ...comparisons('v', 'a', "'a'"),
+    ['ci=in.(A,Z)', "ci in ('A', 'Z')"], ['ci=not.in.(A,Z)', "ci not in ('A', 'Z')"], ['ci=in.(A,NULL)', "ci in ('A', null)"]])
+})
+
+test('types that only Postgres compares', async (t) => {
+  await sql(`create extension citext; create type size as enum ('s', 'm', 'l'); create type pair as (x int, y text)`)
+  const f = await table('jb jsonb, iv interval, ai int[], at text[], r int4range, ip inet, m money, bits bit(4), z timetz, e size, p pair, ci citext, bx box, ad date[]', [
+    `'{"a": 1}', '1 day', '{1,2}', '{a,"b c",NULL}', '[1,5)', '10.0.0.1/24', '12.34', '1010', '13:00+02', 's', '(1,a)', 'Hello', '(1,1),(0,0)', '{2024-01-01}'`,
+    `'{"a": 1.0}', '24 hours', '{1,3}', '{}', 'empty', '10.0.0.2', '-1', '1111', '11:00+00', 'l', '(1,)', 'hello', '(2,2),(0,0)', '{infinity}'`,
+    `'[1, null]', '1 month', '{}', '{a}', '[2,)', '::1', '0', '0000', '12:00+00', 'm', '(,)', 'bye', '(3,1),(2,0)', '{}'`,
+    'null, null, null, null, null, null, null, null, null, null, null, null, null, null'])
+  await expectAsPostgres(t, f, [
+    ...comparisons('jb', '{"a":1}', `'{"a": 1}'`), ...comparisons('iv', '1 day', "'1 day'"), ...comparisons('ai', '"{1,2}"', "'{1,2}'"),
+    ['at=eq."{a,\\"b c\\",NULL}"', `at = '{a,"b c",NULL}'`], ['r=eq."[1,5)"', "r = '[1,5)'"], ['r=gt.empty', "r > 'empty'"], ['ip=lt.10.0.0.2', "ip < '10.0.0.2'"],
+    ['m=gte.0', "m >= '0'"], ['bits=gt.1010', "bits > '1010'"], ['z=eq.11:00+00', "z = '11:00+00'"], ...comparisons('e', 'm', "'m'"), ['e=in.(s,l)', "e in ('s', 'l')"],
+    ...comparisons('p', '"(1,a)"', "'(1,a)'::pair"), ['ci=eq.HELLO', "ci = 'HELLO'"], ['ci=like.HE%', "ci like 'HE%'"], ['ci=match.^H', "ci ~ '^H'"], ['ci=in.(BYE,x)', "ci in ('BYE', 'x')"],
+    ['bx=eq."(3,1),(2,0)"', "bx = '(3,1),(2,0)'"], ['bx=in.((1,1),(0,0))', "bx = '(1,1),(0,0)'"], ['ad=eq.{2024-01-01}', "ad = '{2024-01-01}'"],
+    ['jb=in.("{\\"a\\":1}","[1,null]")', `jb in ('{"a":1}', '[1,null]')`],
+  ])
+})
+
+test('conditions decided here and by Postgres stand together', async (t) => {
+  const f = await table('a int, t text', ["1, 'abc'", "2, 'abc'", "1, 'xyz'", 'null, null', "3, null", "null, 'abc'"])
+  await expectAsPostgres(t, f, [
+    ['a=eq.1,t=like.a%', "a = 1 and t like 'a%'"], ['or(a.eq.2,t.like.x%)', "a = 2 or t like 'x%'"], ['not.and(a.eq.1,t.like.a%)', "not (a = 1 and t like 'a%')"],
+    ['not.or=(a.eq.1,t.not.like.a%)', "not (a = 1 or t not like 'a%')"], ['or(a.is.null,and(t.match.b,a.lt.2))', "a is null or (t ~ 'b' and a < 2)"]])
+})
