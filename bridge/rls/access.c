@@ -35,6 +35,7 @@ enum answer_col {
     COL_HAS_POLICY,
     COL_OWNERS,
     COL_RUNS_CODE,
+    COL_SEEN_BY,
     COL_NAME,
     COL_TYPE,
     COL_READABLE,
@@ -370,7 +371,8 @@ static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access 
     a->has_policy = is_yes(res, row, COL_HAS_POLICY);
     a->runs_code = is_yes(res, row, COL_RUNS_CODE);
     return keep(&a->arena, wc_pg_slice(res, row, COL_RELATION), &a->name) &&
-           keep(&a->arena, wc_pg_slice(res, row, COL_OWNERS), &a->owners);
+           keep(&a->arena, wc_pg_slice(res, row, COL_OWNERS), &a->owners) &&
+           keep(&a->arena, wc_pg_slice(res, row, COL_SEEN_BY), &a->seen_by);
 }
 
 /* Rows [row, end) are this entry's. */

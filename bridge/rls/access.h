@@ -81,9 +81,10 @@ struct wc_access {
     bool has_policy; /* rls: no relation whose row security applies lacks a policy for the role */
     bool runs_code;  /* rls: the policies run code that could leave traces in the session */
     bool is_partitioned;
-    struct wc_slice name;   /* the relation's now, quoted and qualified */
-    struct wc_slice owners; /* rls: oids of those who own the relations it applies to */
-    uint16_t ncols;         /* live columns in attribute order */
+    struct wc_slice name;    /* the relation's now, quoted and qualified */
+    struct wc_slice seen_by; /* the login that asked, if row security hides nothing from it */
+    struct wc_slice owners;  /* rls: oids of those who own the relations it applies to */
+    uint16_t ncols;          /* live columns in attribute order */
     const struct wc_access_col *col;
     uint16_t nkeys; /* columns of the primary key */
     const struct wc_access_key *key;

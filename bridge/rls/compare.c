@@ -43,7 +43,7 @@ static const char *operator_of(enum wc_filter_op op)
 
 static bool is_qualified(struct wc_slice name)
 {
-    return memchr(name.p, '.', name.len) != NULL;
+    return name.len > 0 && memchr(name.p, '.', name.len);
 }
 
 /* Does it run code that did not come with the server? Names of its types are qualified. */

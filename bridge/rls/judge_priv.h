@@ -69,6 +69,13 @@ static inline bool wc_set_has(const struct wc_set *s, unsigned i)
  */
 enum wc_sameness { WC_SAME_POLICY, WC_SAME_WHOLE, WC_SAME_NEVER, WC_SAMENESS_COUNT };
 
+/* Which of the rows asked for exist no more? */
+struct wc_gone {
+    struct wc_question q;
+    const struct wc_rowset *rows;
+    struct wc_set wanted, found;
+};
+
 /* A relation as a role sees it, for this batch. */
 struct wc_sight {
     struct wc_map_node node; /* key: answer */
@@ -83,6 +90,8 @@ struct wc_sight {
     const char *sql[WC_SAME_NEVER];
     size_t ncols[WC_SAME_NEVER]; /* columns compared */
     const struct wc_slice *col[WC_SAME_NEVER];
+    const char *gone_sql; /* NULL: the login cannot tell */
+    struct wc_gone gone;
     bool can_same_policy;
     uint8_t sameness[WC_JUDGE_MAX]; /* of each change: 1 + enum wc_sameness; 0: not looked yet */
 };
@@ -121,6 +130,9 @@ struct wc_row_question {
 /* The statement: $1 ... the key columns' texts, then those of the columns compared, then for WHOLE
  * a text of 0 and 1 for each of them. Answers ordinality and sameness of each visible row. Pure. */
 void wc_rows_sql(struct wc_buf *, const struct wc_access *, enum wc_sameness);
+/* Of rows by their key, ordinality of those that are not there; none if row security applies to who
+ * asks. Pure. */
+void wc_rows_gone_sql(struct wc_buf *, const struct wc_access *);
 /* Is this column of the relation compared? Pure. */
 bool wc_rows_compares(const struct wc_access_col *, enum wc_sameness);
 /* The log's value of a column: NULL when it has none. Pure. */

@@ -1,21 +1,6 @@
 /*
- * Row checks: which rows of the batch does a context see, and are they in the table as they are in
- * the log?
- *
- *   select w.n, same
- *   from (select u.n, u.k1::type as k1, u.c1
- *         from rows from (unnest($1), unnest($2)) with ordinality as u (k1, c1, n) offset 0) w
- *   join only relation t on t.key operator(=) w.k1
- *   join above a1 on a1.tableoid = t.tableoid and a1.ctid = t.ctid and a1.key operator(=) w.k1
- *   where to_regclass('relation') = oid
- *
- * Casts stand in a subquery that is not flattened: they are not leakproof, and row security would
- * keep a condition with them from the index. Names are qualified, operators too. A relation above
- * is looked through by the very row version, so that its policies judge this row and no other.
- *
- * Values are compared as text, byte by byte, as both sessions print them; concat() uses the type's
- * output function like the stream, where a cast to text may be somebody's own or do something else
- * (bool, char(n)).
+ * Row checks: who asks about which rows, with which parameters, and what the answers mean. The
+ * statements are rows_sql.c's.
  */
 #include "bridge/rls/judge_priv.h"
 
@@ -27,130 +12,6 @@
 enum {
     SQL_CAP = 4 << 20, /* 1,600 columns of 63 bytes, several times */
 };
-
-/* ---- the statement ---- */
-
-bool wc_rows_compares(const struct wc_access_col *c, enum wc_sameness sameness)
-{
-    return sameness == WC_SAME_POLICY ? c->in_policy : c->readable;
-}
-
-static void add_quoted(struct wc_buf *b, struct wc_slice name)
-{
-    wc_buf_byte(b, '"');
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.p[i] == '"')
-            wc_buf_byte(b, '"');
-        wc_buf_byte(b, (char)name.p[i]);
-    }
-    wc_buf_byte(b, '"');
-}
-
-static void add_literal(struct wc_buf *b, struct wc_slice text)
-{
-    wc_buf_str(b, "E'");
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] == '\'' || text.p[i] == '\\')
-            wc_buf_byte(b, (char)text.p[i]);
-        wc_buf_byte(b, (char)text.p[i]);
-    }
-    wc_buf_byte(b, '\'');
-}
-
-static unsigned count_compared(const struct wc_access *a, enum wc_sameness sameness)
-{
-    unsigned n = 0;
-    for (uint16_t i = 0; i < a->ncols; i++)
-        n += wc_rows_compares(&a->col[i], sameness);
-    return n;
-}
-
-/* Of one column: the same in w and t? */
-static void add_comparison(struct wc_buf *b, struct wc_slice name, unsigned c,
-                           enum wc_sameness sameness)
-{
-    wc_buf_str(b, " and ");
-    if (sameness == WC_SAME_WHOLE)
-        wc_buf_printf(b, "(pg_catalog.substr(w.known, %u, 1) operator(pg_catalog.=) '0' or ", c);
-    wc_buf_printf(b, "case when w.c%u is null then pg_catalog.num_nulls(t.", c);
-    add_quoted(b, name);
-    wc_buf_str(b, ") operator(pg_catalog.=) 1 else pg_catalog.num_nulls(t.");
-    add_quoted(b, name);
-    wc_buf_str(b, ") operator(pg_catalog.=) 0 and pg_catalog.concat(t.");
-    add_quoted(b, name);
-    wc_buf_printf(b, ") collate pg_catalog.\"C\" operator(pg_catalog.=) w.c%u end%s", c,
-                  sameness == WC_SAME_WHOLE ? ")" : "");
-}
-
-static void add_comparisons(struct wc_buf *b, const struct wc_access *a, enum wc_sameness sameness)
-{
-    unsigned c = 0;
-    wc_buf_str(b, "true");
-    for (uint16_t i = 0; i < a->ncols; i++)
-        if (wc_rows_compares(&a->col[i], sameness))
-            add_comparison(b, a->col[i].name, ++c, sameness);
-}
-
-/* The rows asked for, as w (n, k1 ..., c1 ..., known). */
-static void add_rows(struct wc_buf *b, const struct wc_access *a, enum wc_sameness sameness)
-{
-    unsigned ncols = count_compared(a, sameness), nparams = a->nkeys + ncols;
-    wc_buf_str(b, "(select u.n");
-    for (unsigned i = 1; i <= a->nkeys; i++)
-        wc_buf_printf(b, ", u.k%u::%.*s as k%u", i, WC_SLICE_ARG(a->key[i - 1].type), i);
-    for (unsigned i = 1; i <= ncols; i++)
-        wc_buf_printf(b, ", u.c%u", i);
-    if (sameness == WC_SAME_WHOLE) {
-        wc_buf_str(b, ", u.known");
-        nparams++;
-    }
-    wc_buf_str(b, " from rows from (");
-    for (unsigned i = 1; i <= nparams; i++)
-        wc_buf_printf(b, "%spg_catalog.unnest($%u::pg_catalog.text[])", i > 1 ? ", " : "", i);
-    wc_buf_str(b, ") with ordinality as u (");
-    for (unsigned i = 1; i <= a->nkeys; i++)
-        wc_buf_printf(b, "k%u, ", i);
-    for (unsigned i = 1; i <= ncols; i++)
-        wc_buf_printf(b, "c%u, ", i);
-    wc_buf_str(b, sameness == WC_SAME_WHOLE ? "known, n) offset 0) w" : "n) offset 0) w");
-}
-
-static void add_key_condition(struct wc_buf *b, const struct wc_access *a, const char *alias)
-{
-    for (unsigned i = 1; i <= a->nkeys; i++) {
-        const struct wc_access_key *k = &a->key[i - 1];
-        wc_buf_printf(b, "%s%s.", i > 1 ? " and " : "", alias);
-        add_quoted(b, a->col[k->col].name);
-        wc_buf_printf(b, " %.*s w.k%u", WC_SLICE_ARG(k->op), i);
-    }
-}
-
-void wc_rows_sql(struct wc_buf *b, const struct wc_access *a, enum wc_sameness sameness)
-{
-    wc_buf_str(b, "select w.n, ");
-    add_comparisons(b, a, sameness);
-    wc_buf_str(b, " from ");
-    add_rows(b, a, sameness);
-    wc_buf_printf(b, " join %s%.*s t on ", a->is_partitioned ? "" : "only ", WC_SLICE_ARG(a->name));
-    add_key_condition(b, a, "t");
-    for (unsigned i = 1; i <= a->nabove; i++) {
-        const struct wc_access_above *above = &a->above[i - 1];
-        wc_buf_printf(b,
-                      " join %.*s a%u on a%u.tableoid operator(pg_catalog.=) t.tableoid"
-                      " and a%u.ctid operator(pg_catalog.=) t.ctid",
-                      WC_SLICE_ARG(above->name), i, i, i);
-        char alias[12];
-        (void)snprintf(alias, sizeof alias, "a%u", i); /* fits: nabove is 16 bits */
-        if (above->has_key) {
-            wc_buf_str(b, " and ");
-            add_key_condition(b, a, alias);
-        }
-    }
-    wc_buf_str(b, " where pg_catalog.to_regclass(");
-    add_literal(b, a->name);
-    wc_buf_printf(b, ")::pg_catalog.oid operator(pg_catalog.=) %u::pg_catalog.oid", a->rel);
-    wc_buf_byte(b, '\0');
-}
 
 /* ---- sights ---- */
 
@@ -208,7 +69,10 @@ static const char *keep_sql(struct wc_arena *arena, const struct wc_access *a,
 {
     struct wc_buf b;
     wc_buf_init(&b, SQL_CAP);
-    wc_rows_sql(&b, a, sameness);
+    if (sameness == WC_SAME_NEVER)
+        wc_rows_gone_sql(&b, a);
+    else
+        wc_rows_sql(&b, a, sameness);
     const char *sql = b.status == WC_OK ? wc_arena_strdup(arena, wc_buf_view(&b)) : NULL;
     wc_buf_release(&b);
     return sql;
@@ -232,6 +96,10 @@ static bool fill_sight(struct wc_judge *j, struct wc_sight *s, const struct wc_a
         s->sql[k] = keep_sql(&j->arena, a, k);
         ok = s->sql[k] && keep_columns(&j->arena, a, s, k);
     }
+    if (ok && a->seen_by.len && wc_slice_is(a->seen_by, j->opt.pg.user)) {
+        s->gone_sql = keep_sql(&j->arena, a, WC_SAME_NEVER);
+        ok = s->gone_sql != NULL;
+    }
     return ok;
 }
 
@@ -246,6 +114,7 @@ static struct wc_sight *find_sight(struct wc_judge *j, const struct wc_access *a
     s->answer = a->answer;
     s->number = (uint32_t)j->sights.count;
     s->node.key = wc_slice(&s->answer, sizeof s->answer);
+    wc_list_init(&s->gone.q.link);
     return wc_map_insert(&j->sights, &s->node) == WC_OK ? s : NULL;
 }
 
@@ -407,22 +276,24 @@ static bool add_known(struct wc_judge *j, struct wc_rowset *rows, const struct w
     return ok;
 }
 
+/* NEVER: the key alone. */
 static bool fill_rowset(struct wc_judge *j, struct wc_rowset *rows, const struct wc_sight *s,
                         enum wc_sameness sameness)
 {
+    size_t ncols = sameness < WC_SAME_NEVER ? s->ncols[sameness] : 0;
     for (unsigned i = 0; i < j->nchanges; i++)
         if (wc_set_has(&rows->id.set, i))
             rows->change[rows->count++] = (uint16_t)i;
-    rows->param =
-        wc_arena_calloc(&j->arena, s->nkeys + s->ncols[sameness] + 1, sizeof *rows->param);
+    rows->param = wc_arena_calloc(&j->arena, s->nkeys + ncols + 1, sizeof *rows->param);
     return rows->param && add_columns(j, rows, s->key, s->nkeys) &&
-           add_columns(j, rows, s->col[sameness], s->ncols[sameness]) &&
-           (sameness == WC_SAME_POLICY || add_known(j, rows, s->col[sameness], s->ncols[sameness]));
+           (sameness == WC_SAME_NEVER || add_columns(j, rows, s->col[sameness], ncols)) &&
+           (sameness != WC_SAME_WHOLE || add_known(j, rows, s->col[sameness], ncols));
 }
 
-static const struct wc_rowset *find_rowset(struct wc_judge *j, const struct wc_row_question *r)
+static const struct wc_rowset *find_rowset(struct wc_judge *j, const struct wc_sight *s,
+                                           enum wc_sameness sameness, const struct wc_set *set)
 {
-    struct wc_rowset key = {.id = {r->sight->number, r->sameness, r->wanted}};
+    struct wc_rowset key = {.id = {s->number, sameness, *set}};
     struct wc_map_node *n = wc_map_get(&j->rowsets, wc_slice(&key.id, sizeof key.id));
     if (n)
         return WC_CONTAINER(n, struct wc_rowset, node);
@@ -431,7 +302,7 @@ static const struct wc_rowset *find_rowset(struct wc_judge *j, const struct wc_r
         return NULL;
     rows->id = key.id;
     rows->node.key = wc_slice(&rows->id, sizeof rows->id);
-    bool ok = fill_rowset(j, rows, r->sight, r->sameness);
+    bool ok = fill_rowset(j, rows, s, sameness);
     return ok && wc_map_insert(&j->rowsets, &rows->node) == WC_OK ? rows : NULL;
 }
 
@@ -441,6 +312,60 @@ static bool is_empty(const struct wc_set *s)
     for (size_t i = 0; i < WC_SET_WORDS; i++)
         any |= s->word[i];
     return any == 0;
+}
+
+static void add_set(struct wc_set *s, const struct wc_set *more)
+{
+    for (size_t i = 0; i < WC_SET_WORDS; i++)
+        s->word[i] |= more->word[i];
+}
+
+/* ---- rows that are gone ---- */
+
+static void on_gone(struct wc_question *q, const struct wc_pg_result *res)
+{
+    struct wc_gone *g = WC_CONTAINER(q, struct wc_gone, q);
+    for (int i = 0; i < res->nrows; i++) {
+        unsigned long n = strtoul(wc_pg_value(res, i, 0), NULL, 10);
+        if (n >= 1 && n <= g->rows->count)
+            wc_set_add(&g->found, g->rows->change[n - 1]);
+    }
+}
+
+static void on_gone_unknown(struct wc_question *q, enum wc_verdict verdict, const char *sqlstate)
+{
+    (void)q; /* then they count as hidden */
+    (void)verdict;
+    (void)sqlstate;
+}
+
+/* Asked by the login itself, as a role like others, and only where row security does not apply to
+ * it: behind the other questions, once for all contexts. */
+static enum wc_status prepare_gone(struct wc_judge *j)
+{
+    for (struct wc_map_node *n = wc_map_each(&j->sights, NULL); n; n = wc_map_each(&j->sights, n)) {
+        struct wc_sight *s = WC_CONTAINER(n, struct wc_sight, node);
+        struct wc_gone *g = &s->gone;
+        if (!s->gone_sql || is_empty(&g->wanted))
+            continue;
+        g->rows = find_rowset(j, s, WC_SAME_NEVER, &g->wanted);
+        if (!g->rows)
+            return WC_NOMEM;
+        wc_list_remove(&g->q.link);
+        g->q = (struct wc_question){.judge = j,
+                                    .lane = s->lane,
+                                    .on_answer = on_gone,
+                                    .on_failure = on_gone_unknown,
+                                    .asked = {.role = j->opt.pg.user,
+                                              .claims = "",
+                                              .sql = s->gone_sql,
+                                              .nparams = g->rows->nparams,
+                                              .params = g->rows->param}};
+        wc_list_init(&g->q.link);
+        g->wanted = g->found = (struct wc_set){{0}};
+        wc_run_enqueue(&g->q);
+    }
+    return WC_OK;
 }
 
 enum wc_status wc_rows_prepare(struct wc_judge *j)
@@ -453,9 +378,10 @@ enum wc_status wc_rows_prepare(struct wc_judge *j)
             on_failure(&r->q, r->sight->never, "");
             continue;
         }
-        r->rows = find_rowset(j, r);
+        r->rows = find_rowset(j, r->sight, r->sameness, &r->wanted);
         if (!r->rows)
             return WC_NOMEM;
+        add_set(&r->sight->gone.wanted, &r->wanted);
         r->q.asked = (struct wc_session_question){.role = r->sight->role,
                                                   .claims = (const char *)r->context->claims.p,
                                                   .sql = r->sight->sql[r->sameness],
@@ -463,7 +389,7 @@ enum wc_status wc_rows_prepare(struct wc_judge *j)
                                                   .params = r->rows->param};
         wc_run_enqueue(&r->q);
     }
-    return WC_OK;
+    return prepare_gone(j);
 }
 
 /* ---- answers ---- */
@@ -474,6 +400,8 @@ static void report(struct wc_judge *j, struct wc_row_question *r)
         if (!wc_set_has(&r->wanted, i))
             continue;
         enum wc_verdict v = r->rest;
+        if (v == WC_VERDICT_HIDDEN && wc_set_has(&r->sight->gone.found, i))
+            v = WC_VERDICT_GONE;
         if (wc_set_has(&r->visible, i))
             v = WC_VERDICT_VISIBLE;
         else if (wc_set_has(&r->superseded, i))

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "bridge/pg/backoff.h"
 #include "bridge/pg/reason.h"
 #include "sql/sql.h"
@@ -216,6 +217,7 @@ static void on_ready(void *arg)
     struct wc_session *s = arg;
     s->is_up = true;
     s->backoff.ms = 0;
+    wc_metric_add(WC_M_CHECK_SESSIONS, 1);
     s->pool->on_change(s->pool->arg);
 }
 

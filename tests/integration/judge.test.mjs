@@ -35,9 +35,9 @@ test('a row is visible to whom the policy shows it, and to nobody else', async (
   judge.want('*', '*')
   const { verdict } = await judge.send()
   const seen = (context) => [0, 1, 2].map((row) => verdict.get(`${row}/${context}`))
-  assert.deepEqual(seen(a), ['VISIBLE', 'HIDDEN', 'HIDDEN'])
-  assert.deepEqual(seen(b), ['HIDDEN', 'VISIBLE', 'HIDDEN'])
-  assert.deepEqual(seen(nobody), ['HIDDEN', 'HIDDEN', 'HIDDEN'])
+  assert.deepEqual(seen(a), ['VISIBLE', 'HIDDEN', 'GONE'])
+  assert.deepEqual(seen(b), ['HIDDEN', 'VISIBLE', 'GONE'])
+  assert.deepEqual(seen(nobody), ['HIDDEN', 'HIDDEN', 'GONE'])
 })
 
 test('what was written secret and then made public does not go out as it was', async (t) => {
@@ -210,6 +210,16 @@ test('the index of the key is used under row security', async (t) => {
     return told.idx >= 100 && told
   }, 'the statistics')
   assert.equal(now.seq, before.seq, 'the table was not scanned')
+})
+
+test('a login that may do nothing but assume the roles is enough, and cannot tell hidden from gone', async (t) => {
+  await table('modest', ...OWNED)
+  await sql(`create role checker login password 'x'; grant anon, authenticated to checker; insert into modest values (1, '${ALICE}', '')`)
+  const judge = Judge.start(t, cluster, { RLS_USER: 'checker', RLS_PASSWORD: 'x' })
+  const a = judge.context('authenticated', alice)
+  assert.equal(await judge.see('modest', { id: 1, user_id: ALICE, body: '' }, a), 'VISIBLE')
+  assert.equal(await judge.see('modest', { id: 2, user_id: ALICE, body: '' }, a), 'HIDDEN')
+  assert.equal(await judge.see('modest', { id: 1, user_id: ALICE, body: '' }, judge.context('service_role')), 'FAILED', 'a role it may not assume')
 })
 
 // ---- somebody else's code ----

@@ -1,4 +1,5 @@
-/* bridge/rls/rows.c and compare.c: the statements that are put together, and the log's values. */
+/* bridge/rls/rows_sql.c, rows.c and compare.c: the statements that are put together, and the log's
+ * values. */
 #include "bridge/rls/judge_priv.h"
 
 #include <setjmp.h>
@@ -95,6 +96,25 @@ static void a_relation_above_is_looked_through_by_the_very_row(void **state)
     wc_buf_release(&b);
 }
 
+static void gone_rows_are_told_only_to_whom_row_security_spares(void **state)
+{
+    (void)state;
+    struct wc_access a = access_of_table();
+    struct wc_buf b;
+    wc_buf_init(&b, 1 << 16);
+    wc_rows_gone_sql(&b, &a);
+    assert_string_equal((const char *)b.p,
+                        "select w.n from (select u.n, u.k1::pg_catalog.int4 as k1"
+                        " from rows from (pg_catalog.unnest($1::pg_catalog.text[]))"
+                        " with ordinality as u (k1, n) offset 0) w"
+                        " left join only public.t t on t.\"id\" operator(pg_catalog.=) w.k1"
+                        " where t.\"id\" is null"
+                        " and not pg_catalog.row_security_active(4711::pg_catalog.oid)"
+                        " and pg_catalog.to_regclass(E'public.t')::pg_catalog.oid"
+                        " operator(pg_catalog.=) 4711::pg_catalog.oid");
+    wc_buf_release(&b);
+}
+
 /* ---- the log's values ---- */
 
 static const struct wc_rel_col rel_columns[] = {
@@ -173,6 +193,7 @@ int main(void)
         cmocka_unit_test(only_what_policies_look_at_is_compared),
         cmocka_unit_test(in_doubt_all_that_is_readable_and_known_is_compared),
         cmocka_unit_test(a_relation_above_is_looked_through_by_the_very_row),
+        cmocka_unit_test(gone_rows_are_told_only_to_whom_row_security_spares),
         cmocka_unit_test(values_are_found_by_name_and_in_the_old_row_where_it_has_them),
         cmocka_unit_test(a_comparison_names_its_operator_types_and_collation),
     };
