@@ -2,6 +2,7 @@
 // INSERT, UPDATE and DELETE.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
@@ -244,7 +245,7 @@ test('the tables of a wildcard are compared each by its own type', async (t) => 
   assert.deepEqual(changes.map(({ data }) => data.record.id), [1, 3, 5, 6])
 })
 
-test('leaves of a partitioned table', async (t) => {
+test('leaves of a partitioned table', since(13, 'partitioned tables in publications'), async (t) => {
   await sql(`create table parted (id int primary key, n int) partition by range (id);
     create table parted_low partition of parted for values from (0) to (100); create table parted_high partition of parted for values from (100) to (200)`)
   await sql('grant select on parted, parted_low, parted_high to anon')
@@ -254,7 +255,7 @@ test('leaves of a partitioned table', async (t) => {
   assert.deepEqual((await leaf.seen()).map(({ key }) => key), [100])
 })
 
-test('the root of a partitioned table, where the publication publishes by it', async (t) => {
+test('the root of a partitioned table, where the publication publishes by it', since(13, 'partitioned tables in publications'), async (t) => {
   const other = await startWorld(t, { sql: `create table rooted (id int primary key, n int) partition by range (id); create table rooted_low partition of rooted for values from (0) to (100);
     create table rooted_high partition of rooted for values from (100) to (200); grant select on rooted, rooted_low, rooted_high to anon;
     alter publication supabase_realtime add table rooted; alter publication supabase_realtime set (publish_via_partition_root = true)` })
