@@ -16,6 +16,7 @@ extern const char wc_sql_filter_types[];
 extern const char wc_sql_value[];
 extern const char wc_sql_values[];
 extern const char wc_sql_pattern[];
+extern const char wc_sql_timeout[];
 extern const char wc_sql_published[];
 extern const char wc_sql_access[];
 extern const char wc_sql_types[];

@@ -5,11 +5,20 @@
 
 #include <stdlib.h>
 
-enum { BYTEA_OID = 17, SQL_CAP = 4096 /* eight names of two parts, each 63 bytes and quoted */ };
+enum {
+    BYTEA_OID = 17,
+    EXPRESSIONS_MAX = 16,
+    SQL_CAP = 4096 /* eight names of two parts, each 63 bytes and quoted */
+};
+
+static const char expression_timeout[] = "250ms";
 
 struct cast {
     struct wc_map_node node; /* key: statement, NUL, value */
+    struct wc_list in_line;  /* caster->expressions */
+    bool is_expression;
     struct wc_caster *caster;
+    struct wc_pg *pg;
     struct wc_list waiters;
     const char *value;
     char text[]; /* the key, and a NUL */
@@ -18,7 +27,10 @@ struct cast {
 struct wc_caster {
     wc_cast_fn on_answer;
     void *arg;
-    struct wc_map casts; /* in flight */
+    struct wc_map casts;        /* in flight, or in line */
+    struct cast *trying;        /* the regular expression in flight; NULL: none is */
+    struct wc_list expressions; /* those in line */
+    size_t nexpressions;
 };
 
 struct wc_caster *wc_caster_new(wc_cast_fn on_answer, void *arg)
@@ -29,11 +41,19 @@ struct wc_caster *wc_caster_new(wc_cast_fn on_answer, void *arg)
     c->on_answer = on_answer;
     c->arg = arg;
     wc_map_init(&c->casts);
+    wc_list_init(&c->expressions);
     return c;
+}
+
+static void leave_line(struct cast *x)
+{
+    x->caster->nexpressions -= !wc_list_is_empty(&x->in_line);
+    wc_list_remove(&x->in_line);
 }
 
 static void drop(struct cast *x)
 {
+    leave_line(x);
     wc_map_remove(&x->caster->casts, &x->node);
     free(x);
 }
@@ -58,19 +78,65 @@ size_t wc_caster_in_flight(const struct wc_caster *c)
     return c->casts.count;
 }
 
-static void on_result(void *arg, const struct wc_pg_result *res)
+static void on_result(void *arg, const struct wc_pg_result *res);
+
+static enum wc_status send_cast(struct cast *x, struct wc_pg *pg)
 {
-    struct cast *x = arg;
-    struct wc_caster *c = x->caster;
-    struct wc_list waiters; /* whoever asks the same from now on asks anew */
-    wc_list_init(&waiters);
-    wc_list_move_all(&x->waiters, &waiters);
+    static const char *const timeout = expression_timeout;
+    const struct wc_pg_statement statement[] = {
+        {.sql = wc_sql_timeout, .nparams = 1, .params = &timeout},
+        {.sql = x->text, .nparams = 1, .params = &x->value},
+    };
+    if (!x->is_expression)
+        return wc_pg_query(pg, x->text, 1, &x->value, on_result, x);
+    enum wc_status st = wc_pg_segment(pg, statement, 2, on_result, x);
+    x->caster->trying = st == WC_OK ? x : NULL;
+    return st;
+}
+
+/* Whoever asks the same from now on asks anew. */
+static void take_waiters(struct cast *x, struct wc_list *out)
+{
+    wc_list_move_all(&x->waiters, out);
     drop(x);
-    while (!wc_list_is_empty(&waiters)) {
-        struct wc_list *waiter = waiters.next;
+}
+
+static void tell(struct wc_caster *c, struct wc_list *waiters, const struct wc_pg_result *res)
+{
+    while (!wc_list_is_empty(waiters)) {
+        struct wc_list *waiter = waiters->next;
         wc_list_remove(waiter);
         c->on_answer(c->arg, waiter, res);
     }
+}
+
+/* The next regular expression in line; without the connection nobody's turn comes. */
+static void try_next(struct wc_caster *c, struct wc_pg *pg, bool is_lost, struct wc_list *stranded)
+{
+    c->trying = NULL;
+    while (!c->trying && !wc_list_is_empty(&c->expressions)) {
+        struct cast *x = WC_CONTAINER(c->expressions.next, struct cast, in_line);
+        leave_line(x);
+        if (is_lost || send_cast(x, pg) != WC_OK)
+            take_waiters(x, stranded);
+    }
+}
+
+static void on_result(void *arg, const struct wc_pg_result *res)
+{
+    static const struct wc_pg_result lost = {.message = "connection lost", .detail = ""};
+    struct cast *x = arg;
+    struct wc_caster *c = x->caster;
+    struct wc_list waiters, stranded;
+    wc_list_init(&waiters);
+    wc_list_init(&stranded);
+    struct wc_pg *pg = x->pg;
+    bool was_trying = c->trying == x;
+    take_waiters(x, &waiters);
+    if (was_trying)
+        try_next(c, pg, !res->ok && !res->sqlstate[0], &stranded);
+    tell(c, &waiters, res);
+    tell(c, &stranded, &lost);
 }
 
 /* ---- statements ---- */
@@ -160,7 +226,7 @@ static void put_statement(struct wc_buf *sql, const struct wc_cast_question *q)
 
 /* ---- asking ---- */
 
-static struct cast *make(struct wc_caster *c, const struct wc_cast_question *q)
+static struct cast *make(struct wc_caster *c, struct wc_pg *pg, const struct wc_cast_question *q)
 {
     struct wc_buf sql;
     wc_buf_init(&sql, SQL_CAP);
@@ -168,8 +234,12 @@ static struct cast *make(struct wc_caster *c, const struct wc_cast_question *q)
     size_t len = sql.len + 1 + q->value.len;
     struct cast *x = sql.status == WC_OK ? malloc(sizeof *x + len + 1) : NULL;
     if (x) {
-        *x = (struct cast){.caster = c, .value = x->text + sql.len + 1};
+        *x = (struct cast){.caster = c,
+                           .pg = pg,
+                           .is_expression = q->op == WC_FILTER_MATCH || q->op == WC_FILTER_IMATCH,
+                           .value = x->text + sql.len + 1};
         wc_list_init(&x->waiters);
+        wc_list_init(&x->in_line);
         memcpy(x->text, sql.p, sql.len);
         x->text[sql.len] = '\0';
         if (q->value.len)
@@ -181,10 +251,22 @@ static struct cast *make(struct wc_caster *c, const struct wc_cast_question *q)
     return x;
 }
 
+/* Sends it, or lets it wait for its turn. */
+static enum wc_status begin(struct wc_caster *c, struct cast *x)
+{
+    if (!x->is_expression || !c->trying)
+        return send_cast(x, x->pg);
+    if (c->nexpressions == EXPRESSIONS_MAX)
+        return WC_LIMIT;
+    wc_list_push(&c->expressions, &x->in_line);
+    c->nexpressions++;
+    return WC_OK;
+}
+
 enum wc_status wc_cast(struct wc_caster *c, struct wc_pg *pg, const struct wc_cast_question *q,
                        struct wc_list *waiter)
 {
-    struct cast *x = make(c, q);
+    struct cast *x = make(c, pg, q);
     if (!x)
         return WC_NOMEM;
     struct wc_map_node *n = wc_map_get(&c->casts, x->node.key);
@@ -197,7 +279,7 @@ enum wc_status wc_cast(struct wc_caster *c, struct wc_pg *pg, const struct wc_ca
         free(x);
         return WC_NOMEM;
     }
-    enum wc_status st = wc_pg_query(pg, x->text, 1, &x->value, on_result, x);
+    enum wc_status st = begin(c, x);
     if (st != WC_OK) {
         drop(x);
         return st;

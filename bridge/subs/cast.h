@@ -4,8 +4,13 @@
  * share one query; nothing is kept afterwards, since some values are words for the time ('now',
  * 'today'). Queries are pipelined.
  *
+ * A regular expression of a few characters can take Postgres seconds to compile, and everything
+ * else asked on the connection stands behind it. So one is tried at a time, for 250 ms at most, and
+ * at most 16 more wait.
+ *
  * Ownership: answers are borrowed during the call. Threads: one owner, the bridge thread.
- * Errors: NOMEM, CLOSED. Source: sql/q_value.sql, q_values.sql, q_pattern.sql.
+ * Errors: NOMEM, CLOSED, LIMIT (too many regular expressions wait).
+ * Source: sql/q_value.sql, q_values.sql, q_pattern.sql.
  */
 #ifndef WC_BRIDGE_SUBS_CAST_H
 #define WC_BRIDGE_SUBS_CAST_H

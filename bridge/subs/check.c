@@ -289,7 +289,10 @@ static bool check_filter(struct wc_audience *a)
         return step == WC_CHECK_DONE;
     const struct wc_cast_question q = wc_condition_question(&c);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
-    if (!pg || wc_cast(s->caster, pg, &q, &a->in_line) != WC_OK)
+    enum wc_status st = pg ? wc_cast(s->caster, pg, &q, &a->in_line) : WC_CLOSED;
+    if (st == WC_LIMIT)
+        wc_refuse_exception(a, c.spec, "53000", "too many regular expressions are being checked");
+    else if (st != WC_OK)
         start_over(a);
     return false;
 }

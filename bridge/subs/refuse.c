@@ -36,6 +36,7 @@ static const char *condition_name(const char *sqlstate)
         {"42809", "wrong_object_type"},
         {"42883", "undefined_function"},
         {"42P22", "indeterminate_collation"},
+        {"53000", "insufficient_resources"},
         {"53200", "out_of_memory"},
         {"54000", "program_limit_exceeded"},
         {"54001", "statement_too_complex"},

@@ -105,6 +105,15 @@ test('what would fail with every change is refused, in the words of Postgres', a
   }
 })
 
+test('a regular expression that takes long to compile is refused soon, and holds up nobody', async () => {
+  const slow = (i) => `(x*){1,255}(y*){1,25${i}}` // seconds
+  const refusal = (i, error) => exception({ filters: [tuple('t', 'match', slow(i))] }, error)
+  const timeout = 'P0001 (raise_exception) invalid regular expression for match filter: canceling statement due to statement timeout'
+  const attempts = [0, 1, 2, 3].map(async (i) => assert.equal(await verdict([on('test', { filter: `t=match."${slow(i)}"` })]), refusal(i, timeout)))
+  assert.equal(await verdict([on('test', { filter: 'id=eq.1' })]), 'ok')
+  await Promise.all(attempts)
+})
+
 test('what Postgres can compare is accepted', async () => {
   for (const filter of [
     'v=like.a%', 'v=ilike.a%', 'v=match.^a', 'v=imatch.^A', 'c=like.a%', 'c=match.^a', 'lab=like.a%', 'lab=match.a', 'n=like.a%', 'n=match.a', 'by=like.a%', 't=like.a\\\\',

@@ -27,10 +27,19 @@ enum wc_status wc_pg_query(struct wc_pg *pg, const char *sql, int nparams,
     if (pg->count == FAKE_PG_QUERIES || nparams > FAKE_PG_PARAMS)
         abort();
     struct fake_pg_query *q = &pg->query[pg->count++];
-    *q = (struct fake_pg_query){.sql = strdup(sql), .done = done, .arg = arg};
+    *q = (struct fake_pg_query){.nstatements = 1, .sql = strdup(sql), .done = done, .arg = arg};
     for (int i = 0; i < nparams; i++)
         q->param[i] = params[i] ? strdup(params[i]) : NULL;
     return WC_OK;
+}
+
+enum wc_status wc_pg_segment(struct wc_pg *pg, const struct wc_pg_statement *s, size_t n,
+                             wc_pg_result_fn done, void *arg)
+{
+    enum wc_status st = wc_pg_query(pg, s[n - 1].sql, s[n - 1].nparams, s[n - 1].params, done, arg);
+    if (st == WC_OK)
+        pg->query[pg->count - 1].nstatements = n;
+    return st;
 }
 
 const char *wc_pg_value(const struct wc_pg_result *r, int row, int col)

@@ -1,6 +1,7 @@
 /*
  * Stands in for bridge/pg where code sends queries and reads answers: queries are kept in order and
- * answered by the test. One connection. Answers hold texts; NULL is SQL NULL.
+ * answered by the test; of a segment the last one stands for all. One connection. Answers hold
+ * texts; NULL is SQL NULL.
  */
 #ifndef TEST_FAKE_PG_H
 #define TEST_FAKE_PG_H
@@ -10,9 +11,10 @@
 enum { FAKE_PG_QUERIES = 64, FAKE_PG_PARAMS = 5 };
 
 struct wc_pg {
-    enum wc_status refuses; /* what wc_pg_query says; OK: it takes the query */
+    enum wc_status refuses; /* what it says to a query; OK: it takes the query */
     size_t count, answered;
     struct fake_pg_query {
+        size_t nstatements;
         char *sql, *param[FAKE_PG_PARAMS];
         wc_pg_result_fn done;
         void *arg;

@@ -166,6 +166,70 @@ static void nothing_is_kept_after_the_answer(void **state)
     abandon(w);
 }
 
+static enum wc_status match(struct world *w, const char *pattern, struct waiter *who)
+{
+    const struct wc_filter_type t = {.core = 25, .cast = wc_slice_str("text")};
+    const struct wc_cast_question q = {
+        .type = &t, .op = WC_FILTER_IMATCH, .value = wc_slice_str(pattern)};
+    return ask(w, &q, who);
+}
+
+static void one_regular_expression_is_tried_at_a_time(void **state)
+{
+    struct world *w = *state;
+    struct waiter a = {0}, b = {0}, again = {0}, plain = {0}, c = {0};
+    assert_int_equal(match(w, "a", &a), WC_OK);
+    assert_int_equal(match(w, "b", &b), WC_OK);
+    assert_int_equal(match(w, "c", &c), WC_OK);
+    assert_int_equal(match(w, "b", &again), WC_OK);
+    assert_int_equal(cast(w, "integer", "1", &plain), WC_OK);
+    assert_int_equal(w->pg.count, 2); /* others do not wait for them */
+    assert_int_equal(w->pg.query[0].nstatements, 2);
+    assert_int_equal(w->pg.query[1].nstatements, 1);
+    answer(w, "a");
+    assert_string_equal(a.said, "a");
+    assert_string_equal(w->pg.query[2].param[0], "b");
+    answer(w, "1");
+    assert_string_equal(plain.said, "1");
+    fake_pg_fail(&w->pg, "2201B");
+    assert_string_equal(b.said, "2201B");
+    assert_string_equal(again.said, "2201B");
+    assert_string_equal(w->pg.query[3].param[0], "c");
+    answer(w, "c");
+    assert_int_equal(wc_caster_in_flight(w->caster), 0);
+    assert_int_equal(match(w, "d", &a), WC_OK);
+    assert_int_equal(w->pg.count, 5);
+    abandon(w);
+}
+
+static void regular_expressions_in_line_are_limited_and_lost_together(void **state)
+{
+    struct world *w = *state;
+    static struct waiter who[18];
+    memset(who, 0, sizeof who);
+    for (int i = 0; i < 18; i++) {
+        char pattern[8];
+        (void)snprintf(pattern, sizeof pattern, "%d", i);
+        assert_int_equal(match(w, pattern, &who[i]), i < 17 ? WC_OK : WC_LIMIT);
+    }
+    assert_true(wc_list_is_empty(&who[17].link));
+    assert_int_equal(wc_caster_in_flight(w->caster), 17);
+    fake_pg_fail(&w->pg, "");
+    for (int i = 0; i < 17; i++) {
+        assert_int_equal(who[i].answers, 1);
+        assert_string_equal(who[i].said, "");
+    }
+    assert_int_equal(wc_caster_in_flight(w->caster), 0);
+    assert_int_equal(match(w, "0", &who[0]), WC_OK); /* one flies, one waits when all is freed */
+    assert_int_equal(match(w, "1", &who[1]), WC_OK);
+    w->pg.refuses = WC_CLOSED;
+    answer(w, "0");
+    assert_string_equal(who[0].said, "0");
+    assert_int_equal(who[1].answers, 2);
+    assert_string_equal(who[1].said, "");
+    abandon(w);
+}
+
 static void an_error_is_told_to_all(void **state)
 {
     struct world *w = *state;
@@ -211,6 +275,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(type_and_value_are_not_mixed_up, begin, end),
         cmocka_unit_test_setup_teardown(each_operator_is_tried_as_it_will_be_used, begin, end),
         cmocka_unit_test_setup_teardown(nothing_is_kept_after_the_answer, begin, end),
+        cmocka_unit_test_setup_teardown(one_regular_expression_is_tried_at_a_time, begin, end),
+        cmocka_unit_test_setup_teardown(regular_expressions_in_line_are_limited_and_lost_together,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(an_error_is_told_to_all, begin, end),
         cmocka_unit_test_setup_teardown(who_went_away_is_not_called, begin, end),
         cmocka_unit_test_setup_teardown(what_cannot_be_sent_leaves_nothing_behind, begin, end),
