@@ -18,6 +18,7 @@ extern const char wc_sql_values[];
 extern const char wc_sql_pattern[];
 extern const char wc_sql_timeout[];
 extern const char wc_sql_published[];
+extern const char wc_sql_explain[];
 extern const char wc_sql_access[];
 extern const char wc_sql_types[];
 extern const char wc_sql_fence[];

@@ -16,6 +16,8 @@
  */
 #include "bridge/subs/recheck.h"
 
+#include "bridge/subs/explain.h"
+
 #include "base/assert.h"
 #include "base/log.h"
 
@@ -219,8 +221,10 @@ void wc_subs_replace(struct wc_audience *fresh)
 static void rest_member(struct wc_member *m, struct wc_slice text)
 {
     m->to_announce = false;
-    if (!m->is_resting)
+    if (!m->is_resting) {
         wc_subs_tell_or_log(m, false, text);
+        wc_explain(m);
+    }
     m->is_resting = true;
     if (m->state == WC_MEMBER_CHECKING)
         wc_subs_member_stands(m);

@@ -577,6 +577,7 @@ enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *arena, struc
         st = parse_place(&doc, arena, &spec, &filter, message);
     if (st == WC_OK)
         st = parse_numbers(&doc, arena, &spec, message);
+    spec.explain = wc_json_type(&doc, wc_json_get(&doc, 0, "explain")) == WC_JSON_TRUE;
     if (st == WC_OK && filter.p)
         st = parse_filters(filter, arena, &spec, message);
     if (st == WC_OK)

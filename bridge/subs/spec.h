@@ -55,6 +55,7 @@ struct wc_spec {
     size_t nselect;
     const struct wc_slice *select; /* NUL-terminated too */
     bool has_exact_numbers;
+    bool explain; /* see explain.h */
 };
 
 /* json: the binding object, valid JSON. */

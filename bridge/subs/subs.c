@@ -4,6 +4,7 @@
  * One fence query at a time: who needs one while it is under way waits for the next, because a
  * snapshot must be taken after the member's bindings are in the index.
  */
+#include "bridge/subs/explain.h"
 #include "bridge/subs/recheck.h"
 
 #include "base/assert.h"
@@ -68,6 +69,7 @@ void wc_subs_tell_or_log(struct wc_member *m, bool ok, struct wc_slice text)
 void wc_subs_announce(struct wc_member *m)
 {
     wc_subs_tell_or_log(m, true, wc_slice_str("Subscribed to PostgreSQL"));
+    wc_explain(m);
 }
 
 /* ---- fences ---- */
@@ -353,7 +355,7 @@ static struct wc_member_key key_of(struct wc_handle h)
     return (struct wc_member_key){(uint64_t)h.thread << 32 | h.slot, h.generation};
 }
 
-static struct wc_member *find_member(const struct wc_subs *s, struct wc_handle h)
+struct wc_member *wc_subs_find_member(const struct wc_subs *s, struct wc_handle h)
 {
     struct wc_member_key key = key_of(h);
     struct wc_map_node *n = wc_map_get(&s->members, wc_slice(&key, sizeof key));
@@ -496,7 +498,7 @@ static const char *objection(const struct wc_subs *s, const struct wc_subscribe 
 
 void wc_subs_add(struct wc_subs *s, struct wc_subscribe *req)
 {
-    WC_ASSERT(!find_member(s, req->handle));
+    WC_ASSERT(!wc_subs_find_member(s, req->handle));
     const char *no = objection(s, req);
     struct wc_audience *a = NULL;
     if (!no) {
@@ -528,7 +530,7 @@ void wc_subs_add(struct wc_subs *s, struct wc_subscribe *req)
 
 void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
 {
-    struct wc_member *m = find_member(s, h);
+    struct wc_member *m = wc_subs_find_member(s, h);
     if (!m)
         return;
     struct wc_audience *a = m->audience;
@@ -764,6 +766,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_rolls_init(&s->rolls);
     wc_map_init(&s->troubles);
     wc_list_init(&s->to_announce);
+    wc_list_init(&s->explaining);
     s->publications = array_of(options->publications);
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
     s->access = wc_access_cache_new(options->freshness_ms, on_access_answer, s);
@@ -798,6 +801,7 @@ void wc_subs_free(struct wc_subs *s)
     if (!s)
         return;
     wc_catalog_free(s->catalog); /* first: no answer comes after this */
+    wc_explain_forget(s);
     wc_queue_free(s->queue);
     if (s->refresh)
         uv_close((uv_handle_t *)s->refresh, on_refresh_closed);

@@ -35,6 +35,8 @@ struct wc_subs {
     struct wc_column_sets *sets;
     struct wc_comparisons *comparisons;
     struct wc_watch *watch;
+    struct wc_list explaining; /* questions; see explain.c */
+    size_t nexplaining;
     struct wc_list to_announce;    /* audiences that hear "Subscribed" again */
     size_t nholding;               /* audiences the stream waits for */
     uint64_t seen;                 /* transactions gone by that a snapshot saw without exception */
@@ -122,6 +124,7 @@ void wc_subs_free_audience(struct wc_audience *);
 enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_tell_or_log(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_announce(struct wc_member *);
+struct wc_member *wc_subs_find_member(const struct wc_subs *, struct wc_handle); /* or NULL */
 void wc_subs_member_stands(struct wc_member *);
 void wc_subs_take_fences(struct wc_subs *);
 /* subs.c: false: not before a snapshot has seen what described tables anew; it is being taken. */

@@ -384,3 +384,22 @@ test('the temporary slot is lost: each channel is told once that changes may hav
   for (const client of clients) for (const room of ['one', 'two']) assert.equal(systems(client, room).length, 3)
   assert.equal(systems(clients[0], 'away').length, 1, 'a channel that got nothing missed nothing')
 })
+
+test('a binding that asks to be explained is told why it may get nothing, by stable reasons; others are not', async (t) => {
+  await sql(`create table dim (id numeric primary key, v text, hidden text); grant select (id, v) on dim to anon; alter table dim enable row level security;
+    alter publication supabase_realtime add table dim; create table flat (a int); grant select on flat to anon; alter publication supabase_realtime add table flat`)
+  const client = await open(t)
+  const explained = async (room, n, bindings) => {
+    await client.subscribe(room, bindings.map((b) => ({ ...b, explain: true })))
+    await client.nth('system', n + 1, room)
+    return systems(client, room).slice(1).map(([status, message]) => `${status} ${message.split(': ')[0]}`)
+  }
+  assert.deepEqual(await explained('dim', 4, [binding('dim', { filter: 'v=eq.a' })]), ['error column_not_granted', 'error identity_too_small', 'error key_not_leakproof', 'error no_policy'])
+  assert.deepEqual(await explained('both', 2, [binding('flat'), binding('nowhere')]), ['error no_primary_key', 'error table_not_published'])
+  await create('plain')
+  for (const room of ['dim2', 'flat2']) await client.subscribe(room, [binding(room.slice(0, -1))])
+  await client.subscribe('plain', [binding('plain', { explain: true })])
+  await sql('insert into plain values (1)')
+  await client.wait((m) => m.topic === 'realtime:plain' && m.event === 'postgres_changes', 'the row')
+  for (const room of ['dim2', 'flat2', 'plain']) assert.deepEqual(systems(client, room), [['ok', SUBSCRIBED]])
+})
