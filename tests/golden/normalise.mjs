@@ -5,6 +5,10 @@ const TIMES = new Set(['commit_timestamp', 'inserted_at', 'updated_at'])
 // Binding ids are integers from 2^20 on; no other number in the scenarios is that large.
 const FIRST_BINDING_ID = 1_000_000
 
+/** Users that stand under their name in reference.jsonl, <u1> and <u2>: name -> `sub` of the token. */
+export const USERS = { u1: '11111111-1111-4111-8111-111111111111', u2: '22222222-2222-4222-8222-222222222222' }
+const NAMES = new Map(Object.entries(USERS).map(([name, sub]) => [sub, `<${name}>`]))
+
 /** One per scenario: binding ids become <id1>, <id2>, ... in order of appearance. */
 export function normaliser() {
   const ids = new Map()
@@ -16,7 +20,7 @@ export function normaliser() {
 
   function text(value) {
     return value
-      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, '<uuid>')
+      .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, (uuid) => NAMES.get(uuid) ?? '<uuid>')
       .replace(/expired \d+ seconds/, 'expired <n> seconds')
       .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, '<jwt>')
   }

@@ -1,12 +1,18 @@
 // The scenarios of reference.jsonl that walcast must answer alike: name -> what the clients do.
 import { ENCODING } from '../integration/lib/binary.mjs'
 import { mint, secondsFromNow, tokenFor } from '../integration/lib/token.mjs'
+import { USERS } from './normalise.mjs'
 
 const WRONG_SECRET = { secret: 'wrong-secret-wrong-secret-wrong!' }
 const PLAIN = { event: '*', schema: 'public', table: 'golden_plain' }
 const message = (event, payload) => ({ type: 'broadcast', event, payload })
 const track = (payload) => ({ type: 'presence', event: 'track', payload })
 const exp = () => secondsFromNow(100)
+const ALL_FILTERS = ['id=eq.1', 'id=neq.1', 'id=lt.2', 'id=lte.2', 'id=gt.2', 'id=gte.2', 'id=in.(1,3)', 't=like.a%', 't=ilike.A%',
+  't=match.^[ab]', 't=imatch.^[AB]', 'n=is.null', 'n=not.is.null', 't=isdistinct.a', 't=not.eq.a', 'id=gte.2,t=like.b%',
+  't=in.("a","b,c")', 't=eq."b,c"', 'id=eq.1,n=is.null']
+const FILTERED = { ...PLAIN, table: 'golden_filter' }
+const userToken = (user) => tokenFor('authenticated', { sub: USERS[user] })
 
 const perVersion = {
   heartbeat: async (vsn, { open }) => {
@@ -262,6 +268,63 @@ const once = {
     await a.until('postgres_changes', 2)
     await sql('delete from golden_toast')
     await sql('delete from golden_toast_full')
+  },
+
+  filters: async ({ open, sql }) => {
+    const a = await open('a', { token: tokenFor('service_role') })
+    a.join('fi', { postgres_changes: ALL_FILTERS.map((filter) => ({ ...FILTERED, filter })) })
+    await a.until('system')
+    await sql(`insert into golden_filter values (1, 'a', null), (2, 'b,c', 5), (3, 'bb', null)`)
+    await sql(`update golden_filter set t = 'a' where id = 3`)
+    await sql('delete from golden_filter')
+    await a.until('postgres_changes', 7)
+  },
+
+  select: async ({ open, sql }) => {
+    const a = await open('a', { token: tokenFor('service_role') })
+    a.join('se', { postgres_changes: [{ ...FILTERED, select: ['t'] }, FILTERED] })
+    await a.until('system')
+    await sql(`insert into golden_filter values (1, 'a', null)`)
+    await sql('delete from golden_filter')
+    await a.until('postgres_changes', 4)
+  },
+
+  // each step waits for the one before: a row is judged as it stands when it is looked at
+  rls: async ({ open, sql }) => {
+    const u1 = await open('u1', { token: userToken('u1') }), u2 = await open('u2', { token: userToken('u2') })
+    const svc = await open('svc', { token: tokenFor('service_role') }), anon = await open('anon')
+    const all = [u1, u2, svc, anon]
+    const seen = (...counts) => Promise.all(counts.map((n, i) => all[i].until('postgres_changes', n)))
+    for (const c of all) {
+      c.join('rls', { postgres_changes: [{ ...PLAIN, table: 'golden_rls' }] })
+      await c.until('system')
+    }
+    await sql(`insert into golden_rls values (1, '${USERS.u1}', 'mine', 's'), (2, '${USERS.u2}', 'yours', 's')`)
+    await seen(1, 1, 2, 0)
+    await sql(`update golden_rls set owner = '${USERS.u2}' where id = 1`)
+    await seen(1, 2, 3, 0)
+    await sql('delete from golden_rls')
+    await seen(3, 4, 5, 2)
+  },
+
+  'no-pk-and-privs': async ({ open, sql }) => {
+    const a = await open('a', { token: userToken('u1') })
+    a.join('np', { postgres_changes: ['golden_nopk', 'golden_secret'].map((table) => ({ ...PLAIN, table })) })
+    await a.until('system')
+    await sql(`insert into golden_nopk values (1, 'a')`)
+    await sql(`insert into golden_secret values (1, 'shown', 'hidden')`)
+    await sql(`update golden_secret set hidden = 'x'`)
+    await sql('delete from golden_secret')
+    await a.until('postgres_changes', 4)
+  },
+
+  'big-row': async ({ open, sql }) => {
+    const a = await open('a', { token: tokenFor('service_role') })
+    a.join('bg', { postgres_changes: [FILTERED] })
+    await a.until('system')
+    await sql(`insert into golden_filter values (77, repeat('x', 1200000), 5)`)
+    await sql('delete from golden_filter')
+    await a.until('postgres_changes', 2)
   },
 
   'connect-refusals': async ({ open }) => {

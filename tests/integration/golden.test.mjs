@@ -23,7 +23,7 @@ for (const line of data('reference.jsonl').trim().split('\n')) {
   if (event.d === '>') continue
   if (event.m) {
     event.m = parserOf(s)(line).m
-    differences[s]?.(event.m)
+    differences[s]?.(event.m, c)
   }
   received.push(event)
 }
