@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CITEXT_SQL, COLUMNS, ICU_SQL, TYPES_SQL } from './lib/columns.mjs'
-import { SLOWNESS } from './lib/env.mjs'
+import { FULL, SLOWNESS } from './lib/env.mjs'
 import { filterSql, filterText, randomFilter } from './lib/filters.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Random, seedFrom } from './lib/random.mjs'
@@ -10,7 +10,7 @@ import { until } from './lib/wait.mjs'
 import { publishTable, sharedWorld } from './lib/world.mjs'
 
 const SEED = seedFrom('DIFFERENTIAL_SEED')
-const COMPARISONS = Number(process.env.DIFFERENTIAL_COMPARISONS ?? 5_000)
+const COMPARISONS = Number(process.env.DIFFERENTIAL_COMPARISONS ?? (FULL ? 100_000 : 5_000))
 const COLUMNS_PER_TABLE = 16, CHANNELS = 2, BINDINGS = 50, ROWS = 17 // one round: 5,100 comparisons
 const BIG = 5_000 // characters, out of line: an UPDATE that leaves it alone does not carry it
 const AWKWARD_NAMES = ['Größe x', 'a b', 'A', 'sel"ect', 'co,mma', 'do.t', 'par(en']

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
-import { startWorld } from './lib/world.mjs'
+import { sharedWorld, startWorld } from './lib/world.mjs'
 
 const ANN = '0000000a-0000-4000-8000-00000000000a', BOB = '0000000b-0000-4000-8000-00000000000b'
 const ROUNDS = 12
@@ -31,17 +31,18 @@ const ATTACKS = {
   'ends the session': `perform set_config('role', 'none', false); perform pg_terminate_backend(pg_backend_pid())`,
 }
 
-/** `guard`: what keeps an attack's own error from ending the statement. */
+/** `guard`: keeps an attack's own error from ending the statement. */
 const attackSql = (body, guard = true) => `
-  create function evil.attack() returns bool volatile language plpgsql as $attack$
+  create or replace function evil.attack() returns bool volatile language plpgsql as $attack$
     declare s record;
     begin
       ${guard ? `begin ${body}; exception when others then null; end;` : `${body};`}
       return true;
     end $attack$;`
 
-const COMMON = `
-  create schema evil; grant usage on schema evil to public;
+const SQL = `
+  create role checks login noinherit password '${CHECKS_PASSWORD}'; grant anon, authenticated to checks;
+  create schema evil; grant usage on schema evil to public; ${attackSql('perform 1')}
   create function evil.yes(uuid, uuid) returns bool immutable language sql as 'select true';
   create operator evil.= (leftarg = uuid, rightarg = uuid, function = evil.yes);
   create table teams (sub uuid, team int); grant select on teams to public;
@@ -49,80 +50,69 @@ const COMMON = `
   create table evil.teams as select sub, 3 - team as team from teams; grant select on evil.teams to public;
   create function my_team() returns int stable language sql as 'select team from teams where sub = auth.uid()';
   create table victim (at timestamptz, d date, id int, team int, primary key (at, d, id)); alter table victim enable row level security;
-  create policy p on victim for select using (team = my_team() and team in (select t.team from teams t where t.sub = auth.uid()));`
-
-const byPolicy = `create table bait (id int primary key, v int); alter table bait enable row level security; create policy p on bait for select using (evil.attack());`
-const byOperator = `create type pair as (a int, b int); create table bait (id int primary key, v pair);
+  create policy p on victim for select using (team = my_team() and team in (select t.team from teams t where t.sub = auth.uid()));
+  create table bait (id int primary key, v int); alter table bait enable row level security; create policy p on bait for select using (evil.attack());
+  create type pair as (a int, b int); create table lure (id int primary key, v pair);
   create function evil.eq(pair, pair) returns bool volatile language sql as 'select evil.attack()';
   create operator public.= (leftarg = pair, rightarg = pair, function = evil.eq);`
 
-/** `how`: 'superuser' checks as the login of the tests, 'restricted' as a role that may only SET ROLE. */
-async function start(t, setup, how) {
-  const login = `create role checks login noinherit password '${CHECKS_PASSWORD}'; grant anon, authenticated to checks;`
-  const world = await startWorld(t, {
-    sql: `${login} ${COMMON} ${setup}`, publish: ['bait', 'victim'],
-    env: how === 'restricted' ? { DB_RLS_USER: 'checks', DB_RLS_PASSWORD: CHECKS_PASSWORD } : {},
-  })
-  return world
-}
+// checks as the superuser of the tests, and as a login that may only SET ROLE
+const options = { sql: SQL, publish: ['bait', 'lure', 'victim'] }
+const RESTRICTED = { DB_RLS_USER: 'checks', DB_RLS_PASSWORD: CHECKS_PASSWORD }
+const worlds = { superuser: sharedWorld(options), restricted: sharedWorld({ ...options, env: RESTRICTED }) }
+const POLICY = { table: 'bait', value: '1' }, OPERATOR = { table: 'lure', value: `'(1,1)'`, filter: 'v=eq.(1,1)' }
 
-async function watch(t, world, sub, filter) {
+async function watch(t, world, sub, { table, filter }) {
   const client = await Client.open(world.server, { token: tokenFor('authenticated', { sub }) })
   t.after(() => client.close())
-  const bait = { event: '*', schema: 'public', table: 'bait', ...(filter ? { filter } : {}) }
+  const bait = { event: '*', schema: 'public', table, ...(filter ? { filter } : {}) }
   const { system } = await client.subscribe('watch', [bait, { event: '*', schema: 'public', table: 'victim' }])
   assert.equal(system.status, 'ok', system.message)
   return client
 }
 
 const roles = async (world) => world.sql('select rolname, rolsuper, rolbypassrls, rolcreaterole from pg_roles order by 1')
-const insertVictim = (n) => `insert into victim values ('2024-02-03 04:05:06.5+02', '2024-02-03', ${n}, ${1 + n % 2})`
 const victims = (client) => client.changes().filter((c) => c.data.table === 'victim').map((c) => c.data.record.id)
+let lastId = 0
 
 /** Baits and victims by turns, together and apart: each of the two sees its own team's victims. */
-async function assertVictimsAreSafe(t, world, { filter, bait }) {
+async function assertVictimsAreSafe(t, world, { table, value, filter }) {
   const before = await roles(world)
-  const ann = await watch(t, world, ANN, filter), bob = await watch(t, world, BOB, filter)
+  const ann = await watch(t, world, ANN, { table, filter }), bob = await watch(t, world, BOB, { table, filter })
+  const mine = [[], []]
   for (let n = 1; n <= ROUNDS; n++) {
-    const both = [`insert into bait values (${n}, ${bait})`, insertVictim(n)]
+    const id = ++lastId, team = id % 2
+    mine[team].push(id)
+    const both = [`insert into ${table} values (${id}, ${value})`, `insert into victim values ('2024-02-03 04:05:06.5+02', '2024-02-03', ${id}, ${team + 1})`]
     if (n % 3) for (const statement of both) await world.sql(statement)
     else await world.sql(`begin; ${both.join(';')}; commit`)
   }
-  const all = Array.from({ length: ROUNDS }, (_, i) => i + 1)
-  for (const [client, mine] of [[ann, all.filter((n) => n % 2 === 0)], [bob, all.filter((n) => n % 2)]]) {
-    await until(() => victims(client).length >= mine.length, () => `victims ${mine}; got ${victims(client)}\n${world.server.log.slice(-3000)}`, 60_000)
-    assert.deepEqual(victims(client), mine)
+  for (const [team, client] of [ann, bob].entries()) {
+    await until(() => victims(client).length >= mine[team].length, () => `victims ${mine[team]}; got ${victims(client)}\n${world.server.log.slice(-3000)}`, 60_000)
+    assert.deepEqual(victims(client), mine[team])
   }
   assert.deepEqual(await roles(world), before)
 }
 
-for (const how of ['superuser', 'restricted']) {
+const cases = [['a policy function', POLICY, 'superuser'], ['a policy function', POLICY, 'restricted'], ['an operator behind a filter', OPERATOR, 'restricted']]
+for (const [what, bait, how] of cases) {
   for (const [name, body] of Object.entries(ATTACKS)) {
-    test(`a policy function that ${name} decides nothing for another table (checks by a ${how} login)`, async (t) => {
-      const world = await start(t, `${attackSql(body, name !== 'raises')} ${byPolicy}`, how)
-      await assertVictimsAreSafe(t, world, { bait: '1' })
+    test(`${what} that ${name} decides nothing for another table (checks by a ${how} login)`, async (t) => {
+      await worlds[how].sql(attackSql(body, name !== 'raises'))
+      await assertVictimsAreSafe(t, worlds[how], bait)
     })
   }
 }
 
-for (const [name, body] of Object.entries(ATTACKS)) {
-  test(`an operator behind a filter that ${name} decides nothing for another table`, async (t) => {
-    const world = await start(t, `${attackSql(body, name !== 'raises')} ${byOperator}`, 'restricted')
-    await assertVictimsAreSafe(t, world, { filter: 'v=eq.(1,1)', bait: `'(1,1)'` })
-  })
-}
-
 test('a policy that takes too long is given up, and other tables go on', async (t) => {
-  const world = await start(t, `${attackSql('perform pg_sleep(60)')} ${byPolicy}`, 'restricted')
-  await world.server.stop()
-  world.server.env.DB_RLS_STATEMENT_TIMEOUT_MS = '200'
-  await world.server.again()
-  await assertVictimsAreSafe(t, world, { bait: '1' })
+  const world = await startWorld(t, { ...options, env: { ...RESTRICTED, DB_RLS_STATEMENT_TIMEOUT_MS: '200' } })
+  await world.sql(attackSql('perform pg_sleep(60)'))
+  await assertVictimsAreSafe(t, world, POLICY)
 })
 
 test('the owner of a table in a FOR ALL TABLES publication cannot look into another table', async (t) => {
   const world = await startWorld(t, {
-    env: { DB_RLS_USER: 'checks', DB_RLS_PASSWORD: CHECKS_PASSWORD },
+    env: RESTRICTED,
     sql: `drop publication supabase_realtime; create publication supabase_realtime for all tables;
       create role checks login noinherit password '${CHECKS_PASSWORD}'; create role mallory nologin; grant anon, authenticated, mallory to checks;
       create table vault (id int primary key, secret text); insert into vault values (1, 'x');

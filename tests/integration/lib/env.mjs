@@ -21,6 +21,9 @@ export const IS_TSAN = /tsan[^/]*\/walcast$/.test(BINARY)
 /** ThreadSanitizer and AddressSanitizer cost a factor of about 10 and 3; deadlines follow. */
 export const SLOWNESS = IS_TSAN ? 4 : /asan[^/]*\/walcast$/.test(BINARY) ? 2 : 1
 
+/** The large figures of the tests that have small ones too. */
+export const FULL = process.env.TESTS_FULL === '1'
+
 export const SANITIZER_EXIT = 99
 export const SANITIZER_ENV = {
   ASAN_OPTIONS: `halt_on_error=1:detect_leaks=1:exitcode=${SANITIZER_EXIT}`,
