@@ -63,12 +63,11 @@ function comparisonSql({ column, op, value, elements }) {
   return `${left} ${SQL_OPS[op]} ${cast(value)}`
 }
 
-/** A column that the change does not carry makes a comparison NULL, whatever it is. */
-function conditionSql(c, isCarried) {
-  const plain = c.join ? c.members.map((m) => conditionSql(m, isCarried)).join(c.join === 'and' ? ' AND ' : ' OR ')
-    : isCarried(c.column) ? comparisonSql(c) : 'NULL::boolean'
+function conditionSql(c, carried) {
+  const plain = c.join ? c.members.map((m) => conditionSql(m, carried)).join(c.join === 'and' ? ' AND ' : ' OR ')
+    : `CASE WHEN ${carried(c.column)} THEN ${comparisonSql(c)} END`
   return c.negate ? `(NOT (${plain}))` : `(${plain})`
 }
 
-/** `isCarried`: is the column's value in the change? */
-export const filterSql = (conditions, isCarried = () => true) => conditions.map((c) => conditionSql(c, isCarried)).join(' AND ')
+/** `carried`: SQL, is the column's value in the change? A comparison without its value is NULL, whatever it is. */
+export const filterSql = (conditions, carried = () => 'true') => conditions.map((c) => conditionSql(c, carried)).join(' AND ')
