@@ -41,8 +41,8 @@ const attackSql = (body, guard = true) => `
     end $attack$;`
 
 const SQL = `
-  create role checks login noinherit password '${CHECKS_PASSWORD}'; grant anon, authenticated to checks;
-  create schema evil; grant usage on schema evil to public; ${attackSql('perform 1')}
+  create role checks login noinherit password '${CHECKS_PASSWORD}'; grant anon, authenticated to checks; create role keeper; create role mallory;
+  create schema evil authorization mallory; grant usage on schema evil to public; ${attackSql('perform 1')}
   create function evil.yes(uuid, uuid) returns bool immutable language sql as 'select true';
   create operator evil.= (leftarg = uuid, rightarg = uuid, function = evil.yes);
   create table teams (sub uuid, team int); grant select on teams to public;
@@ -54,7 +54,10 @@ const SQL = `
   create table bait (id int primary key, v int); alter table bait enable row level security; create policy p on bait for select using (evil.attack());
   create type pair as (a int, b int); create table lure (id int primary key, v pair);
   create function evil.eq(pair, pair) returns bool volatile language sql as 'select evil.attack()';
-  create operator public.= (leftarg = pair, rightarg = pair, function = evil.eq);`
+  create operator public.= (leftarg = pair, rightarg = pair, function = evil.eq);
+  alter table victim owner to keeper; alter table teams owner to keeper; alter function my_team() owner to keeper;
+  alter function evil.attack() owner to mallory; alter table bait owner to mallory; alter table lure owner to mallory; alter type pair owner to mallory;
+  alter function evil.eq(pair, pair) owner to mallory; alter operator public.= (pair, pair) owner to mallory;`
 
 // checks as the superuser of the tests, and as a login that may only SET ROLE
 const options = { sql: SQL, publish: ['bait', 'lure', 'victim'] }
