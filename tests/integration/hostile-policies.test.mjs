@@ -129,19 +129,19 @@ test('the owner of a table in a FOR ALL TABLES publication cannot look into anot
       grant usage on schema mallory to public; grant select on mallory.spy to public; reset role`,
   })
   const bindings = [{ event: '*', schema: 'mallory', table: 'spy' }, { event: '*', schema: 'public', table: 'vault' }]
-  const clients = []
-  for (const token of [tokenFor('anon'), tokenFor('mallory')]) {
-    const client = await Client.open(world.server, { token })
+  const open = async (role) => {
+    const client = await Client.open(world.server, { token: tokenFor(role) })
     t.after(() => client.close())
     await client.subscribe('spy', bindings)
-    clients.push(client)
+    return client
   }
+  const anon = await open('anon'), mallory = await open('mallory')
   for (let n = 1; n <= ROUNDS; n++) await world.sql(`insert into vault values (${n + 1}, 'secret-${n}'); insert into mallory.spy values (${n}, false)`)
   await world.sql('insert into mallory.spy values (0, true)')
-  for (const client of clients) {
+  for (const client of [anon, mallory]) {
     const rows = () => client.changes().filter((c) => c.data.table === 'spy').map((c) => c.data.record.id)
     await until(() => rows().includes(0), 'the control row')
-    assert.deepEqual(rows(), [0])
+    if (client === anon) assert.deepEqual(rows(), [0]) // mallory owns the rows and sees them all
     assert.ok(!client.messages.some((m) => m.text?.includes('secret-')), 'the other table')
   }
 })
