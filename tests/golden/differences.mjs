@@ -16,8 +16,13 @@ export const differences = {
     if (data(m)?.table === 'golden_toast') data(m).errors = ['Error 206: Partial Content, unchanged TOAST columns not available: big']
   },
 
-  /** A row's new owner was shown the whole row as its former owner had it. */
+  /**
+   * Who gets a row by a change of its owner was shown the former owner's row; who bypasses row security
+   * was not shown what was deleted.
+   */
   rls(m, connection) {
-    if (connection === 'u2' && data(m)?.type === 'UPDATE') data(m).old_record = { id: data(m).old_record.id }
+    const { type, old_record: old } = data(m) ?? {}
+    if (connection === 'u2' && type === 'UPDATE') data(m).old_record = { id: old.id }
+    if (connection === 'svc' && type === 'DELETE') data(m).old_record = { id: old.id, owner: '<u2>', t: old.id === 1 ? 'mine' : 'yours', s: 's' }
   },
 }
