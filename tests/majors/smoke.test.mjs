@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { SLOWNESS } from '../integration/lib/env.mjs'
 import { MAJOR } from '../integration/lib/major.mjs'
 import { Client } from '../integration/lib/phoenix.mjs'
+import { tokenFor } from '../integration/lib/token.mjs'
 import { until } from '../integration/lib/wait.mjs'
 import { startWorld } from '../integration/lib/world.mjs'
 
@@ -26,4 +27,23 @@ test(`Postgres ${MAJOR}: changes arrive, the slot resumes after a restart of the
   await world.sql(`insert into t select i, 'row' from generate_series(1, 1000) i`)
   const rest = (await client.untilChanges(1003, 60_000 * SLOWNESS)).slice(3)
   assert.deepEqual(rest.map((c) => c.data.record.id), Array.from({ length: 1000 }, (_, i) => i + 1))
+})
+
+test(`Postgres ${MAJOR}: filters and row security decide who gets a row`, async (t) => {
+  const world = await startWorld(t, {
+    sql: `${TABLE}; alter table t enable row level security; create policy own on t for select to authenticated using (v = auth.jwt() ->> 'sub')`,
+    publish: ['t'],
+  })
+  const open = async (sub, filter) => {
+    const client = await Client.open(world.server, { token: tokenFor('authenticated', { sub }) })
+    t.after(() => client.close())
+    await client.subscribe('judged', [{ ...BINDING[0], ...(filter ? { filter } : {}) }])
+    return client
+  }
+  const ann = await open('ann'), bob = await open('bob'), few = await open('ann', 'id=in.(2,6),v=like.a%')
+  await world.sql(`insert into t select i, case i % 2 when 0 then 'ann' else 'bob' end from generate_series(1, 6) i`)
+  const ids = async (client, n) => (await client.untilChanges(n)).map((c) => c.data.record.id)
+  assert.deepEqual(await ids(ann, 3), [2, 4, 6])
+  assert.deepEqual(await ids(bob, 3), [1, 3, 5])
+  assert.deepEqual(await ids(few, 2), [2, 6])
 })
