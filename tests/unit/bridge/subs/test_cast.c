@@ -135,7 +135,9 @@ static void each_operator_is_tried_as_it_will_be_used(void **state)
         {&text, "text", "", "", WC_FILTER_IN,
          "select v, case when nr = 1 then $1::a[] end,\n       v  = any ($1::a[]), null::text  = "
          "any "
-         "($1::a[])\nfrom unnest($1::a[]) with ordinality as u (v, nr)\norder by nr limit 101"},
+         "($1::a[])\nfrom (select v, row_number() over () as nr from (select unnest($1::a[]) as v) "
+         "as u) as "
+         "q\norder by nr limit 101"},
     };
     enum { N = sizeof table / sizeof table[0] };
     struct waiter who[N] = {0};
