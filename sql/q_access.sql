@@ -160,7 +160,10 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
 )
 select p.pos, p.usable and p.role is not null,
        p.role is null or v.pos is not null,
-       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind = 'p',
+       -- privileges are those of now: a relation dropped since the snapshot of this statement has none
+       case when pg_catalog.has_table_privilege(c.oid, 'SELECT') is not null
+            then pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) end,
+       c.relkind = 'p',
        coalesce(v.has_policy, false), v.owners, coalesce(s.runs_code, false),
        case when pg_catalog.has_table_privilege(c.oid, 'SELECT') and not pg_catalog.row_security_active(c.oid)
             then current_user::text end,

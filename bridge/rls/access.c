@@ -319,6 +319,7 @@ static bool read_columns(const struct wc_pg_result *res, int row, size_t count, 
         ok = read_column(res, row + (int)i, a, &col[i]);
         a->nkeys = (uint16_t)(a->nkeys + col[i].in_pk);
         a->pk_readable &= !col[i].in_pk || col[i].readable;
+        a->exists &= wc_pg_value(res, row + (int)i, COL_RELATION) != NULL; /* not dropped between */
     }
     a->col = col;
     a->ncols = (uint16_t)count;
