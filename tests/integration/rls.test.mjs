@@ -266,7 +266,7 @@ test('every pair of change and channel under row security is published or withhe
   const text = await (await world.server.get('/metrics')).text()
   const value = (name) => Number(new RegExp(`^walcast_changes_${name}_total (\\d+)$`, 'm').exec(text)[1])
   const withheld = Object.fromEntries([...text.matchAll(/^walcast_changes_withheld_total\{reason="(\w+)"\} (\d+)$/gm)].map(([, reason, n]) => [reason, Number(n)]))
-  for (const reason of ['row_security', 'check_failed', 'before_subscription']) assert.ok(withheld[reason] > 0, `${reason} in ${JSON.stringify(withheld)}`)
+  for (const reason of ['row_security', 'row_gone', 'check_failed', 'before_subscription']) assert.ok(withheld[reason] > 0, `${reason} in ${JSON.stringify(withheld)}`)
   const sum = Object.values(withheld).reduce((a, b) => a + b, 0)
   assert.equal(value('matched'), value('delivered') + sum, JSON.stringify({ withheld, matched: value('matched'), delivered: value('delivered') }))
   assert.equal(await world.server.metric('walcast_changes_waiting'), 0)
