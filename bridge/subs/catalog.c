@@ -104,6 +104,11 @@ void wc_catalog_want(struct wc_catalog *c)
         (void)uv_timer_start(&c->retry, on_retry, wc_backoff_next(&c->backoff, 0), 0);
 }
 
+void wc_catalog_server_is_up(struct wc_catalog *c)
+{
+    c->turned_away = false;
+}
+
 bool wc_catalog_is_turned_away(const struct wc_catalog *c)
 {
     return c->turned_away;

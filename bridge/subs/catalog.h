@@ -18,7 +18,9 @@ void wc_catalog_free(struct wc_catalog *); /* freed one loop turn later; NULL is
 
 void wc_catalog_want(struct wc_catalog *);        /* connect unless connected or about to */
 struct wc_pg *wc_catalog_pg(struct wc_catalog *); /* NULL while it cannot be asked */
-/* The last attempt was refused because the server is shutting down (or starting up). */
+/* The stream is up, so the server has started: a refusal so far says nothing about it now. */
+void wc_catalog_server_is_up(struct wc_catalog *);
+/* The last attempt was refused because the server is shutting down, or was not up yet. */
 bool wc_catalog_is_turned_away(const struct wc_catalog *);
 
 #endif

@@ -627,6 +627,7 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
     if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)
         begin_epoch(s);
     s->had_stream |= stream == WC_SUBS_STREAM_UP;
+    wc_catalog_server_is_up(s->catalog);
     if (stream == WC_SUBS_STREAM_WAITING) {
         struct wc_list waiting;
         wc_list_init(&waiting);
