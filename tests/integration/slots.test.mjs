@@ -240,3 +240,18 @@ test('a server that is connected and does not answer is unhealthy until it does'
   await client.untilChanges(1)
   assert.equal(told(client), 1, 'the stream was never lost')
 })
+
+test('a server that does not answer for a minute is given up', { skip: !process.env.LONG && 'takes a minute; LONG=1 runs it' }, async (t) => {
+  const world = await startWorld(t, { ...TABLE, env: { STATUS_INTERVAL_MS: '500' } })
+  const client = await subscribed(t, world)
+  const [{ active_pid: pid }] = await world.sql('select active_pid from pg_replication_slots where active')
+  process.kill(pid, 'SIGSTOP')
+  t.after(() => process.kill(pid, 'SIGCONT')) // else the cluster does not stop
+  const stopped = Date.now()
+  await world.server.untilLog(/repl server_silent .*given up/, 90_000 * SLOWNESS)
+  assert.ok(Date.now() - stopped >= 60_000, 'as patient as the server is with us')
+  await untilStreaming(world.server)
+  await until(() => told(client) === 2, 'told again')
+  await world.sql('insert into t values (1)')
+  await client.untilChanges(1)
+})

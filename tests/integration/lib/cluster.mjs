@@ -91,10 +91,15 @@ export class Cluster {
     return (await this.main.query(text, values)).rows
   }
 
-  async stop(mode = 'fast') {
+  /** Closes our connections, as when the server is gone. */
+  async forget() {
     for (const client of this.#clients) await client.end().catch(() => {})
     this.#clients.clear()
     this.main = null
+  }
+
+  async stop(mode = 'fast') {
+    await this.forget()
     await run(TOOL, ['stop', this.dir, mode], { env: this.toolEnv })
   }
 
