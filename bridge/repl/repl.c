@@ -112,6 +112,8 @@ void wc_repl_fail(struct wc_repl *r, const char *sqlstate, const char *message)
         return;
     drop_connection(r);
     note_trouble(r, sqlstate, message);
+    if (r->state == WC_REPL_STREAMING)
+        r->complained_of = NULL; /* the end of a stream is news, whatever was said while it went */
     if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->started_at >= STEADY_US)
         r->backoff.ms = 0; /* not at its start: a stream that fails at once must not be hammered */
     uint32_t wait_ms = wc_backoff_next(&r->backoff, r->trouble.least_wait_ms);

@@ -226,15 +226,24 @@ test('operators and functions of a hostile search_path are not ours', async (t) 
   await untilStreaming(world.server)
 })
 
+/** Stops the process that sends to us while `check` runs; a cluster with a stopped process does not stop. */
+async function whileSilent(world, check) {
+  const [{ active_pid: pid }] = await world.sql('select active_pid from pg_replication_slots where active')
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await check()
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+}
+
 test('a server that is connected and does not answer is unhealthy until it does', async (t) => {
   const world = await startWorld(t, { ...TABLE, env: { STATUS_INTERVAL_MS: '200' } })
   const client = await subscribed(t, world)
-  const [{ active_pid: pid }] = await world.sql('select active_pid from pg_replication_slots where active')
-  process.kill(pid, 'SIGSTOP')
-  t.after(() => { try { process.kill(pid, 'SIGCONT') } catch { /* it has ended */ } })
-  await untilReason(world.server, 'server_silent')
-  assert.equal((await world.server.health()).tenant.state, 'streaming')
-  process.kill(pid, 'SIGCONT')
+  await whileSilent(world, async () => {
+    await untilReason(world.server, 'server_silent')
+    assert.equal((await world.server.health()).tenant.state, 'streaming')
+  })
   await untilStreaming(world.server)
   await world.sql('insert into t values (1)')
   await client.untilChanges(1)
@@ -242,16 +251,15 @@ test('a server that is connected and does not answer is unhealthy until it does'
 })
 
 test('a server that does not answer for a minute is given up', { skip: !process.env.LONG && 'takes a minute; LONG=1 runs it' }, async (t) => {
-  const world = await startWorld(t, { ...TABLE, env: { STATUS_INTERVAL_MS: '500' } })
+  const world = await startWorld(t, { ...TABLE, env: { STATUS_INTERVAL_MS: '500', IDLE_TIMEOUT_MS: '600000' } })
   const client = await subscribed(t, world)
-  const [{ active_pid: pid }] = await world.sql('select active_pid from pg_replication_slots where active')
-  process.kill(pid, 'SIGSTOP')
-  t.after(() => process.kill(pid, 'SIGCONT')) // else the cluster does not stop
-  const stopped = Date.now()
-  await world.server.untilLog(/repl server_silent .*given up/, 90_000 * SLOWNESS)
-  assert.ok(Date.now() - stopped >= 60_000, 'as patient as the server is with us')
-  await untilStreaming(world.server)
-  await until(() => told(client) === 2, 'told again')
-  await world.sql('insert into t values (1)')
-  await client.untilChanges(1)
+  await whileSilent(world, async () => {
+    const stopped = Date.now()
+    await world.server.untilLog(/the server does not answer status updates: given up/, 90_000 * SLOWNESS)
+    assert.ok(Date.now() - stopped >= 60_000, 'as patient as the server is with us')
+    await untilStreaming(world.server)
+    await until(() => told(client) === 2, 'told again')
+    await world.sql('insert into t values (1)')
+    await client.untilChanges(1)
+  })
 })
