@@ -2,7 +2,7 @@
 // the stream comes back when it is mended.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SLOWNESS } from './lib/env.mjs'
+import { FULL, SLOWNESS } from './lib/env.mjs'
 import { MAJOR, since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Server } from './lib/server.mjs'
@@ -250,7 +250,7 @@ test('a server that is connected and does not answer is unhealthy until it does'
   assert.equal(told(client), 1, 'the stream was never lost')
 })
 
-test('a server that does not answer for a minute is given up', { skip: !process.env.LONG && 'takes a minute; LONG=1 runs it' }, async (t) => {
+test('a server that does not answer for a minute is given up', { skip: !FULL && 'takes a minute; TESTS_FULL=1 runs it' }, async (t) => {
   const world = await startWorld(t, { ...TABLE, env: { STATUS_INTERVAL_MS: '500', IDLE_TIMEOUT_MS: '600000' } })
   const client = await subscribed(t, world)
   await whileSilent(world, async () => {
