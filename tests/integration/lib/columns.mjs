@@ -96,7 +96,8 @@ export const COLUMNS = [
   column('tstzrange', ['[2024-01-01,)', '(,2024-01-01 00:00:00.5+02]', 'empty']),
   ...(MAJOR >= 14 ? [column('int4multirange', ['{}', '{[1,3),[5,7)}', '{[1,7)}'])] : []),
   column('mood', ['sad', 'ok', 'Very, happy', 'happy', 'a']),
-  column('pair', ['(1,a)', '(1,"b c")', '(2,)', '(,a)', '(1,"")', '(10,a)']),
+  // without `is`: SQL asks it of a row's fields, a filter of the column
+  column('pair', ['(1,a)', '(,)', '(1,"b c")', '(2,)', '(,a)', '(1,"")', '(10,a)'], { ops: ORDERED.filter((op) => op !== 'is') }),
   column('positive', ['1', '7', '9', '10', '2147483647']),
   column('amount', ['12.5', '0', '12.345', '1000'], { spellings: ['12.500'] }),
   column('labels', TEXTS),
