@@ -37,7 +37,8 @@ static void append_text(struct wc_buf *out, struct wc_slice text)
 }
 
 /* Operator and NULL flag, then the texts, each behind its length and before a NUL. */
-static struct wc_slice key_of(const struct wc_comparison *c, struct wc_buf *out)
+static struct wc_slice key_of(struct wc_slice column, const struct wc_comparison *c,
+                              struct wc_buf *out)
 {
     wc_buf_byte(out, (char)c->op);
     wc_buf_byte(out, (char)c->is_null);
@@ -47,6 +48,7 @@ static struct wc_slice key_of(const struct wc_comparison *c, struct wc_buf *out)
     append_text(out, c->schema);
     append_text(out, c->value_type);
     append_text(out, c->value);
+    append_text(out, column);
     return wc_buf_view(out);
 }
 
@@ -87,13 +89,13 @@ static struct wc_shared_comparison *make(struct wc_comparisons *t, const struct 
     return c;
 }
 
-struct wc_shared_comparison *wc_comparison_get(struct wc_comparisons *t,
+struct wc_shared_comparison *wc_comparison_get(struct wc_comparisons *t, struct wc_slice column,
                                                const struct wc_comparison *like)
 {
     struct wc_shared_comparison *c = NULL;
     struct wc_buf key;
     wc_buf_init(&key, KEY_CAP);
-    struct wc_slice k = key_of(like, &key);
+    struct wc_slice k = key_of(column, like, &key);
     if (key.status == WC_OK) {
         struct wc_map_node *n = wc_map_get(&t->map, k);
         c = n ? wc_comparison_ref(WC_CONTAINER(n, struct wc_shared_comparison, node))

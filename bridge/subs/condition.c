@@ -193,7 +193,7 @@ static enum wc_status make_comparison(struct wc_audience *a, const struct wc_com
                                      .is_null = !is_in && !wc_pg_value(res, 0, 0)};
     struct wc_asked *asked = wc_arena_alloc(&a->arena, sizeof *asked);
     struct wc_shared_comparison *shared =
-        asked ? wc_comparison_get(a->subs->comparisons, &is) : NULL;
+        asked ? wc_comparison_get(a->subs->comparisons, c->filter->column, &is) : NULL;
     if (!shared)
         return WC_NOMEM;
     *asked = (struct wc_asked){.next = a->asked, .is = shared};

@@ -156,6 +156,11 @@ test('the truth table of NULLs', async (t) => {
   for (const [filter, ids] of Object.entries(expected)) assert.deepEqual(seen.filter((c) => c.filters.includes(filter)).map(({ key }) => key), ids, filter)
 })
 
+test('the same pattern on two columns is asked of each', async (t) => {
+  const f = await table('a text, b text', ["'ab', 'x'", "'x', 'ab'", "'ab', 'ab'", "'x', 'x'"])
+  await expectAsPostgres(t, f, [['a=like.a%', "a like 'a%'"], ['b=like.a%', "b like 'a%'"], ['a=like.a%,b=not.like.a%', "a like 'a%' and b not like 'a%'"]])
+})
+
 test('several conditions, negations and groups', async (t) => {
   const f = await table('a int, b int, t text', ["1, 1, 'x'", "1, 2, 'y,z'", "2, null, 'x'", "null, 2, null", "3, 3, 'p)'"])
   await expectAsPostgres(t, f, [

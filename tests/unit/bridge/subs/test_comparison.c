@@ -21,9 +21,9 @@ static void equal_comparisons_are_one(void **state)
     (void)state;
     struct wc_comparisons *t = wc_comparisons_new();
     struct wc_comparison a = like("a%");
-    struct wc_shared_comparison *one = wc_comparison_get(t, &a);
+    struct wc_shared_comparison *one = wc_comparison_get(t, wc_slice_str("c"), &a);
     struct wc_comparison again = like("a%");
-    assert_ptr_equal(wc_comparison_get(t, &again), one);
+    assert_ptr_equal(wc_comparison_get(t, wc_slice_str("c"), &again), one);
     assert_string_equal(one->is.value.p, "a%");
     assert_string_equal(one->is.role.p, "anon");
     assert_string_equal(one->is.type.p, "text");
@@ -51,7 +51,7 @@ static void whatever_differs_makes_another(void **state)
     c[8].value_type = wc_slice_str("text");
     struct wc_shared_comparison *made[9];
     for (size_t i = 0; i < 9; i++) {
-        made[i] = wc_comparison_get(t, &c[i]);
+        made[i] = wc_comparison_get(t, wc_slice_str("c"), &c[i]);
         for (size_t k = 0; k < i; k++)
             assert_int_not_equal(made[i]->serial, made[k]->serial);
     }
@@ -60,15 +60,29 @@ static void whatever_differs_makes_another(void **state)
     wc_comparisons_free(t);
 }
 
+/* The same of two columns is asked of two values. */
+static void another_column_makes_another(void **state)
+{
+    (void)state;
+    struct wc_comparisons *t = wc_comparisons_new();
+    struct wc_comparison a = like("a%");
+    struct wc_shared_comparison *c = wc_comparison_get(t, wc_slice_str("c"), &a);
+    struct wc_shared_comparison *d = wc_comparison_get(t, wc_slice_str("d"), &a);
+    assert_int_not_equal(c->serial, d->serial);
+    wc_comparison_unref(c);
+    wc_comparison_unref(d);
+    wc_comparisons_free(t);
+}
+
 static void a_serial_is_never_used_again(void **state)
 {
     (void)state;
     struct wc_comparisons *t = wc_comparisons_new();
     struct wc_comparison a = like("a%");
-    struct wc_shared_comparison *c = wc_comparison_get(t, &a);
+    struct wc_shared_comparison *c = wc_comparison_get(t, wc_slice_str("c"), &a);
     uint64_t serial = c->serial;
     wc_comparison_unref(c);
-    c = wc_comparison_get(t, &a);
+    c = wc_comparison_get(t, wc_slice_str("c"), &a);
     assert_true(c->serial > serial);
     wc_comparison_unref(c);
     wc_comparisons_free(t);
@@ -79,6 +93,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equal_comparisons_are_one),
         cmocka_unit_test(whatever_differs_makes_another),
+        cmocka_unit_test(another_column_makes_another),
         cmocka_unit_test(a_serial_is_never_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,9 +145,9 @@ static int set_up(void **state)
         w->is_here[i] = true;
     }
     w->comparisons = wc_comparisons_new();
-    w->comparison =
-        wc_comparison_get(w->comparisons, &(struct wc_comparison){.op = WC_FILTER_LIKE,
-                                                                  .type = wc_slice_str("text")});
+    w->comparison = wc_comparison_get(
+        w->comparisons, wc_slice_str("t"),
+        &(struct wc_comparison){.op = WC_FILTER_LIKE, .type = wc_slice_str("text")});
     w->queue = wc_queue_new(NULL, &(struct wc_judge_options){0}, MAX_CHANGES, MAX_BYTES, &hooks, w);
     *state = w;
     return 0;
