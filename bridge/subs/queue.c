@@ -13,7 +13,7 @@ struct wc_queue {
     struct wc_judge *judge;
     struct wc_queue_hooks hooks;
     void *self;
-    size_t max_changes, max_bytes;
+    struct wc_queue_limits limits;
     struct wc_list waiting; /* wc_queued, as in the log */
     size_t count, bytes;
     bool is_walking, is_stopped;
@@ -86,6 +86,14 @@ static void remember(struct wc_queued *c, uint64_t key, uint8_t value)
     *f = (struct wc_queued_fact){.key = key, .value = value};
 }
 
+static void forget_facts(struct wc_queued *c)
+{
+    free(c->fact);
+    c->fact = NULL;
+    c->nfacts = c->facts_cap = 0;
+    c->answered = 0;
+}
+
 enum wc_verdict wc_queued_verdict(const struct wc_queued *c, const struct wc_context *context)
 {
     return (enum wc_verdict)known(c, context_key(context), WC_VERDICT_NONE);
@@ -155,7 +163,7 @@ enum wc_status wc_queue_append(struct wc_queue *q, const struct wc_change *ch,
                                const struct wc_place *place)
 {
     size_t bytes = sizeof(struct wc_queued) + row_bytes(&ch->old) + row_bytes(&ch->new);
-    if (q->count && (q->count >= q->max_changes || q->bytes + bytes > q->max_bytes))
+    if (q->count && (q->count >= q->limits.changes || q->bytes + bytes > q->limits.bytes))
         return WC_AGAIN;
     struct wc_queued *c = copy_change(ch, place);
     if (!c)
@@ -229,15 +237,24 @@ static void drop_batch(struct wc_queue *q)
     forget_batch(q);
 }
 
+/* now: of the walk, which is when the answers came that began it, so that these count however
+ * many there are. */
+static enum wc_need look(struct wc_queue *q, struct wc_queued *c, wc_us now)
+{
+    if (c->nfacts && now - c->answered > q->limits.freshness)
+        forget_facts(c);
+    return q->hooks.look(q->self, c);
+}
+
 /* The head was just looked at and needs answers; what is behind it is looked at now. */
-static void ask(struct wc_queue *q)
+static void ask(struct wc_queue *q, wc_us now)
 {
     enum wc_status st = WC_OK;
     WC_LIST_EACH (it, &q->waiting) {
         struct wc_queued *c = WC_CONTAINER(it, struct wc_queued, link);
         if (st != WC_OK || q->nbatch == WC_JUDGE_MAX || q->nfacts >= WC_QUEUE_FACTS_MAX)
             break;
-        if (it == q->waiting.next || q->hooks.look(q->self, c) == WC_NEED_ANSWERS)
+        if (it == q->waiting.next || look(q, c, now) == WC_NEED_ANSWERS)
             st = q->hooks.ask(q->self, c);
     }
     if (st == WC_OK && q->nbatch) {
@@ -251,11 +268,11 @@ static void ask(struct wc_queue *q)
 /* ---- delivering ---- */
 
 /* Returns what the head needs, or NOTHING when there is none left or its delivery failed. */
-static enum wc_need deliver(struct wc_queue *q, bool *moved)
+static enum wc_need deliver(struct wc_queue *q, wc_us now, bool *moved)
 {
     while (!wc_list_is_empty(&q->waiting)) {
         struct wc_queued *head = WC_CONTAINER(q->waiting.next, struct wc_queued, link);
-        enum wc_need need = q->hooks.look(q->self, head);
+        enum wc_need need = look(q, head, now);
         if (need != WC_NEED_NOTHING)
             return need;
         enum wc_status st = q->hooks.deliver(q->self, head);
@@ -269,7 +286,7 @@ static enum wc_need deliver(struct wc_queue *q, bool *moved)
     return WC_NEED_NOTHING;
 }
 
-void wc_queue_go_on(struct wc_queue *q)
+static void walk(struct wc_queue *q, wc_us now)
 {
     if (q->is_walking || q->is_stopped || wc_list_is_empty(&q->waiting) ||
         wc_judge_is_busy(q->judge))
@@ -279,11 +296,16 @@ void wc_queue_go_on(struct wc_queue *q)
         drop_batch(q);
     q->is_again = false;
     bool moved = false;
-    if (deliver(q, &moved) == WC_NEED_ANSWERS)
-        ask(q);
+    if (deliver(q, now, &moved) == WC_NEED_ANSWERS)
+        ask(q, now);
     q->is_walking = false;
     if (moved)
         q->hooks.moved(q->self);
+}
+
+void wc_queue_go_on(struct wc_queue *q)
+{
+    walk(q, wc_clock_mono());
 }
 
 /* ---- answers ---- */
@@ -310,13 +332,23 @@ static void on_truth(void *arg, unsigned number, const struct wc_comparison *is,
         remember(q->batch[number], comparison_key(c), (uint8_t)truth);
 }
 
+/* Facts that no earlier batch began. */
+static void note_answered(struct wc_queue *q, wc_us now)
+{
+    for (size_t i = 0; i < q->nbatch; i++)
+        if (q->batch[i]->nfacts && !q->batch[i]->answered)
+            q->batch[i]->answered = now;
+}
+
 static void on_answered(void *arg, bool ok)
 {
     struct wc_queue *q = arg;
+    wc_us now = wc_clock_mono();
+    note_answered(q, now);
     q->is_again = !ok;
     if (ok) {
         forget_batch(q);
-        wc_queue_go_on(q);
+        walk(q, now);
     } else {
         q->hooks.later(q->self);
     }
@@ -335,7 +367,7 @@ static void on_trouble(void *arg, wc_oid rel, struct wc_slice role, bool is_over
 /* ---- life cycle ---- */
 
 struct wc_queue *wc_queue_new(struct uv_loop_s *loop, const struct wc_judge_options *options,
-                              size_t max_changes, size_t max_bytes,
+                              const struct wc_queue_limits *limits,
                               const struct wc_queue_hooks *hooks, void *self)
 {
     static const struct wc_judge_events events = {
@@ -345,8 +377,7 @@ struct wc_queue *wc_queue_new(struct uv_loop_s *loop, const struct wc_judge_opti
         return NULL;
     q->hooks = *hooks;
     q->self = self;
-    q->max_changes = max_changes;
-    q->max_bytes = max_bytes;
+    q->limits = *limits;
     wc_list_init(&q->waiting);
     q->judge = wc_judge_new(loop, options, &events, q);
     if (q->judge)

@@ -12,6 +12,8 @@
  * a change waits is taken as things are when it leaves: what is missing then is asked for.
  *
  * An answer is remembered by the serial of its context or comparison, which nothing else ever has.
+ * Rules change: when a change still waits `freshness` after its first answer, for whatever reason,
+ * its answers are forgotten, all at once, so that one batch brings them all again.
  *
  * Ownership: copies changes, shares their relations; references the comparisons it asks for.
  * Threads: one owner, the bridge thread. Errors: NOMEM; AGAIN: it is full.
@@ -21,6 +23,7 @@
 #ifndef WC_BRIDGE_SUBS_QUEUE_H
 #define WC_BRIDGE_SUBS_QUEUE_H
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "bridge/rls/judge.h"
 #include "bridge/subs/comparison.h"
@@ -50,6 +53,7 @@ struct wc_queued {
     } * fact; /* open addressing, facts_cap places */
     size_t nfacts, facts_cap;
     unsigned asked; /* its number in the batch being put together */
+    wc_us answered; /* when the oldest fact came */
 };
 
 enum wc_need {
@@ -75,9 +79,14 @@ struct wc_queue_hooks {
                     bool is_over, const char *text);
 };
 
+struct wc_queue_limits {
+    size_t changes, bytes;
+    wc_us freshness; /* of answers */
+};
+
 /* Returns owned; NULL when out of memory. */
 struct wc_queue *wc_queue_new(struct uv_loop_s *, const struct wc_judge_options *,
-                              size_t max_changes, size_t max_bytes, const struct wc_queue_hooks *,
+                              const struct wc_queue_limits *, const struct wc_queue_hooks *,
                               void *self);
 void wc_queue_free(struct wc_queue *); /* NULL is fine */
 

@@ -91,7 +91,10 @@ struct wc_queue *wc_subs_new_queue(struct wc_subs *s)
                                                 .later = on_later,
                                                 .failed = on_failed,
                                                 .trouble = wc_subs_on_trouble};
-    return wc_queue_new(s->loop, &s->opt.judge, MAX_WAITING, MAX_WAITING_BYTES, &hooks, s);
+    const struct wc_queue_limits limits = {.changes = MAX_WAITING,
+                                           .bytes = MAX_WAITING_BYTES,
+                                           .freshness = (wc_us)s->opt.freshness_ms * 1000};
+    return wc_queue_new(s->loop, &s->opt.judge, &limits, &hooks, s);
 }
 
 /* ---- the stream's events ---- */

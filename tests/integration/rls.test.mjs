@@ -262,6 +262,24 @@ test('who subscribes while a change waits gets it or has seen it, and is judged 
   assert.deepEqual(bob.changes('joiners'), [])
 })
 
+test('a verdict that had to wait for the catalog is not good for longer than rules may be old', async (t) => {
+  await ownedTable('waited', { using: `pg_sleep(1.6) is not null and owner = who.is()` }) // longer than POLICY_FRESHNESS_MS
+  const alice = await watch(t, 'waited', { token: ALICE })
+  const sleeps = async () => (await sql(`select 1 from pg_stat_activity where wait_event = 'PgSleep' and pid <> pg_backend_pid()`)).length > 0
+  const [{ pid }] = await sql(`select pid from pg_stat_activity where application_name = 'walcast_catalog'`)
+  await sql(`insert into waited values (1, 'alice', 'secret')`)
+  await until(sleeps, 'the policy under way')
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await until(async () => !await sleeps(), 'the verdict')
+    await sql('alter policy p on waited using (false); select pg_sleep(1.2)')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await marker([alice])
+  assert.deepEqual(alice.changes('waited'), [])
+})
+
 test('every pair of change and channel under row security is published or withheld for one reason', async () => {
   const text = await (await world.server.get('/metrics')).text()
   const value = (name) => Number(new RegExp(`^walcast_changes_${name}_total (\\d+)$`, 'm').exec(text)[1])

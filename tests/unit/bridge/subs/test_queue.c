@@ -15,6 +15,7 @@
 enum { MAX_CHANGES = 1024, MAX_BYTES = 1 << 20, CONTEXTS = 26 };
 
 struct world {
+    struct wc_queue_hooks hooks;
     struct wc_queue *queue;
     const struct wc_rel *rel;
     struct wc_pgoutput *decoder;
@@ -120,6 +121,13 @@ static void trouble(void *self, wc_oid rel, struct wc_slice schema, struct wc_sl
 /* Relation 16384 public.t (v text), as the stream describes it. */
 static const uint8_t relation[] = "R\0\0\x40\0public\0t\0d\0\x01\0v\0\0\0\0\x19\xff\xff\xff\xff";
 
+static void new_queue(struct world *w, wc_us freshness)
+{
+    const struct wc_queue_limits limits = {MAX_CHANGES, MAX_BYTES, freshness};
+    wc_queue_free(w->queue);
+    w->queue = wc_queue_new(NULL, &(struct wc_judge_options){0}, &limits, &w->hooks, w);
+}
+
 static int set_up(void **state)
 {
     static const struct wc_queue_hooks hooks = {.look = look,
@@ -148,7 +156,9 @@ static int set_up(void **state)
     w->comparison = wc_comparison_get(
         w->comparisons, wc_slice_str("t"),
         &(struct wc_comparison){.op = WC_FILTER_LIKE, .type = wc_slice_str("text")});
-    w->queue = wc_queue_new(NULL, &(struct wc_judge_options){0}, MAX_CHANGES, MAX_BYTES, &hooks, w);
+    w->hooks = hooks;
+    w->queue = NULL;
+    new_queue(w, 3600 * (wc_us)1000000);
     *state = w;
     return 0;
 }
@@ -414,6 +424,26 @@ static void patience_holds_back_the_rest_and_is_not_asked_about(void **state)
     assert_int_equal(fake_judge.sent, 1);
 }
 
+static void an_answer_that_is_too_old_is_asked_for_again(void **state)
+{
+    struct world *w = *state;
+    new_queue(w, 0);
+    append(w, "ab~");
+    append(w, "c");
+    wc_queue_go_on(w->queue);
+    w->is_patient = true;
+    fake_judge_answer_all(WC_VERDICT_VISIBLE, WC_TRUE);
+    assert_string_equal(w->delivered, "");
+    w->is_patient = false;
+    for (wc_us answered = wc_clock_mono(); wc_clock_mono() <= answered;)
+        continue;
+    wc_queue_go_on(w->queue);
+    assert_string_equal(w->delivered, "");
+    assert_int_equal(fake_judge.nquestions, 3);
+    fake_judge_answer_all(WC_VERDICT_HIDDEN, WC_TRUE); /* fresh, however long the batch took */
+    assert_string_equal(w->delivered, "a2b2~0 c2 ");
+}
+
 static void what_is_forgotten_is_never_delivered(void **state)
 {
     struct world *w = *state;
@@ -540,6 +570,7 @@ int main(void)
         TEST(a_comparison_lives_until_it_is_answered),
         TEST(many_answers_to_one_change_are_all_remembered),
         TEST(patience_holds_back_the_rest_and_is_not_asked_about),
+        TEST(an_answer_that_is_too_old_is_asked_for_again),
         TEST(what_is_forgotten_is_never_delivered),
         TEST(after_a_stop_nothing_is_delivered_and_all_stays),
         TEST(a_failed_delivery_ends_the_walk),
