@@ -2,6 +2,7 @@
 #include "bridge/app.h"
 #include "bridge/cli/check.h"
 #include "bridge/cli/listen.h"
+#include "bridge/cli/migrate.h"
 #include "bridge/cli/token.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ static const char usage[] =
     "\n"
     "  serve    stream a database to WebSocket clients (needs JWT_SECRET and DB_*)\n"
     "  check    say whether a database is ready to be streamed, and what to do if not\n"
+    "  migrate  make in a database what private channels and broadcasts from SQL need\n"
     "  listen   print changes as a client sees them\n"
     "  token    mint a token for development\n"
     "\n"
@@ -49,6 +51,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {{"serve", serve},
                     {"check", wc_cli_check},
+                    {"migrate", wc_cli_migrate},
                     {"listen", wc_cli_listen},
                     {"token", wc_cli_token}};
     const char *word = argc > 1 ? argv[1] : "";

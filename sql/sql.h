@@ -1,8 +1,8 @@
 /*
- * The statements walcast sends, embedded from the q_<name>.sql files of this folder at build time;
- * each file says what its parameters and result columns are. No SQL text stands in C, except
- * replication commands (which take no parameters) and what is put together from names of the
- * catalog: row checks (bridge/rls/rows.c) and comparisons (bridge/rls/compare.c).
+ * The statements walcast sends, embedded from the q_<name>.sql and m_<name>.sql files of this
+ * folder at build time; each file says what its parameters and result columns are. No SQL text
+ * stands in C, except replication commands (which take no parameters) and what is put together from
+ * names of the catalog: row checks (bridge/rls/rows.c) and comparisons (bridge/rls/compare.c).
  */
 #ifndef WC_SQL_SQL_H
 #define WC_SQL_SQL_H
@@ -26,5 +26,14 @@ extern const char wc_sql_position[];
 extern const char wc_sql_check[];
 extern const char wc_sql_impersonate[];
 extern const char wc_sql_visible[];
+extern const char wc_sql_migration_lock[];
+extern const char wc_sql_partitions[];
+
+/* `walcast migrate`, in this order; each makes what is missing and leaves alone what is there. */
+extern const char wc_migration_roles[]; /* only when asked for */
+extern const char wc_migration_messages[];
+extern const char wc_migration_functions[];
+extern const char wc_migration_grants[];
+extern const char wc_migration_publications[];
 
 #endif

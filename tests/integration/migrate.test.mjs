@@ -1,0 +1,160 @@
+// walcast migrate: what private channels and broadcasts from SQL need, made where it is missing.
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { after, before, test } from 'node:test'
+import { Cluster } from './lib/cluster.mjs'
+import { BINARY } from './lib/env.mjs'
+import { since } from './lib/major.mjs'
+import { childEnv } from './lib/server.mjs'
+import { until } from './lib/wait.mjs'
+
+let cluster
+before(async () => { cluster = await Cluster.start({ bare: true }) })
+after(() => cluster?.remove())
+
+function migrate(args = [], env = {}) {
+  const { status, stdout, stderr } = spawnSync(BINARY, ['migrate', ...args], { encoding: 'utf8', env: childEnv({ ...cluster.serverEnv, ...env }), timeout: 60_000 })
+  assert.doesNotMatch(stderr, /Sanitizer|runtime error/)
+  return { status, lines: stdout.trim().split('\n'), stderr }
+}
+
+/** Resolves with the exit status. */
+const migrateLater = (env = {}) => new Promise((resolve) => {
+  spawn(BINARY, ['migrate'], { env: childEnv({ ...cluster.serverEnv, ...env }), stdio: 'ignore' }).once('close', resolve)
+})
+
+async function notices(text) {
+  const client = await cluster.connect()
+  const heard = []
+  client.on('notice', ({ message }) => heard.push(message))
+  await client.query(text)
+  return heard
+}
+
+const messages = () => cluster.sql('select topic, event, payload, binary_payload, private, extension, id from realtime.messages order by inserted_at, topic')
+const FUNCTIONS = since(13, 'gen_random_uuid()')
+
+test('a login that may not create anything is told what to grant', FUNCTIONS, async () => {
+  await cluster.sql('create role small login password \'small\'')
+  const { status, lines } = migrate([], { DB_USER: 'small', DB_PASSWORD: 'small' })
+  assert.equal(status, 1)
+  assert.match(lines.at(-1), /^fail {2}realtime\.messages: permission denied for database \w+ \(42501\): .*grant create on database/)
+})
+
+test('an empty database gets everything, and a second run changes nothing', FUNCTIONS, async () => {
+  for (const run of [1, 2]) {
+    const { status, lines, stderr } = migrate(['--roles'])
+    assert.equal(status, 0, `run ${run}: ${lines.join('\n')}${stderr}`)
+    assert.ok(lines.every((line) => line.startsWith('ok ')), lines.join('\n'))
+  }
+  const [{ partitions }] = await cluster.sql(`select count(*)::int as partitions from pg_inherits where inhparent = 'realtime.messages'::regclass`)
+  assert.equal(partitions, 9, 'yesterday, today and seven days ahead')
+  const [{ published }] = await cluster.sql(`select bool_and(schemaname = 'realtime') as published from pg_publication_tables where pubname = 'supabase_realtime_messages_publication'`)
+  assert.equal(published, true)
+})
+
+test('a login that owns nothing but its database and schema needs no superuser', FUNCTIONS, async () => {
+  await cluster.sql('create role app login password \'app\'')
+  await cluster.sql('create database app owner app')
+  const { status, lines } = migrate([], { DB_USER: 'app', DB_PASSWORD: 'app', DB_NAME: 'app' })
+  assert.equal(status, 0, lines.join('\n'))
+})
+
+test('two that migrate at the same time do not disturb each other', FUNCTIONS, async () => {
+  await cluster.sql('create database twice')
+  assert.deepEqual(await Promise.all([1, 2, 3].map(() => migrateLater({ DB_NAME: 'twice' }))), [0, 0, 0])
+})
+
+test('send adds an id to an object that has none', FUNCTIONS, async () => {
+  await cluster.sql('truncate realtime.messages')
+  await cluster.sql(`select realtime.send('{"a": 1}', 'e', 'one'); select realtime.send('{"id": "mine"}', 'e', 'two', false)`)
+  const [one, two] = await messages()
+  assert.deepEqual(one.payload, { a: 1, id: one.id })
+  assert.deepEqual([one.event, one.topic, one.private, one.extension], ['e', 'one', true, 'broadcast'])
+  assert.deepEqual([two.payload, two.private], [{ id: 'mine' }, false])
+})
+
+test('what cannot be sent is a warning, and the transaction goes on', FUNCTIONS, async () => {
+  await cluster.sql('truncate realtime.messages; create table if not exists kept (id int)')
+  for (const bad of [`'[1]'::jsonb, 'e', 't'`, `'7'::jsonb, 'e', 't'`, `'{}'::jsonb, 'e', null`]) {
+    const heard = await notices(`begin; insert into kept values (1); select realtime.send(${bad}); commit`)
+    assert.equal(heard.length, 1)
+    assert.match(heard[0], /^WarnSendingBroadcastMessage: /)
+  }
+  assert.equal((await cluster.sql('select from kept')).length, 3)
+  assert.deepEqual(await messages(), [])
+})
+
+test('send_binary keeps the bytes, and a row cannot have both payloads', FUNCTIONS, async () => {
+  await cluster.sql('truncate realtime.messages')
+  await cluster.sql(`select realtime.send_binary('\\x0001ff', 'e', 't')`)
+  assert.deepEqual((await messages())[0].binary_payload, Buffer.from([0, 1, 255]))
+  await assert.rejects(cluster.sql(`insert into realtime.messages (topic, extension, payload, binary_payload) values ('t', 'broadcast', '{}', '')`), { code: '23514' })
+})
+
+test('broadcast_changes sends a row trigger\'s rows, and refuses what is none', FUNCTIONS, async () => {
+  await cluster.sql('truncate realtime.messages')
+  await cluster.sql(`
+    create table notes (id int primary key, body text);
+    create function told() returns trigger language plpgsql as $$ begin
+      perform realtime.broadcast_changes('notes', tg_op, tg_op, tg_table_name, tg_table_schema, new, old, tg_level); return null; end $$;
+    create trigger t after insert or update or delete on notes for each row execute function told()`)
+  await cluster.sql(`insert into notes values (1, 'a')`)
+  await cluster.sql(`update notes set body = 'b'`)
+  await cluster.sql('delete from notes')
+  const sent = (await messages()).map(({ event, payload: { id, ...payload } }) => [event, payload])
+  const common = { table: 'notes', schema: 'public' }
+  assert.deepEqual(sent, [
+    ['INSERT', { ...common, operation: 'INSERT', record: { id: 1, body: 'a' }, old_record: null }],
+    ['UPDATE', { ...common, operation: 'UPDATE', record: { id: 1, body: 'b' }, old_record: { id: 1, body: 'a' } }],
+    ['DELETE', { ...common, operation: 'DELETE', record: null, old_record: { id: 1, body: 'b' } }],
+  ])
+  await cluster.sql('create trigger s after truncate on notes for each statement execute function told()')
+  await assert.rejects(cluster.sql('truncate notes'), /function can only be triggered for each row, not for each statement/)
+})
+
+test('send obeys the policies of the caller, who is seen with the topic', FUNCTIONS, async () => {
+  await cluster.sql(`truncate realtime.messages; create policy w on realtime.messages for insert to authenticated with check (realtime.topic() = 'mine')`)
+  const asClient = (topic) => notices(`begin; set local role authenticated; select realtime.send('{}', 'e', '${topic}'); commit`)
+  assert.deepEqual(await asClient('mine'), [])
+  assert.match((await asClient('other'))[0], /row-level security/)
+  assert.deepEqual((await messages()).map((m) => m.topic), ['mine'])
+})
+
+test('partitions follow the days, and nobody waits while one cannot be detached yet', since(14, 'DETACH CONCURRENTLY'), async () => {
+  const inTwoDays = new Date(Date.now() + 2 * 86_400_000).toISOString().slice(0, 10).replaceAll('-', '_')
+  await cluster.sql(`create table realtime.messages_2020_02_03 partition of realtime.messages for values from ('2020-02-03') to ('2020-02-04')`)
+  await cluster.sql(`drop table realtime.messages_${inTwoDays}`)
+  const reader = await cluster.connect()
+  await reader.query('begin; select from realtime.messages')
+  const first = migrateLater()
+  const waiting = `select from pg_stat_activity where application_name = 'walcast_migrate' and wait_event_type = 'Lock'`
+  await until(async () => (await cluster.sql(waiting)).length === 1, 'the detaching to wait for the reader')
+  assert.deepEqual(await notices(`set lock_timeout = 1000; select realtime.send('{}', 'e', 'mine')`), [])
+  await reader.query('commit')
+  assert.equal(await first, 0)
+  const parts = (await cluster.sql(`select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'realtime.messages'::regclass`)).map((r) => r.relname)
+  assert.ok(parts.includes(`messages_${inTwoDays}`))
+  assert.equal(parts.length, 9)
+  assert.deepEqual(await cluster.sql(`select from pg_class where relname = 'messages_2020_02_03'`), [])
+})
+
+test('a partition whose detaching was cut short is detached by the next run', since(14, 'DETACH CONCURRENTLY'), async () => {
+  await cluster.sql(`create table realtime.messages_2020_02_03 partition of realtime.messages for values from ('2020-02-03') to ('2020-02-04')`)
+  const reader = await cluster.connect()
+  await reader.query('begin; select from realtime.messages')
+  const first = migrateLater()
+  const waiting = `select pid from pg_stat_activity where application_name = 'walcast_migrate' and wait_event_type = 'Lock'`
+  await until(async () => (await cluster.sql(waiting)).length === 1, 'the detaching to wait for the reader')
+  await cluster.sql(`select pg_cancel_backend(pid) from (${waiting}) w`)
+  assert.equal(await first, 1)
+  await reader.query('commit')
+  assert.equal(migrate().status, 0)
+  assert.deepEqual(await cluster.sql(`select from pg_class where relname = 'messages_2020_02_03'`), [])
+})
+
+test('an option that does not exist is refused', () => {
+  const { status, stderr } = migrate(['--role'])
+  assert.equal(status, 2)
+  assert.match(stderr, /--role/)
+})
