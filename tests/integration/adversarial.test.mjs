@@ -13,7 +13,7 @@ import { until } from './lib/wait.mjs'
 import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
 const [ANN, BOB] = USERS
-const WRITERS = 8, ROWS_EACH = 200
+const WRITERS = 8, ROWS_EACH = 125
 const NOTES = `create table notes (id int primary key, owner uuid, body text); alter table notes enable row level security;
   create policy own on notes for select to authenticated using (owner = auth.uid())`
 

@@ -32,7 +32,7 @@ function count(client) {
 }
 
 const OWNED = `alter table t enable row level security; create policy own on t for select using (owner = auth.jwt() ->> 'sub');`
-for (const [name, ddl, rows] of [['', '', FULL ? 1_000_000 : 60_000], [' under row security', OWNED, FULL ? 100_000 : 10_000]]) {
+for (const [name, ddl, rows] of [['', '', FULL ? 1_000_000 : 40_000], [' under row security', OWNED, FULL ? 100_000 : 5_000]]) {
   test(`a transaction of ${rows} rows${name} arrives whole and in order, and memory stays flat`, async (t) => {
     const world = await startWorld(t, { sql: `create table t (id int primary key, owner text, body text); ${ddl}`, publish: ['t'], env: FRUGAL })
     const client = await Client.open(world.server, { token: tokenFor('authenticated', { sub: 'ann' }) })
