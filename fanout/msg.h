@@ -13,9 +13,8 @@
  *   state     one channel: the presence_state it asked for. V1: the message; V2: its end, from the
  *             payload on, as a continuation frame
  *
- * A handle names a channel for one join, or a subscription of it: rejoining, leaving and the end of
- * the connection end its generation, and a new token that of the subscription; a message for an old
- * generation is skipped and counted.
+ * A handle names a channel for one join, or its subscription: rejoining, leaving and the end of the
+ * connection end its generation; a message for an old generation is skipped and counted.
  * An audience is the set of channels that always receive the same frames for changes: equal tenant,
  * topic, bindings, role and claims. Its number is chosen by the bridge and never used again.
  * Since rings are FIFO, what a bridge sends before an `enlist` reaches the channel directly, what

@@ -78,7 +78,9 @@ struct wc_subscribe *wc_subscribe_copy(const struct wc_subscribe *, struct wc_ha
 struct wc_change_source {
     void *self;
     /* Takes the request on OK. The answer comes back as a verdict message, then direct or audience
-     * messages. AGAIN: too many requests wait; LIMIT, NOMEM. Any socket thread; does not block. */
+     * messages. With a handle that has a subscription: the new request takes its place when it
+     * stands, and both end when it is refused. AGAIN: too many requests wait; LIMIT, NOMEM. Any
+     * socket thread; does not block. */
     enum wc_status (*subscribe)(void *self, struct wc_subscribe *);
     /* Ends what an accepted subscribe began; never refused. Messages already under way are skipped
      * by generation. Any socket thread; does not block. */

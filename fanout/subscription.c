@@ -26,20 +26,6 @@ static enum wc_status send_request(struct wc_channel *c)
     return st;
 }
 
-static void subscribe(struct wc_channel *c)
-{
-    enum wc_status st = send_request(c);
-    c->is_subscribed = st == WC_OK;
-    if (st != WC_OK)
-        tell_failure(c, st);
-}
-
-void wc_subscription_ask(struct wc_channel *c, struct wc_subscribe *asked)
-{
-    c->asked = asked;
-    subscribe(c);
-}
-
 static void unsubscribe(struct wc_channel *c)
 {
     struct wc_hub *hub = c->session->hub;
@@ -52,12 +38,27 @@ static void unsubscribe(struct wc_channel *c)
     wc_group_leave(&hub->groups[WC_GROUP_AUDIENCE], c);
 }
 
+static void subscribe(struct wc_channel *c)
+{
+    enum wc_status st = send_request(c);
+    if (st == WC_OK) {
+        c->is_subscribed = true;
+        return;
+    }
+    unsubscribe(c);
+    tell_failure(c, st);
+}
+
+void wc_subscription_ask(struct wc_channel *c, struct wc_subscribe *asked)
+{
+    c->asked = asked;
+    subscribe(c);
+}
+
 void wc_subscription_renew(struct wc_channel *c)
 {
-    if (!c->asked)
-        return;
-    unsubscribe(c);
-    subscribe(c);
+    if (c->asked)
+        subscribe(c);
 }
 
 void wc_subscription_end(struct wc_channel *c)

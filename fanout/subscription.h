@@ -2,10 +2,11 @@
  * A channel's request for changes: asked with its join, asked again with each new token, ended with
  * the channel.
  *
- * What was asked is kept in the channel. A new token ends the old subscription's handle before the
- * new one is asked for, so nothing is delivered on the old claims from that moment; the change
- * source answers again, with another verdict.
- * Threads: the hub's. Source: protocol reference, sections 3.5, 3.10.
+ * What was asked is kept in the channel. With a new token it is asked for again under the same
+ * handle: the change source lets the new claims take the place of the old ones when they stand, so
+ * that no change is lost in between, and answers with another verdict. When it cannot take the
+ * request the subscription ends. Threads: the hub's. Source: protocol reference,
+ * sections 3.5, 3.10.
  */
 #ifndef WC_FANOUT_SUBSCRIPTION_H
 #define WC_FANOUT_SUBSCRIPTION_H

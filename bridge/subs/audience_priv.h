@@ -36,7 +36,7 @@ struct wc_member_key {
 };
 
 struct wc_member {
-    struct wc_map_node node; /* in wc_subs.members, key: handle */
+    struct wc_map_node node; /* in wc_subs.members, key: handle; not while heir_of is set */
     struct wc_member_key key;
     struct wc_handle handle;
     enum wc_serializer serializer;
@@ -53,6 +53,8 @@ struct wc_member {
     bool to_announce;           /* had "Subscribed", and gets it again */
     bool knows_why_it_waits;
     wc_us since;
+    /* The channel has a new token: asked for again, and the one whose place that is to take. */
+    struct wc_member *heir, *heir_of;
 };
 
 /* A table a binding stands for; a wildcard without filter needs none. */

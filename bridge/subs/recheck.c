@@ -126,15 +126,26 @@ static void mark_told(struct wc_list *members)
     }
 }
 
-/* "Subscribed" again to those who have it, once what went by is visible to everybody. */
-void wc_subs_announce_again(struct wc_audience *a)
+static void announce_later(struct wc_audience *a)
 {
     struct wc_subs *s = a->subs;
-    mark_told(&a->enlisted);
-    mark_told(&a->pending);
     a->passed = s->passed.count;
     wc_list_remove(&a->to_announce);
     wc_list_push(&s->to_announce, &a->to_announce);
+}
+
+/* "Subscribed" again to those who have it, once what went by is visible to everybody. */
+void wc_subs_announce_again(struct wc_audience *a)
+{
+    mark_told(&a->enlisted);
+    mark_told(&a->pending);
+    announce_later(a);
+}
+
+void wc_subs_announce_later(struct wc_member *m)
+{
+    m->to_announce = true;
+    announce_later(m->audience);
 }
 
 /* ---- taking the place ---- */

@@ -18,7 +18,8 @@ void wc_subs_let_go(struct wc_audience *);     /* the stream need not wait for i
 
 /* "Subscribed" again, to members who had it, once a snapshot sees all that went by. */
 void wc_subs_announce_again(struct wc_audience *);
-void wc_subs_announce_due(struct wc_subs *); /* after a snapshot */
+void wc_subs_announce_later(struct wc_member *); /* the same for one */
+void wc_subs_announce_due(struct wc_subs *);     /* after a snapshot */
 
 /* Interest in the names of its bindings. False: out of memory. */
 bool wc_subs_watch_audience(struct wc_audience *);

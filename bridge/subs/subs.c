@@ -265,11 +265,77 @@ void wc_subs_take_fences(struct wc_subs *s)
         wc_list_move_all(&s->fence_next, &s->fence_now);
 }
 
+/* ---- members ---- */
+
+/* The member's place in the map, which is its heir's then. */
+static void leave_place(struct wc_subs *s, struct wc_member *m)
+{
+    wc_map_remove(&s->members, &m->node);
+    if (!m->heir)
+        return;
+    m->heir->heir_of = NULL;
+    WC_ASSERT(wc_map_insert(&s->members, &m->heir->node) == WC_OK); /* there is room */
+}
+
+static void free_member(struct wc_member *m)
+{
+    struct wc_audience *a = m->audience;
+    struct wc_subs *s = a->subs;
+    release_kept(m, NULL);
+    wc_snapshot_unref(m->fence);
+    if (m->heir_of)
+        m->heir_of->heir = NULL;
+    else
+        leave_place(s, m);
+    wc_list_remove(&m->in_queue);
+    wc_list_remove(&m->in_audience);
+    if (m->state == WC_MEMBER_ENLISTED) {
+        size_t at = (size_t)m->handle.thread * WC_PHX_COUNT;
+        a->count[at + m->serializer]--;
+        if (!a->count[at + WC_PHX_V1] && !a->count[at + WC_PHX_V2])
+            a->threads &= ~(1ull << m->handle.thread);
+        a->nenlisted--;
+    } else {
+        a->npending--;
+    }
+    a->nuntold -= !m->was_told;
+    free(m);
+}
+
+/* True: its audience had no other. */
+static bool end_member(struct wc_member *m)
+{
+    struct wc_audience *a = m->audience;
+    free_member(m);
+    return wc_audience_drop_if_unused(a);
+}
+
 /* ---- standing ---- */
+
+/* False: out of memory. */
+static bool take_place(struct wc_member *m)
+{
+    struct wc_member *old = m->heir_of;
+    if (old->state == WC_MEMBER_DIRECT) {
+        m->state = WC_MEMBER_DIRECT;
+        m->fence = wc_snapshot_ref(old->fence);
+        m->fenced_at = old->fenced_at;
+        wc_list_push(&old->in_queue, &m->in_queue); /* before it: by rising position */
+    } else {
+        enlist(m);
+    }
+    bool taken = m->state != WC_MEMBER_CHECKING;
+    (void)end_member(old); /* others may be left in its audience */
+    if (taken && !m->is_resting)
+        wc_subs_announce_later(m);
+    return taken;
+}
 
 void wc_subs_member_stands(struct wc_member *m)
 {
     struct wc_subs *s = m->audience->subs;
+    if (m->heir_of && take_place(m))
+        return;
     m->state = WC_MEMBER_FENCING;
     m->passed = s->passed.count;
     if (s->stream == WC_SUBS_STREAM_WAITING) { /* what the slot holds is theirs: no fence */
@@ -291,29 +357,7 @@ void wc_subs_stands(struct wc_audience *a)
     s->hooks.standing(s->self);
 }
 
-/* ---- members ---- */
-
-static void free_member(struct wc_member *m)
-{
-    struct wc_audience *a = m->audience;
-    struct wc_subs *s = a->subs;
-    release_kept(m, NULL);
-    wc_snapshot_unref(m->fence);
-    wc_map_remove(&s->members, &m->node);
-    wc_list_remove(&m->in_queue);
-    wc_list_remove(&m->in_audience);
-    if (m->state == WC_MEMBER_ENLISTED) {
-        size_t at = (size_t)m->handle.thread * WC_PHX_COUNT;
-        a->count[at + m->serializer]--;
-        if (!a->count[at + WC_PHX_V1] && !a->count[at + WC_PHX_V2])
-            a->threads &= ~(1ull << m->handle.thread);
-        a->nenlisted--;
-    } else {
-        a->npending--;
-    }
-    a->nuntold -= !m->was_told;
-    free(m);
-}
+/* ---- members and audiences end ---- */
 
 void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
 {
@@ -324,8 +368,11 @@ void wc_subs_refuse(struct wc_audience *a, struct wc_slice text)
     }
     while (!wc_list_is_empty(&a->pending)) {
         struct wc_member *m = WC_CONTAINER(a->pending.next, struct wc_member, in_audience);
+        struct wc_member *old = m->heir_of;
         wc_subs_tell_or_log(m, false, text);
         free_member(m);
+        if (old) /* of another audience: this one never stood */
+            (void)end_member(old);
     }
     (void)wc_audience_drop_if_unused(a); /* it is: nobody is left */
     wc_publisher_flush(s->publisher);
@@ -448,8 +495,9 @@ static struct wc_audience *make_audience(struct wc_subs *s, const struct wc_subs
     return NULL;
 }
 
+/* old: whose heir it will be, or NULL. */
 static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscribe *req,
-                                     struct wc_audience *a)
+                                     struct wc_audience *a, struct wc_member *old)
 {
     struct wc_member *m = calloc(1, sizeof *m);
     if (!m)
@@ -464,7 +512,10 @@ static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscrib
     wc_list_init(&m->in_audience);
     wc_list_init(&m->in_queue);
     wc_list_init(&m->kept);
-    if (wc_map_insert(&s->members, &m->node) != WC_OK) {
+    m->heir_of = old;
+    if (old) {
+        old->heir = m;
+    } else if (wc_map_insert(&s->members, &m->node) != WC_OK) {
         free(m);
         return NULL;
     }
@@ -496,36 +547,54 @@ static const char *objection(const struct wc_subs *s, const struct wc_subscribe 
     return NULL;
 }
 
+/* The audience the request belongs to; NULL when out of memory. */
+static struct wc_audience *audience_for(struct wc_subs *s, const struct wc_subscribe *req)
+{
+    struct wc_buf key;
+    wc_buf_init(&key, AUDIENCE_CAP * 16);
+    struct wc_slice k = audience_key(req, &key);
+    struct wc_map_node *n = key.status == WC_OK ? wc_map_get(&s->audiences, k) : NULL;
+    struct wc_audience *a = n ? WC_CONTAINER(n, struct wc_audience, node) : NULL;
+    if (!a && key.status == WC_OK)
+        a = make_audience(s, req, k);
+    wc_buf_release(&key);
+    return a;
+}
+
+/* The channel's member with its old token, if it had "Subscribed"; others just end. */
+static struct wc_member *find_old(struct wc_subs *s, struct wc_handle h)
+{
+    struct wc_member *old = wc_subs_find_member(s, h);
+    if (old && old->heir)
+        (void)end_member(old->heir);
+    if (!old || old->state == WC_MEMBER_DIRECT || old->state == WC_MEMBER_ENLISTED)
+        return old;
+    (void)end_member(old);
+    return NULL;
+}
+
 void wc_subs_add(struct wc_subs *s, struct wc_subscribe *req)
 {
-    WC_ASSERT(!wc_subs_find_member(s, req->handle));
+    struct wc_member *old = find_old(s, req->handle);
     const char *no = objection(s, req);
-    struct wc_audience *a = NULL;
-    if (!no) {
-        struct wc_buf key;
-        wc_buf_init(&key, AUDIENCE_CAP * 16);
-        struct wc_slice k = audience_key(req, &key);
-        struct wc_map_node *n = key.status == WC_OK ? wc_map_get(&s->audiences, k) : NULL;
-        a = n ? WC_CONTAINER(n, struct wc_audience, node) : NULL;
-        if (!a && key.status == WC_OK)
-            a = make_audience(s, req, k);
-        wc_buf_release(&key);
-    }
-    struct wc_member *m = a ? make_member(s, req, a) : NULL;
-    if (!m)
+    struct wc_audience *a = no ? NULL : audience_for(s, req);
+    struct wc_member *m = a ? make_member(s, req, a, old) : NULL;
+    if (!m) {
         refuse_request(s, req, no ? no : "Unable to subscribe to changes: out of memory");
+        if (a)
+            (void)wc_audience_drop_if_unused(a); /* made for nobody, or used by others */
+        if (old)
+            (void)end_member(old);
+    }
     wc_subscribe_free(req);
     if (m && a->state == WC_AUDIENCE_STANDING) {
         wc_subs_member_stands(m);
         wc_subs_take_fences(s);
         wc_publisher_flush(s->publisher);
-    } else if (m) {
-        if (a->state == WC_AUDIENCE_RESTING)
-            wc_subs_recheck(a, false);
-        wc_subs_check(s);
-    } else if (a) {
-        (void)wc_audience_drop_if_unused(a); /* made for nobody, or used by others */
+    } else if (m && a->state == WC_AUDIENCE_RESTING) {
+        wc_subs_recheck(a, false);
     }
+    wc_subs_check(s);
 }
 
 void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
@@ -533,9 +602,9 @@ void wc_subs_drop(struct wc_subs *s, struct wc_handle h)
     struct wc_member *m = wc_subs_find_member(s, h);
     if (!m)
         return;
-    struct wc_audience *a = m->audience;
-    free_member(m);
-    if (wc_audience_drop_if_unused(a)) /* or others still use it */
+    bool was_last = m->heir && end_member(m->heir);
+    was_last |= end_member(m);
+    if (was_last) /* there may be room for others */
         wc_subs_check(s);
     wc_subs_go_on(s);
 }
@@ -808,10 +877,7 @@ void wc_subs_free(struct wc_subs *s)
         uv_close((uv_handle_t *)s->refresh, on_refresh_closed);
     struct wc_map_node *n;
     while ((n = wc_map_each(&s->members, NULL))) {
-        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
-        struct wc_audience *a = m->audience;
-        free_member(m);
-        (void)wc_audience_drop_if_unused(a); /* until its last member is gone */
+        (void)end_member(WC_CONTAINER(n, struct wc_member, node)); /* or others are left in it */
     }
     WC_ASSERT(s->audiences.count == 0);
     wc_resolver_free(s->resolver);

@@ -20,6 +20,12 @@
  * needed: everything the slot holds is theirs. Without a stream nobody is told "Subscribed"; after
  * a stream that begins a new epoch everybody is told again.
  *
+ * A channel with a new token asks again under the handle it has. Until its bindings stand for the
+ * new claims it goes on with the old ones; then the new member takes the place of the old one
+ * between two changes, so that each change is judged with the old claims or with the new ones and
+ * none is lost or comes twice. "Subscribed" follows when a snapshot sees all that went by. Who is
+ * refused with the new claims has lost the old ones too.
+ *
  * A change that Postgres has to be asked about (row security, comparisons that are not decided
  * here) waits for the answer, and all that come after it wait behind it, so that every client gets
  * changes in the order of the log. What waits is not delivered: the position that may be confirmed,

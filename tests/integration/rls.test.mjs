@@ -116,6 +116,64 @@ test('after a new token changes are judged with its claims', async (t) => {
   assert.deepEqual(short(client.changes('tokens')), ['INSERT 1', 'INSERT 4'])
 })
 
+test('while tokens are refreshed under load, no change is lost, reordered or doubled', async (t) => {
+  await ownedTable('renewed', { columns: 'id int primary key, owner text' })
+  await sql('create table open_renewed (id int primary key)')
+  await publishTable(world, 'open_renewed')
+  const clients = []
+  for (const sub of ['alice', 'bob']) {
+    const client = await Client.open(world.server, { token: tokenFor('authenticated', { sub }) })
+    t.after(() => client.close())
+    await client.subscribe('both', [binding('renewed'), binding('open_renewed')])
+    clients.push({ client, sub })
+  }
+  let last = 0, isOver = false
+  const writing = (async () => {
+    while (!isOver) await sql(`insert into renewed values (${++last}, 'alice'); insert into open_renewed values (${++last})`)
+  })()
+  for (let n = 1; n <= 20; n++) {
+    for (const { client, sub } of clients) client.send('realtime:both', 'access_token', { access_token: tokenFor('authenticated', { sub, n }) })
+    if (n % 2) continue // two at once
+    await until(() => clients.every(({ client }) => client.all('system', 'both').length > n / 2), 'a verdict for the newest')
+  }
+  isOver = true
+  await writing
+  for (const { client, sub } of clients) {
+    await client.wait((m) => m.payload?.data?.record?.id === last, 'the last row', LONG_MS)
+    assert.deepEqual(client.changes().map(({ data }) => data.record.id), range(1, last).filter((id) => sub === 'alice' || id % 2 === 0))
+    assert.ok(client.all('system', 'both').every((m) => m.status === 'ok'))
+  }
+})
+
+test('a change that waits while the token is replaced is judged with the new claims', async (t) => {
+  await sql('create table gate (id int); grant select on gate to public')
+  await ownedTable('gated', { using: '(select count(*) from gate) >= 0 and owner = who.is()' })
+  const client = await watch(t, 'gated', { token: ALICE })
+  const holder = await world.cluster.connect()
+  t.after(() => holder.end())
+  await holder.query('begin; lock gate in access exclusive mode')
+  await sql(`insert into gated values (1, 'alice', 'hers'), (2, 'bob', 'his')`)
+  await until(async () => await world.server.metric('walcast_changes_waiting') >= 2, 'two changes that wait')
+  client.send('realtime:gated', 'access_token', { access_token: BOB })
+  await until(() => client.all('system', 'gated').length >= 2, 'the second verdict')
+  await holder.query('rollback')
+  await marker([client])
+  assert.deepEqual(short(client.changes('gated')), ['INSERT 2'])
+})
+
+test('who is refused with new claims gets nothing on the old ones', async (t) => {
+  await ownedTable('refused')
+  const client = await watch(t, 'refused', { token: ALICE })
+  client.send('realtime:refused', 'access_token', { access_token: tokenFor('no_such_role', { sub: 'alice' }) })
+  await until(() => client.all('system', 'refused').at(-1).status === 'error', 'the refusal')
+  await sql(`insert into refused values (1, 'alice', 'x')`)
+  client.send('realtime:refused', 'access_token', { access_token: ALICE })
+  await until(() => client.all('system', 'refused').at(-1).status === 'ok', 'the third verdict')
+  await sql(`insert into refused values (2, 'alice', 'y')`)
+  await marker([client])
+  assert.deepEqual(short(client.changes('refused')), ['INSERT 2'])
+})
+
 test('changes of tables with and without row security keep their order', async (t) => {
   await ownedTable('shut', { columns: 'id int primary key, owner text' })
   await sql('create table wide (id int primary key)')

@@ -186,38 +186,62 @@ static void what_is_kept_is_bounded_over_all_topics_of_a_connection(void **state
     wc_fake_drop(s); /* with all of them waiting */
 }
 
-static void a_new_token_ends_the_old_subscription_before_the_next(void **state)
+static void refresh(struct wc_fake_world *w, struct wc_session *s, const char *claims)
 {
-    struct wc_fake_world *w = *state;
-    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
     char payload[2048];
-    wc_fake_join(s, "t", "{\"postgres_changes\":[{\"event\":\"*\"}]}");
-    struct wc_handle before = w->source.last->handle;
-    char *token = wc_fake_token(&w->source, "{\"role\":\"admin\",\"exp\":9100000000}");
+    char *token = wc_fake_token(&w->source, claims);
     (void)snprintf(payload, sizeof payload,
                    "[null,null,\"realtime:t\",\"access_token\",{\"access_token\":\"%s\"}]", token);
     wc_fake_send(s, payload);
-    assert_int_equal(w->source.unsubscribed, 1);
-    assert_int_equal(w->source.unsubscribed_handle.generation, before.generation);
-    assert_true(wc_slice_is(w->source.last->claims->role, "admin"));
-    assert_true(wc_slice_is(w->source.last->binding[0].json, "{\"event\":\"*\"}"));
+    free(token);
+}
+
+static void deliver_change(struct wc_fake_world *w, struct wc_handle to, const char *data)
+{
     struct wc_msg *m = wc_msg_new(WC_MSG_DIRECT, wc_slice(NULL, 0));
     assert_non_null(m);
-    m->handle = before;
-    m->frame[WC_PHX_V2] = wc_phx_change(WC_PHX_V2, wc_slice_str("realtime:t"), NULL, 0,
-                                        wc_slice_str("\"on the old claims\""));
+    m->handle = to;
+    m->frame[WC_PHX_V2] =
+        wc_phx_change(WC_PHX_V2, wc_slice_str("realtime:t"), NULL, 0, wc_slice_str(data));
     wc_hub_deliver(w->hub[0], m);
-    expect_nothing(s);
-    m->handle = w->source.last->handle;
-    wc_hub_deliver(w->hub[0], m);
-    expect(s, "on the old claims");
     wc_msg_unref(m);
-    wc_fake_send(s, payload); /* the same again */
+}
+
+static void with_a_new_token_the_subscription_goes_on_until_the_next_stands(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
+    wc_fake_join(s, "t", "{\"postgres_changes\":[{\"event\":\"*\"}]}");
+    struct wc_handle before = w->source.last->handle;
+    refresh(w, s, "{\"role\":\"admin\",\"exp\":9100000000}");
+    assert_int_equal(w->source.unsubscribed, 0);
+    assert_int_equal(w->source.last->handle.slot, before.slot);
+    assert_int_equal(w->source.last->handle.generation, before.generation);
+    assert_true(wc_slice_is(w->source.last->claims->role, "admin"));
+    assert_true(wc_slice_is(w->source.last->binding[0].json, "{\"event\":\"*\"}"));
+    deliver_change(w, before, "\"under way\"");
+    expect(s, "under way");
+    refresh(w, s, "{\"role\":\"admin\",\"exp\":9100000000}"); /* the same again */
     assert_int_equal(w->source.subscribed, 2);
     assert_true(wc_channels_ok(&w->hub[0]->channels));
-    free(token);
     wc_fake_drop(s);
     assert_true(wc_channels_ok(&w->hub[0]->channels));
+}
+
+static void a_new_token_that_is_not_taken_ends_the_subscription(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
+    wc_fake_join(s, "t", "{\"postgres_changes\":[{\"event\":\"*\"}]}");
+    struct wc_handle before = w->source.last->handle;
+    w->source.answer = WC_AGAIN;
+    refresh(w, s, "{\"role\":\"admin\",\"exp\":9100000000}");
+    expect(s, "Unable to subscribe to changes: not now");
+    assert_int_equal(w->source.unsubscribed, 1);
+    assert_int_equal(w->source.unsubscribed_handle.generation, before.generation);
+    deliver_change(w, before, "\"on the old claims\"");
+    expect_nothing(s);
+    wc_fake_drop(s);
 }
 
 static void a_sender_that_refreshes_does_not_get_its_own_broadcast(void **state)
@@ -309,7 +333,8 @@ int main(void)
         TEST(joins_expire_each_in_its_time),
         TEST(a_source_that_takes_nothing_refuses_at_once),
         TEST(what_is_kept_is_bounded_over_all_topics_of_a_connection),
-        TEST(a_new_token_ends_the_old_subscription_before_the_next),
+        TEST(with_a_new_token_the_subscription_goes_on_until_the_next_stands),
+        TEST(a_new_token_that_is_not_taken_ends_the_subscription),
         TEST(a_sender_that_refreshes_does_not_get_its_own_broadcast),
         TEST(over_the_rate_every_receiver_is_shut_and_the_room_may_end),
         TEST(a_place_is_held_only_by_who_has_joined),
