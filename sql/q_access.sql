@@ -6,7 +6,7 @@
 --   position (from 1), role may be used, row security applies to the role,
 --   name of the relation, quoted and qualified; it is partitioned,
 --   each relation whose row security applies has a policy that shows the role rows,
---   owners of those relations, policies run code that is not proven harmless,
+--   owners of those relations, a check runs code that is not proven harmless,
 --   our login, if it sees every row,
 --   column name, type name, readable by the role, policies depend on it, generated,
 --   place in the primary key (from 1), its base type for a cast, the key's operator =, it is leakproof,
@@ -93,6 +93,20 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
 ), sum as (
     select n.pos, bool_or(n.runs_code) as runs_code, bool_or(n.is_unclear) as is_unclear
     from nature n group by n.pos
+), planted as ( -- what the planner folds to constants calls functions: of indexes, CHECKs, statistics, keys of partitions
+    select distinct l.pos
+    from line l
+    cross join lateral (
+        select 'pg_catalog.pg_class'::regclass::oid as classid, l.oid
+        union all
+        select 'pg_catalog.pg_class'::regclass, i.indexrelid from pg_catalog.pg_index i where i.indrelid = l.oid
+        union all
+        select 'pg_catalog.pg_constraint'::regclass, c.oid from pg_catalog.pg_constraint c where c.conrelid = l.oid and c.contype = 'c'
+        union all
+        select 'pg_catalog.pg_statistic_ext'::regclass, x.oid from pg_catalog.pg_statistic_ext x where x.stxrelid = l.oid
+    ) part
+    join pg_catalog.pg_depend d on d.classid = part.classid and d.objid = part.oid
+     and d.refclassid in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)
 ), used as ( -- columns by name: a relation above may number them otherwise
     select distinct n.pos, a.attname
     from nature n
@@ -103,7 +117,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     select p.pos, p.rel, i.attnum, i.place,
            pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(b.typname) as type,
            'operator(' || pg_catalog.quote_ident(eq.nspname) || '.' || eq.oprname || ')' as op,
-           eq.proleakproof
+           eq.proleakproof,
+           b.oid >= 16384 and b.typtype <> 'e' or eq.proc >= 16384 as runs_code -- of a type in it, say a domain's CHECK
     from pair p
     join pg_catalog.pg_index k on k.indrelid = p.rel and k.indisprimary
     cross join lateral unnest(k.indkey::int2[], k.indclass::oid[]) with ordinality i (attnum, opclass, place)
@@ -119,7 +134,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     join pg_catalog.pg_type b on b.oid = base.oid
     join pg_catalog.pg_namespace bn on bn.oid = b.typnamespace
     left join lateral ( -- GiST, under a key WITHOUT OVERLAPS, has equality as it likes
-        select n.nspname, o.oprname, f.proleakproof
+        select n.nspname, o.oprname, f.proleakproof, f.oid as proc
         from pg_catalog.pg_opclass c
         join pg_catalog.pg_am am on am.oid = c.opcmethod
         join pg_catalog.pg_amop ao on ao.amopfamily = c.opcfamily
@@ -164,7 +179,9 @@ select p.pos, p.usable and p.role is not null,
        case when pg_catalog.has_table_privilege(c.oid, 'SELECT') is not null
             then pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) end,
        c.relkind = 'p',
-       coalesce(v.has_policy, false), v.owners, coalesce(s.runs_code, false),
+       coalesce(v.has_policy, false), v.owners,
+       coalesce(s.runs_code, false) or exists (select from key k where k.pos = p.pos and k.runs_code)
+           or exists (select from planted x where x.pos = p.pos),
        case when pg_catalog.has_table_privilege(c.oid, 'SELECT') and not pg_catalog.row_security_active(c.oid)
             then current_user::text end,
        r.attname, r.typname, r.readable, r.in_policy, r.generated,

@@ -286,6 +286,36 @@ test('a table owner does not see another owner\'s table through a session of its
   }
 })
 
+const PLANTED = { // code of the owner's that is no policy's
+  'the type of its key': `create domain DIR.d as int check (DIR.f(value)); create type DIR.k as (d DIR.d); create table DIR.t (id DIR.k primary key)`,
+  'the predicate of an index': `create table DIR.t (id int primary key); create index on DIR.t (id) where DIR.f(1)`,
+  'the expression of an index': `create table DIR.t (id int primary key); create index on DIR.t ((DIR.f(1)))`,
+  'a CHECK of a partition': `create table DIR.r (id int primary key) partition by range (id); create table DIR.t partition of DIR.r for values from (0) to (9);
+      alter table DIR.t add check (id > 0 and DIR.f(1))`,
+}
+
+for (const [what, ddl] of Object.entries(PLANTED)) {
+  test(`nor through ${what}`, async (t) => {
+    const dir = `planted${Object.keys(PLANTED).indexOf(what)}`, prey = `${dir}_prey`
+    await sql(`create role ${dir}; create role ${prey}; create schema ${dir} authorization ${dir}; grant usage on schema ${dir} to public;
+      create function ${dir}.f(int) returns boolean immutable language plpgsql as $$ begin perform set_config('app.${dir}', 'all', false); return true; end $$;
+      ${ddl.replaceAll('DIR', dir)}; alter table ${dir}.t owner to ${dir}; grant select on ${dir}.t to anon;
+      alter table ${dir}.t enable row level security; create policy p on ${dir}.t using (true)`)
+    await table(prey, 'id int primary key', `coalesce(current_setting('app.${dir}', true), '') = 'all'`, { owner: prey })
+    const id = what.includes('key') ? '(1)' : '1'
+    await sql(`insert into ${dir}.t values ('${id}'); insert into ${prey} values (1)`)
+    const judge = Judge.start(t, cluster)
+    const anon = judge.context('anon')
+    for (let round = 0; round < 2; round++) {
+      await judge.row(`${dir}.t`, { id })
+      await judge.row(prey, { id: 1 })
+      judge.want('*', anon)
+      const { verdict } = await judge.send()
+      assert.deepEqual([verdict.get(`0/${anon}`), verdict.get(`1/${anon}`)], ['VISIBLE', 'HIDDEN'])
+    }
+  })
+}
+
 test('what a policy reads does not depend on what was asked before', async (t) => {
   await table('settings', 'id int primary key', `current_setting('request.headers', true) is not distinct from ''
     and current_setting('realtime.topic', true) is not distinct from '' and current_setting('request.jwt.claim.sub', true) is not distinct from ''
