@@ -240,6 +240,7 @@ static bool ask(struct wc_compare_question *x)
         param[1] = wc_arena_strdup(arena, wc_buf_view(&patterns));
         ok = param[0] && param[1];
     }
+    x->q.bytes = values.len + patterns.len;
     wc_buf_release(&values);
     wc_buf_release(&patterns);
     if (!ok)

@@ -33,6 +33,7 @@ struct wc_question {
     struct wc_lane *lane;
     struct wc_trouble *trouble; /* NULL: not about rows */
     struct wc_session_question asked;
+    size_t bytes; /* of its parameters */
     unsigned tries;
     wc_us not_before; /* after an error that passes */
     void (*on_answer)(struct wc_question *, const struct wc_pg_result *);
@@ -109,6 +110,7 @@ struct wc_rowset {
     uint16_t change[WC_JUDGE_MAX]; /* by ordinality - 1 */
     int nparams;
     const char **param;
+    size_t bytes; /* of all of them */
 };
 
 struct wc_row_question {
@@ -229,8 +231,9 @@ struct wc_judge {
     struct wc_turn turn;
     struct wc_list flying;
     unsigned in_flight; /* flying, and the snapshot */
-    bool was_seen;      /* since wc_judge_send */
-    bool is_early;      /* the last snapshot did not see all: the next one goes alone */
+    size_t bytes_in_flight;
+    bool was_seen; /* since wc_judge_send */
+    bool is_early; /* the last snapshot did not see all: the next one goes alone */
     wc_us deadline;
 };
 

@@ -224,11 +224,13 @@ enum wc_status wc_rows_want(struct wc_judge *j, unsigned change, const struct wc
 
 /* ---- parameters ---- */
 
-static bool keep_param(struct wc_arena *arena, struct wc_buf *array, const char **out)
+static bool add_param(struct wc_arena *arena, struct wc_buf *array, struct wc_rowset *rows)
 {
+    const char **out = &rows->param[rows->nparams++];
     wc_pg_array_end(array);
     if (array->status == WC_OK)
         *out = wc_arena_strdup(arena, wc_buf_view(array));
+    rows->bytes += array->len;
     wc_buf_reset(array);
     return *out != NULL;
 }
@@ -250,7 +252,7 @@ static bool add_columns(struct wc_judge *j, struct wc_rowset *rows, const struct
     for (size_t c = 0; c < ncols && ok; c++) {
         for (unsigned i = 0; i < rows->count; i++)
             add_value(&array, wc_rows_value(j->change[rows->change[i]].change, col[c]));
-        ok = keep_param(&j->arena, &array, &rows->param[rows->nparams++]);
+        ok = add_param(&j->arena, &array, rows);
     }
     wc_buf_release(&array);
     return ok;
@@ -270,7 +272,7 @@ static bool add_known(struct wc_judge *j, struct wc_rowset *rows, const struct w
             wc_buf_byte(&known, wc_rows_value(ch, col[c]) ? '1' : '0');
         wc_pg_array_add(&array, wc_buf_view(&known));
     }
-    bool ok = known.status == WC_OK && keep_param(&j->arena, &array, &rows->param[rows->nparams++]);
+    bool ok = known.status == WC_OK && add_param(&j->arena, &array, rows);
     wc_buf_release(&array);
     wc_buf_release(&known);
     return ok;
@@ -387,6 +389,7 @@ enum wc_status wc_rows_prepare(struct wc_judge *j)
                                                   .sql = r->sight->sql[r->sameness],
                                                   .nparams = r->rows->nparams,
                                                   .params = r->rows->param};
+        r->q.bytes = r->rows->bytes;
         wc_run_enqueue(&r->q);
     }
     return prepare_gone(j);

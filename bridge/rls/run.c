@@ -1,7 +1,8 @@
 /*
  * Asking and answering. Lanes take turns; a turn is
  *
- *   snapshot │ question question question ... (at most IN_FLIGHT_MAX without an answer)
+ *   snapshot │ question question question ... (at most IN_FLIGHT_MAX without an answer,
+ * and BYTES_IN_FLIGHT_MAX)
  *
  * all in one pipeline. When the snapshot does not see every transaction of the batch, or the
  * connection is lost, the turn is void: what was asked is asked again. After a snapshot that came
@@ -17,6 +18,8 @@
 
 enum {
     IN_FLIGHT_MAX = 64, /* keeps the server busy; few to wait for when the group is suspended */
+    BYTES_IN_FLIGHT_MAX =
+        4 << 20, /* of parameters, which libpq copies; one larger question goes alone */
     EARLY_MS = 5,
     RETRY_MS = 50,
     TRIES_MAX = 4,
@@ -98,6 +101,7 @@ static void abandon_turn(struct wc_judge *j)
     while (!wc_list_is_empty(&j->flying))
         wc_run_enqueue(WC_CONTAINER(j->flying.next, struct wc_question, link));
     j->in_flight = 0;
+    j->bytes_in_flight = 0;
     j->turn = (struct wc_turn){0};
     wc_sessions_drop(j->sessions);
     wc_run_wake(j, 0);
@@ -168,6 +172,7 @@ static void on_question(void *arg, const struct wc_pg_result *res)
     struct wc_question *q = arg;
     struct wc_judge *j = q->judge;
     j->in_flight--;
+    j->bytes_in_flight -= q->bytes;
     wc_list_remove(&q->link);
     if (!res->ok && !res->sqlstate[0]) {
         on_lost(q);
@@ -197,7 +202,15 @@ static bool ask(struct wc_judge *j, struct wc_question *q)
     wc_list_remove(&q->link);
     wc_list_push(&j->flying, &q->link);
     j->in_flight++;
+    j->bytes_in_flight += q->bytes;
     return true;
+}
+
+/* Contexts are sent equal rows each for itself: large ones one after the other. */
+static bool has_room(const struct wc_judge *j, const struct wc_question *q)
+{
+    bool fits = !j->bytes_in_flight || j->bytes_in_flight + q->bytes <= BYTES_IN_FLIGHT_MAX;
+    return fits && j->in_flight < IN_FLIGHT_MAX;
 }
 
 static void feed(struct wc_judge *j)
@@ -208,7 +221,7 @@ static void feed(struct wc_judge *j)
     wc_us now = wc_clock_mono();
     WC_LIST_EACH_SAFE (it, &t->lane->waiting) {
         struct wc_question *q = WC_CONTAINER(it, struct wc_question, link);
-        if (j->in_flight >= IN_FLIGHT_MAX)
+        if (!has_room(j, q))
             return;
         if (now < q->not_before)
             continue;
@@ -314,6 +327,7 @@ void wc_run_stop(struct wc_judge *j)
     while (!wc_list_is_empty(&j->flying))
         wc_run_enqueue(WC_CONTAINER(j->flying.next, struct wc_question, link));
     j->in_flight = 0;
+    j->bytes_in_flight = 0;
     j->turn = (struct wc_turn){0};
 }
 

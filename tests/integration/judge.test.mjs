@@ -1,6 +1,7 @@
 // Which rows of the log may a role see? Row checks against a real Postgres, without a stream: the
 // tests say what the log holds, so that log and table can differ as they do under load.
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
 import { after, before, test } from 'node:test'
 import { Cluster } from './lib/cluster.mjs'
 import { Judge } from './lib/judge.mjs'
@@ -9,6 +10,8 @@ import { until } from './lib/wait.mjs'
 
 const ALICE = '11111111-1111-1111-1111-111111111111', BOB = '22222222-2222-2222-2222-222222222222'
 const alice = { sub: ALICE, role: 'authenticated' }, bob = { sub: BOB, role: 'authenticated' }
+
+const range = (n) => Array.from({ length: n }, (_, i) => i)
 
 let cluster, sql
 before(async () => {
@@ -315,6 +318,28 @@ for (const [what, ddl] of Object.entries(PLANTED)) {
     }
   })
 }
+
+test('large rows asked about for many contexts are not all held at once', async (t) => {
+  const CONTEXTS = 60, ROWS = 4, ROW_MB = 1
+  await sql(`create function always(text) returns boolean stable language sql as 'select true'`) // whole rows are compared
+  await table('large', 'id int primary key, body text', 'always(body)')
+  const body = 'x'.repeat(ROW_MB << 20)
+  await sql(`insert into large select i, repeat('x', ${body.length}) from generate_series(1, ${ROWS}) i`)
+  const judge = Judge.start(t, cluster)
+  const peakMb = () => Number(/VmHWM:\s+(\d+)/.exec(fs.readFileSync(`/proc/${judge.child.pid}/status`, 'utf8'))[1]) / 1024
+  const contexts = Array.from({ length: CONTEXTS }, (_, n) => judge.context('authenticated', { n }))
+  const rows = async () => { for (let id = 1; id <= ROWS; id++) await judge.row('large', { id, body }) }
+  await rows()
+  judge.want('*', contexts[0])
+  await judge.send()
+  const before = peakMb()
+  await rows()
+  judge.want('*', '*')
+  const { verdict } = await judge.send()
+  assert.ok(contexts.every((c) => range(ROWS).every((row) => verdict.get(`${row}/${c}`) === 'VISIBLE')))
+  const grown = peakMb() - before
+  assert.ok(grown < CONTEXTS * ROWS * ROW_MB / 4, `${grown} MB`)
+})
 
 test('what a policy reads does not depend on what was asked before', async (t) => {
   await table('settings', 'id int primary key', `current_setting('request.headers', true) is not distinct from ''
