@@ -321,14 +321,14 @@ for (const [what, ddl] of Object.entries(PLANTED)) {
 
 test('large rows asked about for many contexts are not all held at once', async (t) => {
   const CONTEXTS = 60, ROWS = 4, ROW_MB = 1
-  await sql(`create function always(text) returns boolean stable language sql as 'select true'`) // whole rows are compared
-  await table('large', 'id int primary key, body text', 'always(body)')
+  await sql(`create function bulky(text) returns boolean stable language sql as 'select true'`) // whole rows are compared
+  await table('bulky', 'id int primary key, body text', 'bulky(body)')
   const body = 'x'.repeat(ROW_MB << 20)
-  await sql(`insert into large select i, repeat('x', ${body.length}) from generate_series(1, ${ROWS}) i`)
+  await sql(`insert into bulky select i, repeat('x', ${body.length}) from generate_series(1, ${ROWS}) i`)
   const judge = Judge.start(t, cluster)
   const peakMb = () => Number(/VmHWM:\s+(\d+)/.exec(fs.readFileSync(`/proc/${judge.child.pid}/status`, 'utf8'))[1]) / 1024
   const contexts = Array.from({ length: CONTEXTS }, (_, n) => judge.context('authenticated', { n }))
-  const rows = async () => { for (let id = 1; id <= ROWS; id++) await judge.row('large', { id, body }) }
+  const rows = async () => { for (let id = 1; id <= ROWS; id++) await judge.row('bulky', { id, body }) }
   await rows()
   judge.want('*', contexts[0])
   await judge.send()
