@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
-import { SLOWNESS } from './lib/env.mjs'
+import { FULL, SLOWNESS } from './lib/env.mjs'
 import { assertComplete, Load, LOAD_TABLE, untilLast, written } from './lib/load.mjs'
 import { MAJOR } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
@@ -74,14 +74,17 @@ async function dropLogin(world) {
   await world.sql('alter role streamer login')
 }
 
-/* `keeps`: a permanent slot still holds everything, and the epoch goes on. */
+/*
+ * `keeps`: a permanent slot still holds everything, and the epoch goes on. `quick`: with this kind of
+ * slot it is part of `make test`; the rest takes TESTS_FULL=1.
+ */
 const CHAOS = {
-  'Postgres restarted': { act: (world) => world.cluster.restart('fast'), keeps: true },
-  'Postgres stopped at once': { act: (world) => world.cluster.restart('immediate'), keeps: true },
-  'the postmaster killed': { act: killPostmaster, keeps: true },
-  'the walsender terminated': { act: terminate, keeps: true },
+  'Postgres restarted': { act: (world) => world.cluster.restart('fast'), keeps: true, quick: 'permanent' },
+  'Postgres stopped at once': { act: (world) => world.cluster.restart('immediate'), keeps: true, quick: 'temporary' },
+  'the postmaster killed': { act: killPostmaster, keeps: true, quick: 'permanent' },
+  'the walsender terminated': { act: terminate, keeps: true, quick: 'temporary' },
   'the login refused for a while': { act: dropLogin, keeps: true },
-  'the slot dropped': { act: dropSlot, only: 'permanent' },
+  'the slot dropped': { act: dropSlot, only: 'permanent', quick: 'permanent' },
   'the slot invalidated': {
     act: invalidate,
     mend: async (world) => {
@@ -90,7 +93,7 @@ const CHAOS = {
     },
     conf: { max_slot_wal_keep_size: '1MB', min_wal_size: '32MB', max_wal_size: '48MB' },
   },
-  'the publication dropped and made again': { act: republish, mend: MAJOR < 18 ? dropSlot : undefined, gap: true },
+  'the publication dropped and made again': { act: republish, mend: MAJOR < 18 ? dropSlot : undefined, gap: true, quick: 'permanent' },
 }
 
 async function start(t, slot, conf) {
@@ -139,10 +142,11 @@ test('a role dropped and made again: its clients get nothing meanwhile, the othe
   for (const client of others) assertComplete(client, table)
 })
 
-for (const [what, { act, mend, keeps, only, conf, gap }] of Object.entries(CHAOS)) {
+for (const [what, { act, mend, keeps, only, conf, gap, quick }] of Object.entries(CHAOS)) {
   for (const slot of ['permanent', 'temporary']) {
     if (only && only !== slot) continue
-    test(`${what}, with a ${slot} slot`, async (t) => {
+    const skip = !FULL && quick !== slot && 'TESTS_FULL=1 runs it'
+    test(`${what}, with a ${slot} slot`, { skip }, async (t) => {
       const run = await start(t, slot, conf)
       const { world, clients, load } = run
       await act(world)
