@@ -1,10 +1,11 @@
 /*
  * JSON Web Algorithms: the signatures a token may carry.
  *
- *   HS256 HS384 HS512   HMAC with a shared secret
- *   RS256 RS384 RS512   RSASSA-PKCS1-v1_5        PS256 PS384 PS512   RSASSA-PSS, salt as long as
- *   ES256 ES384 ES512   ECDSA, on P-256, P-384 and P-521; r and s as fixed-length numbers    the
- * hash EdDSA Ed25519 Ed448 as the key's curve says, or only on that curve
+ *   HS256 HS384 HS512       HMAC with a shared secret
+ *   RS256 RS384 RS512       RSASSA-PKCS1-v1_5
+ *   PS256 PS384 PS512       RSASSA-PSS, salt as long as the hash
+ *   ES256 ES384 ES512       ECDSA, on P-256, P-384 and P-521; r and s as fixed-length numbers
+ *   EdDSA Ed25519 Ed448     as the key's curve says, or only on that curve
  *
  * An algorithm takes keys of its own type only, so a public key never serves as a secret.
  * Threads: pure. Errors: wc_jwa_sign is false without memory; verifying answers yes or no, and an

@@ -2,7 +2,7 @@
  * The statements walcast sends, embedded from the q_<name>.sql and m_<name>.sql files of this
  * folder at build time; each file says what its parameters and result columns are. No SQL text
  * stands in C, except replication commands (which take no parameters) and what is put together from
- * names of the catalog: row checks (bridge/rls/rows.c) and comparisons (bridge/rls/compare.c).
+ * names of the catalog: row checks (bridge/rls/rows_sql.c) and comparisons (bridge/rls/compare.c).
  */
 #ifndef WC_SQL_SQL_H
 #define WC_SQL_SQL_H

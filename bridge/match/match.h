@@ -2,11 +2,13 @@
  * The subscription index: which bindings does a change concern? What a change costs does not grow
  * with the number of bindings that it does not concern:
  *
- *   relation OID → events → (a) unfiltered
- *                           (b) column → hash from key to bindings     eq, in
- *                           (c) column → tree of intervals             lt, lte, gt, gte, and pairs
- * of them (d) the rest, evaluated one by one schema name  → unfiltered bindings for any of its
- * tables; likewise for any schema
+ *   relation OID ─┬─ (a) unfiltered
+ *                 ├─ (b) column → hash from key to bindings: eq, in
+ *                 ├─ (c) column → tree of intervals: lt, lte, gt, gte, and pairs of them
+ *                 └─ (d) the rest, evaluated one by one
+ *   schema name ──── unfiltered bindings for any of its tables; likewise for any schema
+ *
+ * Bindings that do not want the kind of change are passed over in each of them.
  *
  * A condition is filed under the most selective comparison that it cannot hold without: a hash
  * before an interval before (d). An OR is filed under each of its branches if all of them can be.

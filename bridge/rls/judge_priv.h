@@ -63,10 +63,13 @@ static inline bool wc_set_has(const struct wc_set *s, unsigned i)
  * What has to be the same in the log and in the table for a verdict to hold.
  *
  *   POLICY  the columns the policies depend on: all of them are in the log's row, and readable
+ *
  *   WHOLE   every column of the log's row that the role may read. Then what is delivered is what
- * the role could select at the moment of the check, whatever the policies look at; columns the
- * log's row lacks (unchanged TOAST values) are not delivered and need no judging. NEVER   cannot be
- * asked: the log's row lacks a value of the key, or nobody may ask
+ *           the role could select at the moment of the check, whatever the policies look at;
+ *           columns the log's row lacks (unchanged TOAST values) are not delivered and need no
+ *           judging
+ *
+ *   NEVER   cannot be asked: the log's row lacks a value of the key, or nobody may ask
  */
 enum wc_sameness { WC_SAME_POLICY, WC_SAME_WHOLE, WC_SAME_NEVER, WC_SAMENESS_COUNT };
 

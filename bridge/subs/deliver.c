@@ -39,11 +39,11 @@ static void count_withheld(enum wc_metric reason, const struct message *m)
 
 static bool is_same(const struct wc_change *ch, uint16_t i)
 {
-    const struct wc_col *old = &ch->old.col[i], *new = &ch->new.col[i];
+    const struct wc_col *before = &ch->old.col[i], *now = &ch->new.col[i];
     if (ch->old_kind == WC_OLD_KEY && !ch->rel->col[i].in_identity)
         return false; /* not known */
-    return new->kind == WC_COL_TOAST_UNCHANGED ||
-           (old->kind == new->kind &&wc_slice_eq(old->val, new->val));
+    return now->kind == WC_COL_TOAST_UNCHANGED ||
+           (before->kind == now->kind && wc_slice_eq(before->val, now->val));
 }
 
 /* Are the columns that the policies depend on the same in both rows? Then what holds for the new

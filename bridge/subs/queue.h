@@ -41,16 +41,18 @@ struct wc_place {
 
 struct wc_queue;
 
+struct wc_queued_fact {
+    uint64_t key; /* 0: free */
+    uint8_t value;
+};
+
 struct wc_queued {
     struct wc_list link;
     struct wc_change change;
     struct wc_place place;
     /* the queue's own */
     size_t bytes;
-    struct wc_queued_fact {
-        uint64_t key; /* 0: free */
-        uint8_t value;
-    } * fact; /* open addressing, facts_cap places */
+    struct wc_queued_fact *fact; /* open addressing, facts_cap places */
     size_t nfacts, facts_cap;
     unsigned asked; /* its number in the batch being put together */
     wc_us answered; /* when the oldest fact came */

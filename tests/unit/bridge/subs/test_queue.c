@@ -61,8 +61,9 @@ static enum wc_need look(void *self, const struct wc_queued *c)
 static enum wc_status ask(void *self, struct wc_queued *c)
 {
     struct world *w = self;
+    size_t letters = c->change.new.col[0].val.len;
     enum wc_status st = WC_OK;
-    for (size_t i = 0; i < c->change.new.col[0].val.len &&st == WC_OK; i++) {
+    for (size_t i = 0; i < letters && st == WC_OK; i++) {
         char letter = text_of(c, i);
         if (is_context(letter) && w->is_here[letter - 'a'])
             st = wc_queue_want(w->queue, c, &access_entry, &w->context[letter - 'a']);
