@@ -8,10 +8,6 @@
 struct wc_contexts {
     struct wc_map contexts;
     uint64_t last_serial;
-    uint32_t slots;
-    /* slots nobody has: room for all of them, so that giving one back cannot fail */
-    uint32_t *spare;
-    size_t nspare;
 };
 
 struct wc_contexts *wc_contexts_new(void)
@@ -28,13 +24,7 @@ void wc_contexts_free(struct wc_contexts *t)
         return;
     WC_ASSERT(t->contexts.count == 0);
     wc_map_release(&t->contexts);
-    free(t->spare);
     free(t);
-}
-
-uint32_t wc_contexts_slots(const struct wc_contexts *t)
-{
-    return t->slots;
 }
 
 /* Of "role NUL claims", with a NUL behind. */
@@ -55,31 +45,12 @@ static struct wc_context *make(struct wc_slice role, struct wc_slice claims)
     return c;
 }
 
-static bool take_slot(struct wc_contexts *t, struct wc_context *c)
-{
-    if (t->nspare) {
-        c->slot = t->spare[--t->nspare];
-        return true;
-    }
-    uint32_t *more = realloc(t->spare, (t->slots + 1u) * sizeof *more);
-    if (!more)
-        return false;
-    t->spare = more;
-    c->slot = t->slots++;
-    return true;
-}
-
 static bool add(struct wc_contexts *t, struct wc_context *c)
 {
-    if (!take_slot(t, c))
-        return false;
     c->table = t;
     c->refs = 1;
     c->serial = ++t->last_serial;
-    if (wc_map_insert(&t->contexts, &c->node) == WC_OK)
-        return true;
-    t->spare[t->nspare++] = c->slot;
-    return false;
+    return wc_map_insert(&t->contexts, &c->node) == WC_OK;
 }
 
 struct wc_context *wc_context_get(struct wc_contexts *t, struct wc_slice role,
@@ -105,8 +76,6 @@ void wc_context_unref(struct wc_context *c)
 {
     if (!c || --c->refs > 0)
         return;
-    struct wc_contexts *t = c->table;
-    wc_map_remove(&t->contexts, &c->node);
-    t->spare[t->nspare++] = c->slot;
+    wc_map_remove(&c->table->contexts, &c->node);
     free(c);
 }

@@ -2,8 +2,8 @@
  * Whose eyes a row is looked at with: a role and the claims of a token. Equal ones are one context,
  * whatever channel, connection or token they came with.
  *
- * Ownership: reference counted by users. `serial` is never used again; `slot` is a small number
- * that no other living context has. Threads: one owner, the bridge thread.
+ * Ownership: reference counted by users. `serial` is never used again, so what is known of a
+ * context can be remembered by it. Threads: one owner, the bridge thread.
  */
 #ifndef WC_BRIDGE_RLS_CONTEXT_H
 #define WC_BRIDGE_RLS_CONTEXT_H
@@ -17,7 +17,6 @@ struct wc_context {
     struct wc_map_node node; /* key: role, NUL, claims */
     struct wc_contexts *table;
     uint32_t refs;
-    uint32_t slot;
     uint64_t serial;              /* from 1 */
     struct wc_slice role, claims; /* NUL-terminated too; claims: JSON text */
 };
@@ -30,7 +29,5 @@ struct wc_context *wc_context_get(struct wc_contexts *, struct wc_slice role,
                                   struct wc_slice claims);
 struct wc_context *wc_context_ref(struct wc_context *);
 void wc_context_unref(struct wc_context *); /* NULL is fine */
-
-uint32_t wc_contexts_slots(const struct wc_contexts *); /* all slots are below this */
 
 #endif

@@ -150,7 +150,7 @@ static int set_up(void **state)
     wc_arena_release(&arena);
     w->rel = ev.relation;
     for (size_t i = 0; i < CONTEXTS; i++) {
-        w->context[i] = (struct wc_context){.slot = (uint32_t)i, .serial = i + 1};
+        w->context[i] = (struct wc_context){.serial = i + 1};
         w->is_here[i] = true;
     }
     w->comparisons = wc_comparisons_new();
@@ -322,13 +322,13 @@ static void who_leaves_while_a_change_waits_holds_nothing_up(void **state)
     assert_string_equal(w->delivered, "a0 b1 ");
 }
 
-static void an_answer_is_not_taken_for_that_of_a_later_context_in_its_slot(void **state)
+static void an_answer_is_not_taken_for_that_of_a_later_context_in_its_place(void **state)
 {
     struct world *w = *state;
     append(w, "-a");
     wc_queue_go_on(w->queue);
     fake_judge_verdict(0, WC_VERDICT_VISIBLE);
-    w->context[0].serial = 1000; /* the same slot, the same address: somebody else */
+    w->context[0].serial = 1000; /* the same address: somebody else */
     fake_judge_answered(true);
     assert_string_equal(w->delivered, "");
     assert_int_equal(fake_judge.nquestions, 1);
@@ -564,7 +564,7 @@ int main(void)
         TEST(it_is_full_by_bytes_but_one_larger_change_fits_alone),
         TEST(who_comes_while_a_change_waits_is_asked_about_too),
         TEST(who_leaves_while_a_change_waits_holds_nothing_up),
-        TEST(an_answer_is_not_taken_for_that_of_a_later_context_in_its_slot),
+        TEST(an_answer_is_not_taken_for_that_of_a_later_context_in_its_place),
         TEST(an_answer_to_somebody_who_is_gone_is_nobodys),
         TEST(what_is_not_answered_is_asked_again_later),
         TEST(truths_are_answers_too),
