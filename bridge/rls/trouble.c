@@ -31,6 +31,7 @@ struct wc_trouble *wc_trouble_get(struct wc_judge *j, wc_oid rel, struct wc_slic
     t->judge = j;
     t->rel = rel;
     t->role = wc_slice(key + sizeof rel, role.len);
+    t->told = wc_clock_mono() - TELL_US;
     return t;
 }
 
@@ -58,11 +59,11 @@ void wc_trouble_good(struct wc_trouble *t)
     }
 }
 
-/* Tells the channels, at most once a minute until it is over. */
+/* Tells the channels, unless they know, or were told within the last minute. */
 static void tell(struct wc_trouble *t, const char *what)
 {
     wc_us now = wc_clock_mono();
-    if (t->is_told && now - t->told < TELL_US)
+    if (t->is_told || now - t->told < TELL_US)
         return;
     t->is_told = true;
     t->told = now;
@@ -147,6 +148,15 @@ void wc_trouble_bad(struct wc_trouble *t, const char *sqlstate)
     tell(t, text);
 }
 
+static void tell_it_is_over(struct wc_trouble *t)
+{
+    t->is_told = false;
+    WC_LOG(WC_LOG_INFO, "rls", "checks_work", "tenant=%s relation=%u role=\"%.*s\"",
+           t->judge->opt.tenant, t->rel, WC_SLICE_ARG(t->role));
+    t->judge->events.trouble(t->judge->arg, t->rel, t->role, true,
+                             "its changes are delivered again");
+}
+
 void wc_trouble_settle(struct wc_judge *j)
 {
     wc_us now = wc_clock_mono();
@@ -156,11 +166,10 @@ void wc_trouble_settle(struct wc_judge *j)
         bool is_over = t->good > 0 && t->bad == 0 && !t->is_suspended;
         t->good = t->bad = 0;
         t->is_probing = false;
-        if (t->is_told && is_over) {
-            t->is_told = false;
-            j->events.trouble(j->arg, t->rel, t->role, true, "its changes are delivered again");
-        }
-        bool is_recent = t->timeouts > 0 && now - t->first <= TIMEOUTS_US;
+        if (t->is_told && is_over)
+            tell_it_is_over(t);
+        bool is_recent =
+            now - t->told < TELL_US || (t->timeouts > 0 && now - t->first <= TIMEOUTS_US);
         if (!t->is_told && !is_recent && !t->is_suspended) {
             wc_map_remove(&j->troubles, n);
             free(t);

@@ -2,9 +2,9 @@
  * Checks that fail: of which role on which relation, whether to go on asking, and who is told.
  *
  * Three timeouts within a minute suspend a group; then one question at a time finds out, after
- * pauses that double from a second to a minute, whether it is over. Channels are told once a minute
- * at most until a batch goes well. The server's texts are not passed on: the error of a policy may
- * hold other people's rows.
+ * pauses that double from a second to a minute, whether it is over. Channels are told once, and
+ * once more when a batch goes well; of what comes and goes they are told once a minute at most. The
+ * server's texts are not passed on: the error of a policy may hold other people's rows.
  */
 #ifndef WC_BRIDGE_RLS_TROUBLE_PRIV_H
 #define WC_BRIDGE_RLS_TROUBLE_PRIV_H
@@ -16,7 +16,8 @@
 
 struct wc_judge;
 
-/* The checks of a role on a relation. Kept from batch to batch while something is wrong. */
+/* The checks of a role on a relation. Kept from batch to batch while something is wrong, and for a
+ * minute after it was told. */
 struct wc_trouble {
     struct wc_map_node node; /* key: rel, role */
     struct wc_judge *judge;
@@ -29,7 +30,7 @@ struct wc_trouble {
     wc_us until;                   /* suspended: of the next probe */
     uint32_t pause_ms;             /* the last one's length */
     /* what was told, and what became of this batch's questions */
-    bool is_told;
+    bool is_told; /* and not yet that it is over */
     wc_us told;
     unsigned good, bad;
     struct wc_log_limit complaint;

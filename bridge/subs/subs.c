@@ -834,7 +834,6 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->touched);
     wc_rendered_init(&s->rendered);
     wc_rolls_init(&s->rolls);
-    wc_map_init(&s->troubles);
     wc_list_init(&s->to_announce);
     wc_list_init(&s->explaining);
     s->publications = array_of(options->publications);
@@ -889,7 +888,6 @@ void wc_subs_free(struct wc_subs *s)
     wc_arena_release(&s->scratch);
     wc_rendered_release(&s->rendered);
     wc_rolls_release(&s->rolls);
-    wc_subs_drop_troubles(s);
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);

@@ -62,7 +62,6 @@ struct wc_subs {
     struct wc_queue *queue;
     struct wc_contexts *contexts;
     struct wc_rolls rolls;
-    struct wc_map troubles;
     struct wc_place open; /* where the stream is; passed: no transaction was open before it */
     wc_lsn read;          /* every transaction that commits before this was read */
     /* the change being looked at */
@@ -89,7 +88,6 @@ void wc_subs_take_back(struct wc_subs *); /* gives up what waits */
 /* trouble.c: a hook of the queue. */
 void wc_subs_on_trouble(void *self, wc_oid rel, struct wc_slice schema, struct wc_slice role,
                         bool is_over, const char *text);
-void wc_subs_drop_troubles(struct wc_subs *);
 
 /* check.c: begins to check as many of the NEW audiences as there is room for. */
 void wc_subs_check(struct wc_subs *);
