@@ -2,6 +2,7 @@
 // each channel exactly once, whatever clients do meanwhile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { books, isBalanced } from './lib/books.mjs'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Random, seedFrom } from './lib/random.mjs'
@@ -13,20 +14,8 @@ const LONG_MS = 60_000 * SLOWNESS
 const BINDING = [{ event: 'INSERT', schema: 'public', table: 't' }]
 // Small, so that whoever stops reading overflows; see slow.test.mjs.
 const SMALL = { SEND_BUFFER_BYTES: '65536', MAX_QUEUED_BYTES: '262144', SOCKET_THREADS: '3' }
-const AFTER_PUBLISHING = ['stale_generation', 'slow_consumer', 'connection_closed', 'no_memory']
-
-/** The series of /metrics that are about pairs of change and channel; `withheld` by reason. */
-async function books(server) {
-  const text = await (await server.get('/metrics')).text()
-  const value = (name) => Number(new RegExp(`^walcast_changes_${name}_total (\\d+)$`, 'm').exec(text)[1])
-  const withheld = Object.fromEntries([...text.matchAll(/^walcast_changes_withheld_total\{reason="(\w+)"\} (\d+)$/gm)].map(([, reason, n]) => [reason, Number(n)]))
-  return { matched: value('matched'), published: value('published'), delivered: value('delivered'), withheld }
-}
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0)
-const isBalanced = ({ matched, published, delivered, withheld }) =>
-  published === delivered + sum(AFTER_PUBLISHING.map((reason) => withheld[reason])) && matched === delivered + sum(Object.values(withheld))
-
 /** A client that counts changes instead of keeping them. */
 async function guest(server, vsn) {
   const client = await Client.open(server, { vsn })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
-import { AT_GATE, GATE_SQL, closeGate } from './lib/gate.mjs'
+import { AT_GATE, GATE_SQL, PATIENT, closeGate } from './lib/gate.mjs'
 import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { KEYS, POLICY_SQL, USERS, keyNames } from './lib/policies.mjs'
@@ -17,7 +17,7 @@ const WRITERS = 8, ROWS_EACH = 125
 const NOTES = `create table notes (id int primary key, owner uuid, body text); alter table notes enable row level security;
   create policy own on notes for select to authenticated using (owner = auth.uid())`
 
-const world = sharedWorld({ sql: `${GATE_SQL} ${POLICY_SQL}` })
+const world = sharedWorld({ sql: `${GATE_SQL} ${POLICY_SQL}`, env: PATIENT })
 const sql = (...args) => world.sql(...args)
 
 /** A protected table; `policy` is the condition of its one policy, for everybody. */

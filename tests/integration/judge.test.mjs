@@ -427,7 +427,7 @@ test('a missing privilege fails, and works when granted', async (t) => {
 test('a lock is waited for and tried again', async (t) => {
   await table('locked', 'id int primary key', 'true')
   await sql('insert into locked values (1)')
-  const judge = Judge.start(t, cluster, { LOCK_TIMEOUT_MS: '300' })
+  const judge = Judge.start(t, cluster, { LOCK_TIMEOUT_MS: '1000' })
   const anon = judge.context('anon')
   await judge.row('locked', { id: 1 })
   judge.want(0, anon)
@@ -452,7 +452,7 @@ test('a policy that sleeps is suspended after three timeouts, alone, and tried a
   await table('sleepy', 'id int primary key', 'maybe_sleep()')
   await table('awake', 'id int primary key', 'true')
   await sql('insert into switch values (1, true); insert into sleepy values (1); insert into awake values (1)')
-  const judge = Judge.start(t, cluster, { STATEMENT_TIMEOUT_MS: '200' })
+  const judge = Judge.start(t, cluster, { STATEMENT_TIMEOUT_MS: '1000' })
   const sleepers = [0, 1, 2, 3, 4, 5].map((n) => judge.context('anon', { sub: `${n}` }))
   const ask = async () => {
     await judge.row('sleepy', { id: 1 })
@@ -495,7 +495,7 @@ test('a batch that is forgotten leaves nothing behind', async (t) => {
 
 test('a commit that hangs behind a synchronous standby is waited for', async (t) => {
   await table('hung', 'id int primary key', 'true')
-  const judge = Judge.start(t, cluster, { BATCH_TIMEOUT_MS: '300' })
+  const judge = Judge.start(t, cluster, { BATCH_TIMEOUT_MS: '1000' })
   const anon = judge.context('anon')
   const hanging = await cluster.connect()
   const { release } = await hangCommits({ cluster, sql })

@@ -5,6 +5,9 @@ export const GATE_SQL = 'create table gate (open bool); insert into gate values 
 /** A condition of a policy that waits at the gate. */
 export const AT_GATE = '(select bool_and(open) from gate)'
 
+/** Settings with which checks wait as long as a test needs, however slow the machine. */
+export const PATIENT = { DB_RLS_LOCK_TIMEOUT_MS: '300000', DB_RLS_STATEMENT_TIMEOUT_MS: '600000', DB_RLS_BATCH_TIMEOUT_MS: '600000' }
+
 /** Closes the gate. `waiting`: once a check stands before it; `open`, or the test's end, lets everything pass. */
 export async function closeGate(t, world) {
   const holder = await world.cluster.connect()
