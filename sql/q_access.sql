@@ -9,7 +9,7 @@
 --   owners of those relations, a check runs code that is not proven harmless,
 --   our login, if it sees every row,
 --   column name, type name, readable by the role, policies depend on it, generated,
---   place in the primary key (from 1), its base type for a cast, the key's operator =, it is leakproof,
+--   place in the primary key (from 1), its base type for a cast, the key's operator =,
 --   name of a relation above, quoted and qualified; it has all columns of the key,
 --   the statement's snapshot
 -- A policy's expression tells which functions and operators it is made of; pg_depend, on which
@@ -117,7 +117,6 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     select p.pos, p.rel, i.attnum, i.place,
            pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(b.typname) as type,
            'operator(' || pg_catalog.quote_ident(eq.nspname) || '.' || eq.oprname || ')' as op,
-           eq.proleakproof,
            b.oid >= 16384 and b.typtype <> 'e' or eq.proc >= 16384 as runs_code -- of a type in it, say a domain's CHECK
     from pair p
     join pg_catalog.pg_index k on k.indrelid = p.rel and k.indisprimary
@@ -134,14 +133,13 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     join pg_catalog.pg_type b on b.oid = base.oid
     join pg_catalog.pg_namespace bn on bn.oid = b.typnamespace
     left join lateral ( -- GiST, under a key WITHOUT OVERLAPS, has equality as it likes
-        select n.nspname, o.oprname, f.proleakproof, f.oid as proc
+        select n.nspname, o.oprname, o.oprcode::oid as proc
         from pg_catalog.pg_opclass c
         join pg_catalog.pg_am am on am.oid = c.opcmethod
         join pg_catalog.pg_amop ao on ao.amopfamily = c.opcfamily
              and ao.amoplefttype = c.opcintype and ao.amoprighttype = c.opcintype
         join pg_catalog.pg_operator o on o.oid = ao.amopopr
         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
-        join pg_catalog.pg_proc f on f.oid = o.oprcode
         where c.oid = i.opclass
           and case am.amname when 'btree' then ao.amopstrategy = 3 /* BTEqualStrategyNumber */ else o.oprname = '=' end
         limit 1
@@ -153,14 +151,14 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
            coalesce((select s.is_unclear from sum s where s.pos = p.pos), false)
                or exists (select from used u where u.pos = p.pos and u.attname = a.attname) as in_policy,
            coalesce(a.attgenerated <> '', false) as generated,
-           k.place, k.type, k.op, k.proleakproof,
+           k.place, k.type, k.op,
            null::text as above, null::boolean as has_key
     from pair p
     left join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum > 0 and not a.attisdropped
     left join pg_catalog.pg_type ty on ty.oid = a.atttypid
     left join key k on k.pos = p.pos and k.attnum = a.attnum
     union all
-    select g.pos, null, null, null, null, null, null, null, null, null, null,
+    select g.pos, null, null, null, null, null, null, null, null, null,
            pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
            not exists (
                select from key k
@@ -185,7 +183,7 @@ select p.pos, p.usable and p.role is not null,
        case when pg_catalog.has_table_privilege(c.oid, 'SELECT') and not pg_catalog.row_security_active(c.oid)
             then current_user::text end,
        r.attname, r.typname, r.readable, r.in_policy, r.generated,
-       r.place, r.type, r.op, r.proleakproof,
+       r.place, r.type, r.op,
        r.above, r.has_key,
        (select pg_catalog.txid_current_snapshot())
 from pair p

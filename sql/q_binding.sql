@@ -4,10 +4,10 @@
 -- Columns, one row per binding, matching published table (at most 1000 of a binding) and column named,
 -- in the order of the bindings, the relations, the columns as named:
 --   number of the binding (from 1), relation oid,
---   role exists, role may be assumed by this login, row security withholds rows from it,
+--   role exists, role may be assumed by this login,
 --   column is live and readable by the role, its type oid, its collation oid (0: none) and name for
 --   COLLATE, collation is deterministic, collation compares the bytes of UTF-8
-with recursive asked as (
+with asked as (
     select nsp::name, tab::name, role::name, cols::text[]::name[], nr
     from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality as a (nsp, tab, role, cols, nr)
 ), pub as materialized (
@@ -31,19 +31,8 @@ with recursive asked as (
         where (a.nsp is null or n.nspname = a.nsp) and (a.tab is null or c.relname = a.tab)
         order by c.oid limit 1000) f
     where a.nsp is null or a.tab is null
-), line as (
-    select c.oid as leaf, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
-    from pg_catalog.pg_class c where c.oid in (select oid from hit)
-    union
-    select l.leaf, c.oid, c.relrowsecurity, c.relforcerowsecurity, c.relowner
-    from line l
-    join pg_catalog.pg_inherits i on i.inhrelid = l.oid
-    join pg_catalog.pg_class c on c.oid = i.inhparent
-), guard as ( -- the owners whose members row security spares; NULL: it spares nobody
-    select leaf, array_agg(case when not relforcerowsecurity then relowner end) as spares
-    from line where relrowsecurity group by leaf
 ), r as (
-    select rolname, oid, rolsuper or rolbypassrls as bypass,
+    select rolname, oid,
            pg_catalog.pg_has_role(current_user, oid, -- 16 and later can grant membership without SET ROLE
                case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end) as usable
     from pg_catalog.pg_roles where rolname in (select role from asked)
@@ -54,9 +43,6 @@ with recursive asked as (
 select hit.nr, hit.oid,
        r.oid is not null,
        coalesce(r.usable, false),
-       coalesce(not r.bypass and exists (
-           select from unnest(guard.spares) s (owner)
-           where s.owner is null or not pg_catalog.pg_has_role(r.oid, s.owner, 'USAGE')), true),
        coalesce(pg_catalog.has_column_privilege(r.oid, hit.oid, a.attnum, 'SELECT'), false),
        a.atttypid, a.attcollation,
        pg_catalog.quote_ident(cn.nspname) || '.' || pg_catalog.quote_ident(co.collname),
@@ -66,7 +52,6 @@ select hit.nr, hit.oid,
            else co.collprovider = 'b' or (co.collprovider = 'c' and co.collcollate in ('C', 'POSIX')) end, false)
 from hit
 left join r on r.rolname = hit.role
-left join guard on guard.leaf = hit.oid
 left join lateral unnest(hit.cols) with ordinality as w (name, pos) on true
 left join pg_catalog.pg_attribute a on a.attrelid = hit.oid and a.attname = w.name
      and a.attnum > 0 and not a.attisdropped

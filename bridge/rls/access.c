@@ -44,7 +44,6 @@ enum answer_col {
     COL_KEY_PLACE,
     COL_KEY_TYPE,
     COL_KEY_OP,
-    COL_KEY_LEAKPROOF,
     COL_ABOVE,
     COL_ABOVE_HAS_KEY,
     COL_SNAPSHOT,
@@ -331,7 +330,6 @@ static bool read_key(const struct wc_pg_result *res, int row, struct wc_access *
 {
     struct wc_access_key *key = wc_arena_calloc(&a->arena, a->nkeys + 1u, sizeof *key);
     a->key = key;
-    a->key_leakproof = true;
     bool ok = key != NULL;
     for (uint16_t i = 0; i < a->ncols && ok; i++) {
         unsigned long place = key_place(res, row + i);
@@ -342,7 +340,6 @@ static bool read_key(const struct wc_pg_result *res, int row, struct wc_access *
             break;
         struct wc_access_key *k = &key[place - 1];
         k->col = i;
-        a->key_leakproof &= is_yes(res, row + i, COL_KEY_LEAKPROOF);
         ok = keep(&a->arena, wc_pg_slice(res, row + i, COL_KEY_TYPE), &k->type) &&
              keep(&a->arena, wc_pg_slice(res, row + i, COL_KEY_OP), &k->op);
     }
@@ -380,7 +377,7 @@ static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access 
 static void read_entry(const struct wc_pg_result *res, int row, int end, struct wc_access *a)
 {
     a->nkeys = a->ncols = a->nabove = 0;
-    a->has_pk = a->key_leakproof = false;
+    a->has_pk = false;
     a->pk_readable = true;
     a->map = NULL;
     wc_arena_reset(&a->arena);

@@ -77,7 +77,6 @@ struct wc_access {
     bool rls;    /* row security applies to it here: each row has to be asked for */
     bool exists; /* the relation does */
     bool has_pk, pk_readable;
-    bool key_leakproof; /* the key's = is: else row security keeps checks from using its index */
     bool has_policy; /* rls: no relation whose row security applies lacks a policy for the role */
     bool runs_code;  /* rls: the policies run code that could leave traces in the session */
     bool is_partitioned;

@@ -28,7 +28,6 @@ enum {
     COL_OID,
     COL_ROLE_EXISTS,
     COL_ROLE_USABLE,
-    COL_WITHHELD,
     COL_COLUMN_OK,
     COL_TYPE,
     COL_COLLATION,
@@ -383,9 +382,7 @@ static bool read_table(const struct wc_pg_result *res, int row, const struct ent
     bool ok = column != NULL;
     for (size_t i = 0; i < e->ncolumns && ok; i++)
         ok = read_column(res, row + (int)i, arena, before ? &before->column[i] : NULL, &column[i]);
-    *out = (struct wc_resolved_table){.rel = oid_at(res, row, COL_OID),
-                                      .withheld = is_yes(res, row, COL_WITHHELD),
-                                      .column = column};
+    *out = (struct wc_resolved_table){.rel = oid_at(res, row, COL_OID), .column = column};
     return ok;
 }
 
@@ -407,8 +404,6 @@ static struct wc_resolution *read_answer(const struct wc_pg_result *res, int row
         wc_resolution_unref(a);
         return NULL;
     }
-    for (int i = row; any_table_will_do(e) && i < end; i++)
-        table[0].withheld |= is_yes(res, i, COL_WITHHELD);
     a->role_exists = is_yes(res, row, COL_ROLE_EXISTS);
     a->role_usable = is_yes(res, row, COL_ROLE_USABLE);
     a->ntables = count;

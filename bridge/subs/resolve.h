@@ -41,7 +41,6 @@ struct wc_resolved_column {
 
 struct wc_resolved_table {
     wc_oid rel;
-    bool withheld;                           /* row security withholds rows of it */
     const struct wc_resolved_column *column; /* in the order of the key */
 };
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { NCOLS = 11, FRESHNESS_MS = 1000, KEPT_US = 100000 };
+enum { NCOLS = 10, FRESHNESS_MS = 1000, KEPT_US = 100000 };
 
 static wc_us now;
 
@@ -22,10 +22,10 @@ wc_us wc_clock_mono(void)
 }
 
 /* What q_binding.sql says of a table and its column of type integer, or text. */
-#define ROW(number, oid)  number, oid, "t", "t", "f", "t", "23", "0", NULL, "t", "f"
-#define TEXT(number, oid) number, oid, "t", "t", "f", "t", "25", "950", "pg_catalog.\"C\"", "t", "t"
+#define ROW(number, oid)  number, oid, "t", "t", "t", "23", "0", NULL, "t", "f"
+#define TEXT(number, oid) number, oid, "t", "t", "t", "25", "950", "pg_catalog.\"C\"", "t", "t"
 /* of a table without naming a column */
-#define BARE(number, oid, withheld) number, oid, "t", "t", withheld, "f", NULL, NULL, NULL, "t", "f"
+#define BARE(number, oid) number, oid, "t", "t", "f", NULL, NULL, NULL, "t", "f"
 
 struct waiter {
     struct wc_list link;
@@ -33,7 +33,6 @@ struct waiter {
     char said[16]; /* the sqlstate; empty after an answer */
     wc_oid rel;    /* the first one's, 0 without a table */
     size_t ntables;
-    bool withheld;
 };
 
 struct world {
@@ -56,7 +55,6 @@ static void on_answer(void *arg, struct wc_list *link, struct wc_resolution *r,
     (void)snprintf(who->said, sizeof who->said, "%s", failure ? failure->sqlstate : "");
     who->ntables = r ? r->ntables : 0;
     who->rel = who->ntables ? r->table[0].rel : 0;
-    who->withheld = who->ntables && r->table[0].withheld;
     struct waiter *other = w->asks;
     w->asks = NULL;
     if (other)
@@ -189,10 +187,10 @@ static void a_refusal_is_not_given_again(void **state)
 {
     struct world *w = *state;
     static const char *const row[][NCOLS] = {
-        {"1", "1", "f", "f", "t", "f", "23", "0", NULL, "t", "f"},  /* no role */
-        {"1", "1", "t", "f", "t", "t", "23", "0", NULL, "t", "f"},  /* not ours to use */
-        {"1", "1", "t", "t", "f", "f", "23", "0", NULL, "t", "f"},  /* not readable */
-        {"1", "1", "t", "t", "f", "f", NULL, NULL, NULL, "t", "f"}, /* no such column */
+        {"1", "1", "f", "f", "f", "23", "0", NULL, "t", "f"},  /* no role */
+        {"1", "1", "t", "f", "t", "23", "0", NULL, "t", "f"},  /* not ours to use */
+        {"1", "1", "t", "t", "f", "23", "0", NULL, "t", "f"},  /* not readable */
+        {"1", "1", "t", "t", "f", NULL, NULL, NULL, "t", "f"}, /* no such column */
     };
     struct waiter who = {0};
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
@@ -312,9 +310,8 @@ static void wildcards_are_null_and_names_that_cannot_be_are_empty(void **state)
     assert_string_equal(w->pg.query[0].param[1], "{\"s\"}");
     assert_string_equal(w->pg.query[0].param[2], "{NULL}"); /* alone: it may have many rows */
     assert_string_equal(w->pg.query[0].param[4], "{NULL}");
-    answer(w, 2, (const char *[]){BARE("1", "1", "f"), BARE("1", "2", "t")});
-    assert_int_equal(who[0].ntables, 1); /* one stands for all, also for the withheld one */
-    assert_true(who[0].withheld);
+    answer(w, 2, (const char *[]){BARE("1", "1"), BARE("1", "2")});
+    assert_int_equal(who[0].ntables, 1); /* one stands for all */
     assert_string_equal(w->pg.query[1].param[1], "{NULL,\"\"}");
     assert_string_equal(w->pg.query[1].param[2], "{\"NULL\",\"\"}");
     assert_string_equal(w->pg.query[1].param[4], "{\"{\\\"\\\"}\",NULL}");
