@@ -1,7 +1,7 @@
 -- `walcast check`: is this database ready to be streamed?
 -- $1 publications (text[]), $2 name of a permanent slot, or empty, $3 login of row checks, or empty (this one)
 -- Columns, one row per finding in order: level (ok, info, warn, fail), finding, remedy or empty, reason: a stable code
-with setting as (
+with recursive setting as (
     select name, setting from pg_catalog.pg_settings
 ), v as (
     select current_setting('server_version_num')::int as num
@@ -16,13 +16,23 @@ with setting as (
     join pg_catalog.pg_namespace n on n.nspname = p.schemaname
     join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
 ), t as (
-    select c.oid, format('%I.%I', n.nspname, c.relname) as name, c.relrowsecurity, c.relreplident, c.relowner,
-           (select i.indkey::int2[] from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as pk
+    select c.oid, format('%I.%I', n.nspname, c.relname) as name, c.relreplident, c.relowner,
+           (select (i.indkey::int2[])[0:i.indnkeyatts - 1] from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) as pk
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid in (select oid from published)
+), line as ( -- the table and all above it
+    select oid as leaf, oid from t
+    union
+    select l.leaf, i.inhparent from line l join pg_catalog.pg_inherits i on i.inhrelid = l.oid
+), guard as ( -- those with row security
+    select l.leaf, c.oid, format('%I.%I', n.nspname, c.relname) as name, c.relforcerowsecurity, c.relowner
+    from line l
+    join pg_catalog.pg_class c on c.oid = l.oid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.relrowsecurity
 ), col as (
-    select t.oid, a.attnum, quote_ident(a.attname) as name, a.atttypid, a.attcollation, a.attgenerated,
+    select t.oid, a.attnum, quote_ident(a.attname) as name, a.attgenerated,
            coalesce(a.attnum = any (t.pk), false) as in_pk
     from t join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
 ), jwt as (
@@ -84,13 +94,16 @@ with setting as (
     from t where relreplident = 'n' or (relreplident = 'd' and pk is null)
     union all
     select 9, 'no_policy', 'warn',
-           t.name || ' has row level security, and no policy lets ' || jwt.name || ' select: it gets no inserts and updates',
-           'create policy ... on ' || t.name || ' for select to ' || jwt.name || ' using (...)'
-    from t join jwt on jwt.oid is not null and not jwt.bypass
-    where t.relrowsecurity and not pg_has_role(jwt.oid, t.relowner, 'USAGE')
+           t.name || case when g.oid = t.oid then '' else ' is part of ' || g.name || ', which' end ||
+               ' has row level security, and no policy lets ' || jwt.name || ' select: it gets no inserts and updates',
+           'create policy ... on ' || g.name || ' for select to ' || jwt.name || ' using (...)'
+    from t
+    join guard g on g.leaf = t.oid
+    join jwt on jwt.oid is not null and not jwt.bypass
+    where (g.relforcerowsecurity or not pg_has_role(jwt.oid, g.relowner, 'USAGE'))
       and not exists (
           select from pg_catalog.pg_policy p
-          where p.polrelid = t.oid and p.polpermissive and p.polcmd in ('r', '*')
+          where p.polrelid = g.oid and p.polpermissive and p.polcmd in ('r', '*')
             and exists (select from unnest(p.polroles) as member (role)
                         where member.role = 0 or pg_has_role(jwt.oid, member.role, 'USAGE')))
     union all
@@ -110,22 +123,20 @@ with setting as (
                ' is not leakproof: under row level security each check reads the whole table',
            'use a key of type bigint, uuid or text'
     from t
-    join col on col.oid = t.oid and col.in_pk
-    join pg_catalog.pg_type ty on ty.oid = col.atttypid
-    left join lateral ( -- through domains of one level, arrays and enums have none of their own
+    join pg_catalog.pg_index k on k.indrelid = t.oid and k.indisprimary
+    cross join lateral unnest(k.indkey::int2[], k.indclass::oid[]) i (attnum, opclass)
+    join col on col.oid = t.oid and col.attnum = i.attnum and col.in_pk
+    left join lateral (
         select pr.proleakproof from pg_catalog.pg_opclass oc
-        join pg_catalog.pg_am am on am.oid = oc.opcmethod and am.amname = 'btree'
-        join pg_catalog.pg_amop ao on ao.amopfamily = oc.opcfamily and ao.amopstrategy = 3
+        join pg_catalog.pg_am am on am.oid = oc.opcmethod
+        join pg_catalog.pg_amop ao on ao.amopfamily = oc.opcfamily
              and ao.amoplefttype = oc.opcintype and ao.amoprighttype = oc.opcintype
         join pg_catalog.pg_operator o on o.oid = ao.amopopr
         join pg_catalog.pg_proc pr on pr.oid = o.oprcode
-        where oc.opcdefault and oc.opcintype = case
-            when ty.typtype = 'd' then ty.typbasetype when ty.typtype = 'e' then 'anyenum'::regtype
-            when ty.typtype = 'c' then 'record'::regtype when ty.typtype = 'r' then 'anyrange'::regtype
-            when ty.typoutput = 'array_out'::regproc then 'anyarray'::regtype
-            when ty.typname = 'varchar' then 'text'::regtype else ty.oid end
+        where oc.oid = i.opclass
+          and case am.amname when 'btree' then ao.amopstrategy = 3 /* BTEqualStrategyNumber */ else o.oprname = '=' end
         limit 1) eq on true
-    where t.relrowsecurity and not coalesce(eq.proleakproof, false)
+    where exists (select from guard g where g.leaf = t.oid) and not coalesce(eq.proleakproof, false)
     group by t.oid, t.name
     union all
     select 9, 'generated_column', 'warn',

@@ -396,6 +396,11 @@ test('a binding that asks to be explained is told why it may get nothing, by sta
   }
   assert.deepEqual(await explained('dim', 4, [binding('dim', { filter: 'v=eq.a' })]), ['error column_not_granted', 'error identity_too_small', 'error key_not_leakproof', 'error no_policy'])
   assert.deepEqual(await explained('both', 2, [binding('flat'), binding('nowhere')]), ['error no_primary_key', 'error table_not_published'])
+  await sql(`create domain short as text; create domain shorter as short; create table stem (id shorter primary key); create table twig (primary key (id)) inherits (stem);
+    alter table stem enable row level security; grant select on twig to anon; create table forced (id int primary key);
+    alter table forced enable row level security, force row level security, owner to anon; alter publication supabase_realtime add table twig, forced`)
+  assert.deepEqual(await explained('twig', 1, [binding('twig')]), ['error no_policy'], 'of the table above it, and its key is text')
+  assert.deepEqual(await explained('forced', 1, [binding('forced')]), ['error no_policy'], 'its owner is not spared')
   await create('plain')
   for (const room of ['dim2', 'flat2']) await client.subscribe(room, [binding(room.slice(0, -1))])
   await client.subscribe('plain', [binding('plain', { explain: true })])
