@@ -4,7 +4,8 @@
 -- Columns, one row per pair and live column in attribute order, then one per relation above it whose
 -- row security applies to the role (a relation or role that is gone gives one row, its name NULL):
 --   position (from 1), role may be used, row security applies to the role,
---   name of the relation, quoted and qualified; it is partitioned,
+--   name of the relation, quoted and qualified; privileges and the rest are of one moment (false: ask
+--   again), it is partitioned,
 --   each relation whose row security applies has a policy that shows the role rows,
 --   owners of those relations, a check runs code that is not proven harmless,
 --   our login, if it sees every row,
@@ -147,7 +148,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     where i.place <= k.indnkeyatts
 ), row as (
     select p.pos, a.attnum, a.attname, ty.typname,
-           coalesce(pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT'), false) as readable,
+           pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT') as readable,
            coalesce((select s.is_unclear from sum s where s.pos = p.pos), false)
                or exists (select from used u where u.pos = p.pos and u.attname = a.attname) as in_policy,
            coalesce(a.attgenerated <> '', false) as generated,
@@ -173,16 +174,17 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
 )
 select p.pos, p.usable and p.role is not null,
        p.role is null or v.pos is not null,
-       -- privileges are those of now: a relation dropped since the snapshot of this statement has none
-       case when pg_catalog.has_table_privilege(c.oid, 'SELECT') is not null
-            then pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) end,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+       -- privileges are not asked of the statement's snapshot: NULL for what was made or dropped just now
+       c.oid is null or p.role is null or (pg_catalog.has_table_privilege(c.oid, 'SELECT') is not null
+                                           and (r.attnum is null or r.readable is not null)),
        c.relkind = 'p',
        coalesce(v.has_policy, false), v.owners,
        coalesce(s.runs_code, false) or exists (select from key k where k.pos = p.pos and k.runs_code)
            or exists (select from planted x where x.pos = p.pos),
        case when pg_catalog.has_table_privilege(c.oid, 'SELECT') and not pg_catalog.row_security_active(c.oid)
             then current_user::text end,
-       r.attname, r.typname, r.readable, r.in_policy, r.generated,
+       r.attname, r.typname, coalesce(r.readable, false), r.in_policy, r.generated,
        r.place, r.type, r.op,
        r.above, r.has_key,
        (select pg_catalog.txid_current_snapshot())

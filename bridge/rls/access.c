@@ -31,6 +31,7 @@ enum answer_col {
     COL_USABLE,
     COL_RLS,
     COL_RELATION,
+    COL_SETTLED,
     COL_PARTITIONED,
     COL_HAS_POLICY,
     COL_OWNERS,
@@ -318,7 +319,6 @@ static bool read_columns(const struct wc_pg_result *res, int row, size_t count, 
         ok = read_column(res, row + (int)i, a, &col[i]);
         a->nkeys = (uint16_t)(a->nkeys + col[i].in_pk);
         a->pk_readable &= !col[i].in_pk || col[i].readable;
-        a->exists &= wc_pg_value(res, row + (int)i, COL_RELATION) != NULL; /* not dropped between */
     }
     a->col = col;
     a->ncols = (uint16_t)count;
@@ -402,6 +402,15 @@ static bool is_early(const struct wc_access_cache *c, wc_oid rel, const struct w
     return ch && !(s && wc_snapshot_sees(s, ch->by));
 }
 
+/* Was the relation made or dropped while rows [row, end) were put together? */
+static bool is_torn(const struct wc_pg_result *res, int row, int end)
+{
+    for (; row < end; row++)
+        if (!is_yes(res, row, COL_SETTLED))
+            return true;
+    return false;
+}
+
 void wc_access_saw(struct wc_access_cache *c, const struct wc_snapshot *s)
 {
     for (struct wc_map_node *n = wc_map_each(&c->changed, NULL), *next; n; n = next) {
@@ -425,7 +434,7 @@ static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *re
         int end = row;
         while (end < res->nrows && strtoul(wc_pg_value(res, end, COL_POSITION), NULL, 10) == i + 1)
             end++;
-        if (is_early(c, a->rel, s)) {
+        if (is_early(c, a->rel, s) || is_torn(res, row, end)) {
             early = true;
         } else if (end > row) {
             read_entry(res, row, end, a);

@@ -104,7 +104,7 @@ struct wc_access {
 struct wc_access_cache;
 
 /* Called after each refresh that succeeded. early: an answer was put aside because its snapshot
- * does not see a change yet; ask again a little later. */
+ * does not see a change yet, or the relation came or went meanwhile; ask again a little later. */
 typedef void (*wc_access_answer_fn)(void *arg, bool early);
 
 /* Returns owned; NULL when out of memory. */
