@@ -16,7 +16,9 @@ const run = promisify(execFile)
 const binding = (table, more = {}) => ({ event: '*', schema: 'public', table, ...more })
 const residentMiB = ({ server }) => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]) / 1024
 // AddressSanitizer keeps freed memory for a while: let it keep little, or nothing would look flat
-const FRUGAL = { ASAN_OPTIONS: `${SANITIZER_ENV.ASAN_OPTIONS}:quarantine_size_mb=4` }
+// (ASAN_OPTIONS); clients that only listen are not idle here
+const ENV = { ASAN_OPTIONS: `${SANITIZER_ENV.ASAN_OPTIONS}:quarantine_size_mb=4`, IDLE_TIMEOUT_MS: '3600000' }
+const start = (t, options) => startWorld(t, { ...options, env: ENV })
 const DEADLINE_MS = (FULL ? 600_000 : 60_000) * SLOWNESS
 
 /** Counts the changes of a client instead of keeping them; `wrong`: the first that is not the next id. */
@@ -34,7 +36,7 @@ function count(client) {
 const OWNED = `alter table t enable row level security; create policy own on t for select using (owner = auth.jwt() ->> 'sub');`
 for (const [name, ddl, rows] of [['', '', FULL ? 1_000_000 : 40_000], [' under row security', OWNED, FULL ? 100_000 : 5_000]]) {
   test(`a transaction of ${rows} rows${name} arrives whole and in order, and memory stays flat`, async (t) => {
-    const world = await startWorld(t, { sql: `create table t (id int primary key, owner text, body text); ${ddl}`, publish: ['t'], env: FRUGAL })
+    const world = await start(t, { sql: `create table t (id int primary key, owner text, body text); ${ddl}`, publish: ['t'] })
     const client = await Client.open(world.server, { token: tokenFor('authenticated', { sub: 'ann' }) })
     t.after(() => client.close())
     await client.subscribe('large', [binding('t')])
@@ -56,7 +58,7 @@ for (const [name, ddl, rows] of [['', '', FULL ? 1_000_000 : 40_000], [' under r
 
 test('a row of many megabytes is announced without its large values, and the next rows arrive', async (t) => {
   const MEGABYTES = FULL ? 50 : 8
-  const world = await startWorld(t, { sql: 'create table t (id int primary key, body text, n int); alter table t replica identity full', publish: ['t'] })
+  const world = await start(t, { sql: 'create table t (id int primary key, body text, n int); alter table t replica identity full', publish: ['t'] })
   const all = await Client.open(world.server), few = await Client.open(world.server)
   t.after(() => [all, few].forEach((c) => c.close()))
   await all.subscribe('all', [binding('t')])
@@ -78,7 +80,7 @@ test('a row of many megabytes is announced without its large values, and the nex
 
 test('a table of 1,600 columns', async (t) => {
   const names = Array.from({ length: 1599 }, (_, i) => `c${i + 1}`)
-  const world = await startWorld(t, { sql: `create table t (id int primary key, ${names.map((c) => `${c} int2`).join(', ')})`, publish: ['t'] })
+  const world = await start(t, { sql: `create table t (id int primary key, ${names.map((c) => `${c} int2`).join(', ')})`, publish: ['t'] })
   const all = await Client.open(world.server), some = await Client.open(world.server)
   t.after(() => [all, some].forEach((c) => c.close()))
   await all.subscribe('all', [binding('t')])
@@ -93,7 +95,7 @@ test('a table of 1,600 columns', async (t) => {
 
 test('many relations', async (t) => {
   const RELATIONS = FULL ? 10_000 : 400, STEP = 200
-  const world = await startWorld(t, { conf: { max_locks_per_transaction: '1024' }, sql: 'drop publication supabase_realtime; create publication supabase_realtime for all tables; create table first (id int primary key)' })
+  const world = await start(t, { conf: { max_locks_per_transaction: '1024' }, sql: 'drop publication supabase_realtime; create publication supabase_realtime for all tables; create table first (id int primary key)' })
   const client = await Client.open(world.server, { token: tokenFor('service_role') })
   t.after(() => client.close())
   assert.equal((await client.subscribe('many', [binding('*')])).system.status, 'ok')
@@ -154,12 +156,12 @@ async function assertEverybodyServed(t, world, crowd, options, times) {
 const CROWDED = 'create table t (id int generated always as identity primary key, owner int not null)'
 
 test('500 subscribers with filters while pgbench runs: each gets its rows, once', async (t) => {
-  const world = await startWorld(t, { sql: CROWDED, publish: ['t'] })
+  const world = await start(t, { sql: CROWDED, publish: ['t'] })
   await assertEverybodyServed(t, world, 500, (k) => ({ more: { filter: `owner=eq.${k}` } }), FULL ? 5_000 : 500)
 })
 
 const JUDGED = FULL ? 500 : 100
 test(`${JUDGED} users under row security while pgbench runs: each gets its rows, once`, async (t) => {
-  const world = await startWorld(t, { sql: `${CROWDED}; alter table t enable row level security; create policy own on t for select using (owner = (auth.jwt() ->> 'k')::int)`, publish: ['t'] })
+  const world = await start(t, { sql: `${CROWDED}; alter table t enable row level security; create policy own on t for select using (owner = (auth.jwt() ->> 'k')::int)`, publish: ['t'] })
   await assertEverybodyServed(t, world, JUDGED, (k) => ({ extra: { access_token: tokenFor('authenticated', { k }) } }), FULL ? 1_000 : 100)
 })
