@@ -105,7 +105,7 @@ enum wc_status wc_judge_want(struct wc_judge *j, unsigned change, const struct w
     return wc_rows_want(j, change, access, context);
 }
 
-enum wc_status wc_judge_compare(struct wc_judge *j, unsigned change, const struct wc_comparison *c,
+enum wc_status wc_judge_compare(struct wc_judge *j, unsigned change, struct wc_comparison *c,
                                 struct wc_slice value)
 {
     WC_ASSERT(!j->is_busy && change < j->nchanges);

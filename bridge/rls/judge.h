@@ -13,6 +13,10 @@
  * Judge what you deliver: the verdict on the row as it is now stands for the row in the log only
  * when the columns its policies depend on are the same in both (wc_access_col.in_policy).
  *
+ * A comparison that takes too long (a pattern with back references can) is found out by itself and
+ * left alone for a while, longer each time; until then it does not match. A batch waits for few of
+ * those, so that one client's filters do not hold up everybody's changes.
+ *
  * A policy's functions are somebody else's code in our session: see session.h.
  *
  * Ownership: changes, access entries and comparisons are borrowed from add to on_answer (or
@@ -50,6 +54,10 @@ struct wc_comparison {
     struct wc_slice value_type; /* of the right side: `type`; IN: an array of it; patterns: text */
     struct wc_slice value;      /* text, or array text for IN; NUL-terminated too */
     bool is_null;               /* the value is SQL NULL */
+    /* the judge's own: begins as zero */
+    bool is_proven;    /* it was evaluated in time before */
+    unsigned timeouts; /* in a row */
+    wc_us slow_until;  /* it is not evaluated before: it took too long */
 };
 
 struct wc_judge_events {
@@ -91,7 +99,7 @@ enum wc_status wc_judge_want(struct wc_judge *, unsigned change, const struct wc
                              struct wc_context *);
 /* Does the comparison hold for this value (not NULL)? */
 WC_MUST_USE
-enum wc_status wc_judge_compare(struct wc_judge *, unsigned change, const struct wc_comparison *,
+enum wc_status wc_judge_compare(struct wc_judge *, unsigned change, struct wc_comparison *,
                                 struct wc_slice value);
 /* Sends what was added. `answered` follows, whatever happens, never before this returns. */
 void wc_judge_send(struct wc_judge *);

@@ -35,6 +35,7 @@ struct wc_question {
     struct wc_session_question asked;
     size_t bytes; /* of its parameters */
     unsigned tries;
+    bool may_be_slow; /* about comparisons that are not proven: a batch waits for few of them */
     wc_us not_before; /* after an error that passes */
     void (*on_answer)(struct wc_question *, const struct wc_pg_result *);
     /* It cannot be answered, for an error with this SQLSTATE or as the verdict says. */
@@ -154,7 +155,7 @@ void wc_rows_release(struct wc_judge *);
 struct wc_compared {
     struct wc_list link; /* in its question, or its kind */
     unsigned change;
-    const struct wc_comparison *comparison;
+    struct wc_comparison *comparison;
     struct wc_slice value;
     enum wc_truth truth;
 };
@@ -163,6 +164,7 @@ struct wc_compared {
 struct wc_comparison_kind {
     struct wc_map_node node;
     struct wc_list all, items; /* items: not in a question yet */
+    struct wc_list unproven;   /* likewise, of comparisons that may be slow */
     const char *role, *sql;
     struct wc_lane *lane;
 };
@@ -171,13 +173,14 @@ struct wc_compare_question {
     struct wc_question q;
     struct wc_list items;
     size_t count;
+    bool is_alone; /* all of one comparison, after a question of several took too long */
 };
 
 /* The statement: $1 values, $2 the filter's values, both text[]. Answers ordinality and truth.
  * Pure. */
 void wc_compare_sql(struct wc_buf *, const struct wc_comparison *);
 
-enum wc_status wc_compare_want(struct wc_judge *, unsigned change, const struct wc_comparison *,
+enum wc_status wc_compare_want(struct wc_judge *, unsigned change, struct wc_comparison *,
                                struct wc_slice value);
 enum wc_status wc_compare_prepare(struct wc_judge *);
 void wc_compare_report(struct wc_judge *);
@@ -227,6 +230,7 @@ struct wc_judge {
     struct wc_list rows; /* row questions, oldest first */
     struct wc_map kinds;
     struct wc_list kind_list, compared; /* compared: whose truth is known */
+    struct wc_log_limit slow_log;
 
     /* while it is busy */
     bool is_busy;
@@ -237,6 +241,7 @@ struct wc_judge {
     size_t bytes_in_flight;
     bool was_seen; /* since wc_judge_send */
     bool is_early; /* the last snapshot did not see all: the next one goes alone */
+    unsigned slow; /* questions about comparisons that took too long in this batch */
     wc_us deadline;
 };
 

@@ -23,6 +23,7 @@ enum {
     EARLY_MS = 5,
     RETRY_MS = 50,
     TRIES_MAX = 4,
+    SLOW_MAX = 4,     /* comparisons that a batch waits for in vain */
     CREDIT_US = 5000, /* an answer that comes extends the deadline: a large batch is no slow one */
 };
 
@@ -115,6 +116,13 @@ static void on_timeout(struct wc_question *q)
         abandon_turn(q->judge);
 }
 
+/* Those of the batch that may be as slow are not waited for, nor those in the pipeline. */
+static void on_slow(struct wc_judge *j)
+{
+    if (++j->slow == SLOW_MAX && j->in_flight)
+        abandon_turn(j);
+}
+
 static void on_error(struct wc_question *q, const struct wc_pg_result *res)
 {
     static const char canceled[] = "57014", was_missing[] = "26000";
@@ -129,6 +137,8 @@ static void on_error(struct wc_question *q, const struct wc_pg_result *res)
         on_timeout(q);
     else if (q->trouble)
         wc_trouble_bad(q->trouble, sqlstate);
+    else if (strcmp(sqlstate, canceled) == 0)
+        on_slow(q->judge);
     fail(q, WC_VERDICT_FAILED, sqlstate);
 }
 
@@ -226,6 +236,8 @@ static void feed(struct wc_judge *j)
         if (now < q->not_before)
             continue;
         enum wc_may may = q->trouble ? wc_trouble_may_ask(q->trouble, now) : WC_MAY_ASK;
+        if (q->may_be_slow && j->slow >= SLOW_MAX)
+            may = WC_MAY_NOT;
         if (may == WC_MAY_NOT)
             fail(q, WC_VERDICT_SUSPENDED, "");
         else if (may == WC_MAY_ASK && !ask(j, q))
@@ -311,6 +323,7 @@ static void arm_deadline(struct wc_judge *j, wc_us in)
 void wc_run_start(struct wc_judge *j)
 {
     j->was_seen = false;
+    j->slow = 0;
     j->turn = (struct wc_turn){0};
     wc_us budget = (wc_us)j->opt.batch_timeout_ms * 1000;
     j->deadline = wc_clock_mono() + budget;

@@ -314,7 +314,10 @@ enum wc_status wc_session_ask(struct wc_session *s, struct wc_session_question *
     struct wc_session_statement *st = find_statement(s, q->role, q->sql), *im = &s->impersonate;
     if (!st || (!st->is_sent && !make_name(s, st)) || (!im->is_sent && !make_name(s, im)))
         return WC_NOMEM;
-    const char *const who[] = {q->role, q->claims, s->pool->statement_timeout,
+    char timeout[12];
+    (void)snprintf(timeout, sizeof timeout, "%u", q->timeout_ms); /* fits by type */
+    const char *const who[] = {q->role, q->claims,
+                               q->timeout_ms ? timeout : s->pool->statement_timeout,
                                s->pool->lock_timeout};
     const struct wc_pg_statement segment[] = {
         {im->name, im->is_sent ? NULL : wc_sql_impersonate, 4, who},

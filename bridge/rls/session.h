@@ -61,6 +61,7 @@ struct wc_session_question {
     const char *sql; /* valid until the answer */
     int nparams;
     const char *const *params;
+    uint32_t timeout_ms; /* 0: the session's */
     /* the session's own */
     struct wc_session_statement *statement;
     uint64_t number; /* of the name it was asked under */

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { DEADLINE_MS, until } from './lib/wait.mjs'
 import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
 const world = sharedWorld({}, async () => {
@@ -320,4 +321,31 @@ test('conditions decided here and by Postgres stand together', async (t) => {
   await expectAsPostgres(t, f, [
     ['a=eq.1,t=like.a%', "a = 1 and t like 'a%'"], ['or(a.eq.2,t.like.x%)', "a = 2 or t like 'x%'"], ['not.and(a.eq.1,t.like.a%)', "not (a = 1 and t like 'a%')"],
     ['not.or=(a.eq.1,t.not.like.a%)', "not (a = 1 or t not like 'a%')"], ['or(a.is.null,and(t.match.b,a.lt.2))', "a is null or (t ~ 'b' and a < 2)"]])
+})
+
+test('patterns that take Postgres too long match nothing, and hold nobody else up', async (t) => {
+  // The pattern has to be tried in all ways its parts can share this text: without an end.
+  const evil = '^(.+)(.+)(.+)(.+)\\4\\3\\2\\1$', text = `repeat('a', 60) || repeat('cab', 40)`
+  const { name } = await table('t text', [])
+  await sql(`create table calm_${name} (id int primary key)`)
+  await publishTable(world, `calm_${name}`)
+  const calm = await Client.open(world.server)
+  t.after(() => calm.close())
+  await calm.subscribe('calm', [{ event: '*', schema: 'public', table: `calm_${name}` }])
+  const slow = await Watcher.open(t, name, [...Array.from({ length: 20 }, (_, i) => `t=match.${evil}|${i}`), 't=match.^a+c'])
+  const suspended = () => world.server.metric('walcast_comparisons_suspended_total')
+  const before = await suspended()
+  let rows = 0
+  // Each row finds out some of them; when all are known rows pass without waiting for any.
+  await until(async () => {
+    await sql(`insert into ${name} values (${++rows}, 0, ${text}); insert into calm_${name} values (${rows})`)
+    await calm.wait(() => calm.changes().length === rows, 'the row of another table')
+    return await suspended() - before >= 20
+  }, async () => `20 patterns are left alone; ${await suspended() - before} are`, 6 * DEADLINE_MS)
+  await until(async () => {
+    await sql(`insert into ${name} values (${++rows}, 0, ${text}); insert into calm_${name} values (${rows})`)
+    await calm.wait(() => calm.changes().length === rows, 'the row of another table')
+    return (await slow.seen()).some(({ filters }) => filters.join() === 't=match.^a+c')
+  }, 'a quick pattern goes on matching', 6 * DEADLINE_MS)
+  assert.match(world.server.log, /filter_too_slow/)
 })

@@ -50,7 +50,7 @@ enum wc_status wc_judge_want(struct wc_judge *j, unsigned change, const struct w
 }
 
 enum wc_status wc_judge_compare(struct wc_judge *j, unsigned change,
-                                const struct wc_comparison *comparison, struct wc_slice value)
+                                struct wc_comparison *comparison, struct wc_slice value)
 {
     return ask(j, &(struct fake_judge_question){
                       .change = change, .comparison = comparison, .value = value});
