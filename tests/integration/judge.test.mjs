@@ -392,10 +392,16 @@ test('a policy that raises fails its own group, which is told once and again whe
   assert.match(first.troubles[0].text, /P0001/)
   assert.doesNotMatch(first.troubles[0].text, /row data/)
   assert.deepEqual((await both()).troubles, [], 'not again for a while')
-  await sql(`create or replace function raises() returns boolean stable language sql as 'select true'`)
+  const mend = () => sql(`create or replace function raises() returns boolean stable language sql as 'select true'`)
+  await mend()
   const last = await both()
   assert.deepEqual([...last.verdict.values()], ['VISIBLE', 'VISIBLE'])
   assert.deepEqual(last.troubles.map((x) => x.over), [true])
+  await sql(`create or replace function raises() returns boolean stable language plpgsql as $$ begin raise exception 'row data'; end $$`)
+  const again = await both()
+  assert.deepEqual([...again.verdict.values()], ['FAILED', 'VISIBLE'])
+  await mend()
+  assert.deepEqual([...again.troubles, ...(await both()).troubles], [], 'what comes and goes is not told each time')
 })
 
 test('claims that a policy cannot cast fail their own context only', async (t) => {
