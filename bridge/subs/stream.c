@@ -2,15 +2,17 @@
  * The stream's changes on their way: at once to the rings when nothing has to be asked and nobody
  * waits, else through the queue. What was read is not yet delivered then, so everything that
  * depends on how far the log has been read (members' fences, the position that may be confirmed)
- * follows what has left the queue.
+ * follows what has left the queue. And what becomes of the members when the stream comes and goes.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/recheck.h"
 
 #include "base/log.h"
 
 enum {
     MAX_WAITING = 1024, /* four batches: one under way, and enough for the next while it is */
     MAX_WAITING_BYTES = 16 << 20,
+    TELL_WHY_US = 1000000,
+    PATIENCE_US = 5000000, /* a slot that need not wait is there long before */
 };
 
 /* ---- how far the log was delivered ---- */
@@ -125,6 +127,30 @@ static enum wc_status hold(struct wc_subs *s)
     return WC_AGAIN;
 }
 
+/* Looked at once, however often it is offered: the catalog may be ahead of the log, and know the
+ * name as another table's already. */
+enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
+{
+    if (!wc_queue_is_empty(s->queue)) { /* what waits is still about the relation as it was */
+        s->holding = true;
+        return WC_AGAIN;
+    }
+    bool is_new = !s->was_described;
+    s->was_described = true;
+    if (is_new && wc_watch_relation(s->watch, rel)) {
+        wc_passed_describes(&s->passed, s->open.xid);
+        wc_resolver_forget(s->resolver);
+    }
+    if (s->nholding) {
+        s->settling = true; /* and then they are checked */
+        wc_subs_take_fences(s);
+        s->holding = true;
+        return WC_AGAIN;
+    }
+    s->was_described = false;
+    return wc_access_invalidate(s->access, rel->oid, s->open.xid);
+}
+
 /* It goes behind what waits, unless it concerns nobody. */
 static enum wc_status append(struct wc_subs *s, const struct wc_change *ch,
                              const struct wc_place *place)
@@ -180,4 +206,85 @@ void wc_subs_take_back(struct wc_subs *s)
     wc_subs_pass(s);
     s->open = (struct wc_place){0};
     s->read = 0;
+}
+
+/* ---- it comes and goes ---- */
+
+static void tell_missed(struct wc_member *m)
+{
+    static const char text[] = "Changes may have been missed: the stream of changes begins anew, "
+                               "fetch what you show after the next \"Subscribed\"";
+    wc_subs_tell_or_log(m, false, wc_slice_str(text));
+}
+
+/* A new slot begins here: whoever had "Subscribed" may have missed changes, is told so, and gets it
+ * again; what was kept or fenced belongs to a log that is gone. */
+static void begin_epoch(struct wc_subs *s)
+{
+    s->epoch++;
+    wc_passed_forget(&s->passed);
+    s->seen = 0;
+    wc_access_forget_changes(s->access);
+    wc_subs_reached(s, UINT64_MAX);
+    for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
+         n = wc_map_each(&s->members, n)) {
+        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
+        bool is_told = m->state == WC_MEMBER_ENLISTED || m->state == WC_MEMBER_DIRECT;
+        if (!is_told)
+            wc_subs_release_kept(m, NULL);
+        else if (m->audience->state == WC_AUDIENCE_STANDING)
+            tell_missed(m);
+        m->passed = 0;
+    }
+    for (struct wc_map_node *n = wc_map_each(&s->audiences, NULL); n;
+         n = wc_map_each(&s->audiences, n)) {
+        struct wc_audience *a = WC_CONTAINER(n, struct wc_audience, node);
+        if (a->state == WC_AUDIENCE_STANDING)
+            wc_subs_announce_again(a);
+    }
+}
+
+void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoch)
+{
+    s->stream = stream;
+    s->holding = s->was_described = false;
+    if (stream == WC_SUBS_STREAM_DOWN) {
+        wc_subs_take_back(s);
+        return;
+    }
+    if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)
+        begin_epoch(s);
+    s->had_stream |= stream == WC_SUBS_STREAM_UP;
+    wc_catalog_server_is_up(s->catalog);
+    if (stream == WC_SUBS_STREAM_WAITING) {
+        struct wc_list waiting;
+        wc_list_init(&waiting);
+        wc_list_move_all(&s->fence_next, &waiting);
+        while (!wc_list_is_empty(&waiting)) {
+            struct wc_member *m = WC_CONTAINER(waiting.next, struct wc_member, in_queue);
+            wc_list_remove(&m->in_queue);
+            wc_subs_member_stands(m);
+            s->hooks.standing(s->self);
+        }
+    }
+    wc_subs_take_fences(s);
+    wc_publisher_flush(s->publisher);
+}
+
+void wc_subs_stream_waits(struct wc_subs *s, struct wc_slice why)
+{
+    wc_us now = wc_clock_mono();
+    if (now - s->told_why < TELL_WHY_US)
+        return;
+    s->told_why = now;
+    for (struct wc_map_node *n = wc_map_each(&s->members, NULL); n;
+         n = wc_map_each(&s->members, n)) {
+        struct wc_member *m = WC_CONTAINER(n, struct wc_member, node);
+        bool waits = m->state == WC_MEMBER_FENCING && !m->is_resting;
+        if (!waits || m->knows_why_it_waits || now - m->since < PATIENCE_US)
+            continue;
+        m->knows_why_it_waits = true;
+        wc_subs_tell_or_log(m, false, why);
+    }
+    wc_publisher_flush(s->publisher);
 }

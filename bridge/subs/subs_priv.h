@@ -1,6 +1,7 @@
-/* Shared by subs.c (members, fences), check.c (bindings against the catalog), recheck.c (the same
- * again when the catalog changes), and stream.c, look.c and deliver.c (the path of a change).
- * Everything is owned by the bridge thread. */
+/* Shared by subs.c (life cycle), member.c (members and audiences), fence.c (their fences), check.c
+ * (bindings against the catalog), recheck.c (the same again when the catalog changes), and
+ * stream.c, look.c and deliver.c (the path of a change). Everything is owned by the bridge thread.
+ */
 #ifndef WC_BRIDGE_SUBS_SUBS_PRIV_H
 #define WC_BRIDGE_SUBS_SUBS_PRIV_H
 
@@ -107,28 +108,36 @@ struct wc_slice wc_subs_name_or_any(struct wc_slice); /* p NULL for "*" */
 /* check.c: true once the audience was freed because nobody wants it any more. */
 bool wc_audience_drop_if_unused(struct wc_audience *);
 
-/* subs.c: everything up to here was delivered: members' fences and news of the catalog. */
+/* fence.c: everything up to here was delivered: members' fences and news of the catalog. */
 void wc_subs_reached(struct wc_subs *, wc_lsn);
 void wc_subs_note_passed(struct wc_subs *, wc_xid); /* a transaction goes by */
-void wc_subs_soon(struct wc_subs *);                /* wc_subs_go_on, in a few milliseconds */
-/* subs.c: the audience's bindings stand: fences for its members. */
+/* fence.c: the audience's bindings stand: fences for its members. */
 void wc_subs_stands(struct wc_audience *);
-/* subs.c: refuses all members of the audience with this text. */
+void wc_subs_member_stands(struct wc_member *);
+void wc_subs_take_fences(struct wc_subs *);
+/* fence.c: what was kept for the member goes out if the fence does not see it; NULL: all is
+ * dropped. */
+void wc_subs_release_kept(struct wc_member *, const struct wc_snapshot *fence);
+/* fence.c: false: not before a snapshot has seen what described tables anew; it is being taken. */
+bool wc_subs_may_ask_tables(struct wc_subs *);
+/* fence.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
+ * kept for them is dropped and their time begins now. */
+void wc_subs_begin_later(struct wc_subs *);
+
+/* member.c: refuses all members of the audience with this text. */
 void wc_subs_refuse(struct wc_audience *, struct wc_slice text);
-/* subs.c: one in no map, without members and bindings, in state NONE; NULL when out of memory. */
+/* member.c: one in no map, without members and bindings, in state NONE; NULL when out of memory. */
 struct wc_audience *wc_subs_new_audience(struct wc_subs *, struct wc_claims *, size_t key_len,
                                          uint32_t nbindings);
 void wc_subs_free_audience(struct wc_audience *);
+/* member.c: frees it; true: its audience had no other, and is gone. */
+bool wc_subs_end_member(struct wc_member *);
 enum wc_status wc_subs_tell(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_tell_or_log(struct wc_member *, bool ok, struct wc_slice text);
 void wc_subs_announce(struct wc_member *);
 struct wc_member *wc_subs_find_member(const struct wc_subs *, struct wc_handle); /* or NULL */
-void wc_subs_member_stands(struct wc_member *);
-void wc_subs_take_fences(struct wc_subs *);
-/* subs.c: false: not before a snapshot has seen what described tables anew; it is being taken. */
-bool wc_subs_may_ask_tables(struct wc_subs *);
-/* subs.c: too much is kept. Members that wait for a snapshot had no "Subscribed" yet, so what was
- * kept for them is dropped and their time begins now. */
-void wc_subs_begin_later(struct wc_subs *);
+
+/* subs.c: wc_subs_go_on, in a few milliseconds. */
+void wc_subs_soon(struct wc_subs *);
 
 #endif
