@@ -3,9 +3,21 @@
 const char *wc_filter_op_text(enum wc_filter_op op)
 {
     switch (op) {
-#define WC_FILTER_OP(symbol, text)                                                                 \
+#define WC_FILTER_OP(symbol, text, operator)                                                       \
     case WC_FILTER_##symbol:                                                                       \
         return text;
+#include "bridge/match/filter_op.def"
+#undef WC_FILTER_OP
+    }
+    return "?";
+}
+
+const char *wc_filter_op_operator(enum wc_filter_op op)
+{
+    switch (op) {
+#define WC_FILTER_OP(symbol, text, operator)                                                       \
+    case WC_FILTER_##symbol:                                                                       \
+        return operator;
 #include "bridge/match/filter_op.def"
 #undef WC_FILTER_OP
     }

@@ -23,12 +23,13 @@
 #include "decoder/pgoutput.h"
 
 enum wc_filter_op {
-#define WC_FILTER_OP(symbol, text) WC_FILTER_##symbol,
+#define WC_FILTER_OP(symbol, text, operator) WC_FILTER_##symbol,
 #include "bridge/match/filter_op.def"
 #undef WC_FILTER_OP
 };
 
 const char *wc_filter_op_text(enum wc_filter_op);
+const char *wc_filter_op_operator(enum wc_filter_op); /* of Postgres; see filter_op.def */
 
 enum wc_truth {
     WC_FALSE,

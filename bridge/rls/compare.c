@@ -27,26 +27,6 @@ enum {
 
 /* ---- the statement ---- */
 
-static const char *operator_of(enum wc_filter_op op)
-{
-    switch (op) {
-    case WC_FILTER_EQ:
-    case WC_FILTER_ISDISTINCT: /* negated: neither side is NULL when it is asked */
-    case WC_FILTER_IN: return "=";
-    case WC_FILTER_NEQ: return "<>";
-    case WC_FILTER_LT: return "<";
-    case WC_FILTER_LTE: return "<=";
-    case WC_FILTER_GT: return ">";
-    case WC_FILTER_GTE: return ">=";
-    case WC_FILTER_LIKE: return "~~";
-    case WC_FILTER_ILIKE: return "~~*";
-    case WC_FILTER_MATCH: return "~";
-    case WC_FILTER_IMATCH: return "~*";
-    case WC_FILTER_IS: break; /* decided where the filter is */
-    }
-    return "=";
-}
-
 static bool is_qualified(struct wc_slice name)
 {
     return name.len > 0 && memchr(name.p, '.', name.len);
@@ -66,7 +46,7 @@ void wc_compare_sql(struct wc_buf *b, const struct wc_comparison *c)
                   WC_SLICE_ARG(c->type));
     if (c->collation.len)
         wc_buf_printf(b, " collate %.*s", WC_SLICE_ARG(c->collation));
-    wc_buf_printf(b, " operator(%.*s.%s) ", WC_SLICE_ARG(schema), operator_of(c->op));
+    wc_buf_printf(b, " operator(%.*s.%s) ", WC_SLICE_ARG(schema), wc_filter_op_operator(c->op));
     wc_buf_printf(b, "%s(u.p::%.*s))", c->op == WC_FILTER_IN ? "any " : "",
                   WC_SLICE_ARG(c->value_type));
     wc_buf_str(b, " from rows from (pg_catalog.unnest($1::pg_catalog.text[]),"

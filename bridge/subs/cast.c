@@ -141,26 +141,6 @@ static void on_result(void *arg, const struct wc_pg_result *res)
 
 /* ---- statements ---- */
 
-static const char *operator_name(enum wc_filter_op op)
-{
-    switch (op) {
-    case WC_FILTER_EQ:
-    case WC_FILTER_IN:
-    case WC_FILTER_ISDISTINCT: return "=";
-    case WC_FILTER_NEQ: return "<>";
-    case WC_FILTER_LT: return "<";
-    case WC_FILTER_LTE: return "<=";
-    case WC_FILTER_GT: return ">";
-    case WC_FILTER_GTE: return ">=";
-    case WC_FILTER_LIKE: return "~~";
-    case WC_FILTER_ILIKE: return "~~*";
-    case WC_FILTER_MATCH: return "~";
-    case WC_FILTER_IMATCH: return "~*";
-    case WC_FILTER_IS: break;
-    }
-    return "is"; /* not asked: it needs no operator */
-}
-
 static const char *template_for(enum wc_filter_op op)
 {
     switch (op) {
@@ -191,7 +171,7 @@ struct wc_slice wc_cast_pattern_type(const struct wc_filter_type *t)
  */
 static void put_operator(struct wc_buf *sql, const struct wc_cast_question *q)
 {
-    const char *name = operator_name(q->op);
+    const char *name = wc_filter_op_operator(q->op);
     if (q->type->schema.len)
         wc_buf_printf(sql, "operator(%s.%s)", (const char *)q->type->schema.p, name);
     else

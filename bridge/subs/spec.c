@@ -17,7 +17,7 @@ static const char filter_prefix[] = "Error parsing `filter` params: ";
 
 static bool find_op(struct wc_slice text, enum wc_filter_op *out)
 {
-#define WC_FILTER_OP(symbol, name)                                                                 \
+#define WC_FILTER_OP(symbol, name, operator)                                                       \
     if (wc_slice_is(text, name)) {                                                                 \
         *out = WC_FILTER_##symbol;                                                                 \
         return true;                                                                               \
