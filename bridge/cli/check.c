@@ -1,7 +1,7 @@
 #include "bridge/cli/check.h"
 
 #include "base/jsonw.h"
-#include "bridge/config/config.h"
+#include "bridge/cli/tool.h"
 #include "bridge/pg/array.h"
 #include "bridge/pg/pg.h"
 #include "bridge/pg/reason.h"
@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <uv.h>
 
 enum { TEXT_CAP = 64 << 10, LINE_CAP = 4 << 20 };
@@ -141,40 +140,14 @@ static int run(const struct wc_config *config, bool is_json)
     return c.status;
 }
 
-/* True: it was there, and is taken out, since it is no setting. */
-static bool take_json(int *argc, char **argv)
-{
-    int kept = 0, before = *argc;
-    for (int i = 0; i < before; i++)
-        if (strcmp(argv[i], "--json") != 0)
-            argv[kept++] = argv[i];
-    *argc = kept;
-    return kept < before;
-}
-
 int wc_cli_check(int argc, char **argv)
 {
-    bool is_json = take_json(&argc, argv);
-    struct wc_buf text;
-    wc_buf_init(&text, TEXT_CAP);
-    if (wc_config_wants_help(argc, argv)) {
-        (void)puts("usage: walcast check [--json] [OPTIONS]\n\nReports whether a database is ready "
-                   "to be streamed; with --json one object on each line. Options, also read from "
-                   "the environment:\n");
-        wc_config_help(&text);
-        (void)fwrite(text.p, 1, text.len, stdout); /* a closed terminal has nobody to tell */
-        wc_buf_release(&text);
-        return 0;
-    }
-    const struct wc_config_input in = {
-        .use = WC_CONFIG_TOOL, .argc = argc, .argv = argv, .env = environ};
-    struct wc_config *config = NULL;
-    int status = 2;
-    if (wc_config_load(&in, &text, &config) == WC_OK)
-        status = run(config, is_json);
-    else
-        (void)fprintf(stderr, "%.*s", WC_SLICE_ARG(wc_buf_view(&text)));
-    wc_config_free(config);
-    wc_buf_release(&text);
-    return status;
+    static const struct wc_cli_tool tool = {
+        .usage =
+            "usage: walcast check [--json] [OPTIONS]\n\nReports whether a database is ready to "
+            "be streamed; with --json one object on each line. Options, also read from the "
+            "environment:\n",
+        .flag = "--json",
+        .run = run};
+    return wc_cli_run(&tool, argc, argv);
 }

@@ -1,16 +1,13 @@
 #include "bridge/cli/migrate.h"
 
-#include "bridge/config/config.h"
+#include "bridge/cli/tool.h"
 #include "bridge/pg/pg.h"
 #include "bridge/pg/reason.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <uv.h>
-
-enum { TEXT_CAP = 64 << 10 };
 
 #define DAYS_AHEAD "7"
 
@@ -177,42 +174,15 @@ static int run(const struct wc_config *config, bool with_roles)
     return m.status;
 }
 
-/* Takes our own option out, the others are settings. */
-static bool take_roles(int *argc, char **argv)
-{
-    int kept = 0;
-    for (int i = 0; i < *argc; i++)
-        if (strcmp(argv[i], "--roles") != 0)
-            argv[kept++] = argv[i];
-    bool taken = kept < *argc;
-    *argc = kept;
-    return taken;
-}
-
 int wc_cli_migrate(int argc, char **argv)
 {
-    struct wc_buf text;
-    wc_buf_init(&text, TEXT_CAP);
-    bool with_roles = take_roles(&argc, argv);
-    if (wc_config_wants_help(argc, argv)) {
-        (void)puts("usage: walcast migrate [--roles] [OPTIONS]\n\nMakes realtime.messages, its "
-                   "functions, grants and publications, and what is missing of them; with\n"
-                   "--roles also anon, authenticated, service_role and the functions of schema "
-                   "auth. Options, also read from the environment:\n");
-        wc_config_help(&text);
-        (void)fwrite(text.p, 1, text.len, stdout); /* a closed terminal has nobody to tell */
-        wc_buf_release(&text);
-        return 0;
-    }
-    const struct wc_config_input in = {
-        .use = WC_CONFIG_TOOL, .argc = argc, .argv = argv, .env = environ};
-    struct wc_config *config = NULL;
-    int status = 2;
-    if (wc_config_load(&in, &text, &config) == WC_OK)
-        status = run(config, with_roles);
-    else
-        (void)fprintf(stderr, "%.*s", WC_SLICE_ARG(wc_buf_view(&text)));
-    wc_config_free(config);
-    wc_buf_release(&text);
-    return status;
+    static const struct wc_cli_tool tool = {
+        .usage =
+            "usage: walcast migrate [--roles] [OPTIONS]\n\nMakes realtime.messages, its "
+            "functions, grants and publications, and what is missing of them; with\n--roles "
+            "also anon, authenticated, service_role and the functions of schema auth. Options, "
+            "also read from the environment:\n",
+        .flag = "--roles",
+        .run = run};
+    return wc_cli_run(&tool, argc, argv);
 }
