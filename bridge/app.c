@@ -81,7 +81,8 @@ static struct wc_tenant_limits limits_of(const struct wc_config *c)
                                      .max_joins_per_second = c->tenant_max_joins_per_second,
                                      .max_events_per_second = c->tenant_max_events_per_second,
                                      .max_presence_events_per_second =
-                                         c->tenant_max_presence_events_per_second};
+                                         c->tenant_max_presence_events_per_second,
+                                     .max_payload_kb = c->tenant_max_payload_kb};
 }
 
 /* NULL: err says which setting is wrong. */
@@ -135,7 +136,6 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                         .resume_grace_ms = c->resume_grace_ms,
                                         .status_interval_ms = c->status_interval_ms,
                                         .max_bindings = c->max_bindings_per_channel,
-                                        .max_payload_kb = c->tenant_max_payload_kb,
                                         .max_record_bytes = MAX_RECORD_BYTES,
                                         .producers = BRIDGES + socket_threads(c),
                                         .limits = limits_of(c)};

@@ -104,7 +104,8 @@ static bool check_accept(struct call *c)
 
 static bool find_tenant(struct call *c, const struct wc_directory *directory)
 {
-    c->tenant = directory->find(directory->self, c->req->host);
+    const struct wc_tenant_address at = {.host = c->req->host};
+    c->tenant = directory->find(directory->self, &at);
     return c->tenant || refuse(c, 401, "Tenant not found in database");
 }
 
@@ -208,8 +209,8 @@ static bool run_batch(struct call *c)
 {
     struct wc_batch batch;
     struct wc_buf *body = &c->res->body;
-    enum wc_status st =
-        wc_batch_read(&c->doc, c->tenant->max_payload_kb, &c->hub->arena, &batch, body);
+    enum wc_status st = wc_batch_read(&c->doc, wc_quota_max_payload_kb(c->tenant->quota),
+                                      &c->hub->arena, &batch, body);
     if (st == WC_INVALID) {
         c->res->status = 422;
         c->res->content_type = json_type;
@@ -270,7 +271,7 @@ static bool run_single(struct call *c)
     struct wc_broadcast b = {.event = c->req->param[1]};
     if (!take_payload(c, &b) || !check_names(c, topic, b.event))
         return false;
-    if (!wc_broadcast_fits(&b, c->tenant->max_payload_kb))
+    if (!wc_broadcast_fits(&b, wc_quota_max_payload_kb(c->tenant->quota)))
         return refuse_field(c, "payload", "Payload size exceeds tenant limit");
     if (wc_quota_is_triggered(c->tenant->quota, WC_QUOTA_EVENTS))
         return refuse(c, 429, "You have exceeded your rate limit");

@@ -169,7 +169,7 @@ static const char *send(struct wc_channel *c, const struct wc_broadcast *b)
 {
     struct wc_session *s = c->session;
     struct wc_handle except = {0};
-    if (!wc_broadcast_fits(b, s->tenant->max_payload_kb)) {
+    if (!wc_broadcast_fits(b, wc_quota_max_payload_kb(s->tenant->quota))) {
         wc_metric_add(WC_M_BROADCASTS_TOO_LARGE, 1);
         return size_exceeded;
     }

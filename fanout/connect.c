@@ -54,7 +54,7 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
     struct wc_connect_result r = {0};
     if (!parse_version(req->vsn, &r.serializer))
         return wc_connect_refusal(403, "");
-    r.tenant = directory->find(directory->self, req->host);
+    r.tenant = directory->find(directory->self, &req->address);
     if (!r.tenant)
         return wc_connect_refusal(404, "Tenant not found");
     if (!req->key.p) {

@@ -10,9 +10,9 @@
 #include "fanout/source.h"
 
 struct wc_connect_request {
-    struct wc_slice host; /* port removed */
-    struct wc_slice vsn;  /* empty p: absent */
-    struct wc_slice key;  /* of the header, else the parameter; p NULL: absent */
+    struct wc_tenant_address address;
+    struct wc_slice vsn; /* empty p: absent */
+    struct wc_slice key; /* of the header, else the parameter; p NULL: absent */
 };
 
 struct wc_connect_result {

@@ -339,6 +339,9 @@ uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;
     case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
     case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
+    case WC_MSG_PERMISSIONS:
+    case WC_MSG_CALL:
+    case WC_MSG_DISCONNECT: break;
     }
     return m->is_change ? pairs : 0;
 }

@@ -19,7 +19,7 @@
 
 struct wc_hub_options {
     unsigned thread;
-    struct wc_change_source source;
+    struct wc_source source;
     struct wc_mesh *mesh;   /* borrowed, as are the rooms */
     struct wc_rooms *rooms; /* of the whole node */
     size_t max_queued_bytes;

@@ -48,6 +48,7 @@ void wc_msg_settle(struct wc_msg *m, uint32_t pairs)
     wc_metric_add(WC_M_WITHHELD_STALE, (int64_t)((before - mine) / one_pair));
     for (unsigned s = 0; s < WC_PHX_COUNT; s++)
         wc_frame_unref(m->frame[s]);
+    free(m->replay);
     free(m);
 }
 

@@ -12,6 +12,10 @@
  *             state; the text is the room's topic, the key and the members of the meta
  *   state     one channel: the presence_state it asked for. V1: the message; V2: its end, from the
  *             payload on, as a continuation frame
+ *   permissions  one channel, or an HTTP call: what it asked about a private room (source.h), and
+ *             what it wants replayed
+ *   call      one HTTP call (call.h): its response, whose body is the text
+ *   disconnect  every connection of a tenant on the receiving thread is told and closed (1012)
  *
  * A handle names a channel for one join, or its subscription: rejoining, leaving and the end of the
  * connection end its generation; a message for an old generation is skipped and counted.
@@ -44,6 +48,9 @@ enum wc_msg_kind {
     WC_MSG_VERDICT,
     WC_MSG_PRESENCE,
     WC_MSG_PRESENCE_STATE,
+    WC_MSG_PERMISSIONS,
+    WC_MSG_CALL,
+    WC_MSG_DISCONNECT,
 };
 
 enum wc_presence_op { WC_PRESENCE_TRACK, WC_PRESENCE_UNTRACK, WC_PRESENCE_STATE };
@@ -68,9 +75,28 @@ struct wc_msg {
     struct wc_presence_request presence;  /* presence */
     struct wc_msg *next;                  /* presence: in a queue of the thread it was moved to */
     struct wc_frame *frame[WC_PHX_COUNT]; /* those somebody uses, else NULL */
-    bool ok;                              /* verdict: status of the system message */
-    size_t text_len;                      /* verdict: its message */
+    bool has_id;                          /* room: it is a row of realtime.messages with this id */
+    uint8_t id[16];
+    uint64_t tenant;          /* disconnect: number of its view */
+    bool is_call;             /* permissions: the handle is a call's */
+    unsigned permissions;     /* permissions: of what was asked, what is granted (source.h) */
+    unsigned error;           /* permissions: enum wc_authorize_error */
+    struct wc_replay *replay; /* permissions: owned; NULL: nothing */
+    unsigned http_status;     /* call */
+    bool ok;                  /* verdict: status of the system message */
+    size_t text_len;          /* verdict: its message */
     char text[];
+};
+
+/* Rows of realtime.messages that a channel gets again, oldest first. One allocation, made and freed
+ * with malloc and free; slices point into it. */
+struct wc_replay {
+    uint32_t count;
+    struct wc_replayed {
+        uint8_t id[16];
+        bool is_binary;
+        struct wc_slice event, payload; /* JSON text, or bytes */
+    } row[];
 };
 
 /* Returns owned with one reference and the given text copied in; NULL when out of memory. The

@@ -209,7 +209,8 @@ static enum outcome update(struct wc_channel *c, const struct wc_json *doc, uint
 static enum outcome track(struct wc_channel *c, const struct wc_json *doc, uint32_t payload)
 {
     enum wc_json_type type = wc_json_type(doc, payload);
-    size_t limit = (size_t)c->session->tenant->max_payload_kb * 1000 + SIZE_ALLOWANCE;
+    size_t limit =
+        (size_t)wc_quota_max_payload_kb(c->session->tenant->quota) * 1000 + SIZE_ALLOWANCE;
     if (type != WC_JSON_OBJECT && type != WC_JSON_ABSENT) {
         log_refused(c, "InvalidPresencePayload");
         return NOT_A_MAP;

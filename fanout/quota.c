@@ -40,6 +40,7 @@ struct window {
 struct wc_quota {
     unsigned producers;
     _Atomic uint32_t max_users, max_channels, max_joins, max_events, max_presence;
+    _Atomic uint32_t max_payload_kb, presence_calls, presence_window_ms, presence_enabled;
     _Atomic uint32_t users;
     _Atomic uint64_t average[WC_QUOTA_KINDS]; /* milli per second */
     _Atomic bool is_triggered[WC_QUOTA_KINDS];
@@ -89,6 +90,10 @@ void wc_quota_set_limits(struct wc_quota *q, const struct wc_tenant_limits *l)
     store(&q->max_joins, l->max_joins_per_second);
     store(&q->max_events, l->max_events_per_second);
     store(&q->max_presence, l->max_presence_events_per_second);
+    store(&q->max_payload_kb, l->max_payload_kb);
+    store(&q->presence_calls, l->presence_max_calls);
+    store(&q->presence_window_ms, l->presence_window_ms);
+    store(&q->presence_enabled, l->presence_enabled);
 }
 
 struct wc_tenant_limits wc_quota_limits(const struct wc_quota *q)
@@ -97,7 +102,16 @@ struct wc_tenant_limits wc_quota_limits(const struct wc_quota *q)
                                      .max_channels_per_client = load(&q->max_channels),
                                      .max_joins_per_second = load(&q->max_joins),
                                      .max_events_per_second = load(&q->max_events),
-                                     .max_presence_events_per_second = load(&q->max_presence)};
+                                     .max_presence_events_per_second = load(&q->max_presence),
+                                     .max_payload_kb = load(&q->max_payload_kb),
+                                     .presence_max_calls = load(&q->presence_calls),
+                                     .presence_window_ms = load(&q->presence_window_ms),
+                                     .presence_enabled = load(&q->presence_enabled) != 0};
+}
+
+uint32_t wc_quota_max_payload_kb(const struct wc_quota *q)
+{
+    return load(&q->max_payload_kb);
 }
 
 static uint32_t limit_of(const struct wc_quota *q, enum wc_quota_kind k)

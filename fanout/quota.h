@@ -35,6 +35,7 @@ void wc_quota_free(struct wc_quota *); /* NULL is fine */
 
 void wc_quota_set_limits(struct wc_quota *, const struct wc_tenant_limits *);
 struct wc_tenant_limits wc_quota_limits(const struct wc_quota *);
+uint32_t wc_quota_max_payload_kb(const struct wc_quota *); /* the same, of this one */
 
 void wc_quota_count(struct wc_quota *, unsigned producer, enum wc_quota_kind, uint64_t n);
 /* Ever counted. */

@@ -35,7 +35,7 @@ struct wc_server_options {
     uint64_t presence_max_bytes; /* of all presences */
     uint32_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves the system's */
     struct wc_directory directory;
-    struct wc_change_source source;
+    struct wc_source source;
     const struct wc_http_route *routes;
     size_t nroutes;
 };

@@ -41,7 +41,7 @@ static struct wc_connect_result check_request(struct wc_upgrade *u, struct lws *
 {
     struct wc_arena *arena = &u->hub->arena;
     struct wc_connect_request req = {
-        .host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena)),
+        .address.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena)),
         .vsn = wc_http_parameter(wsi, "vsn=", arena),
         .key = wc_http_custom_header(wsi, "x-api-key:", arena),
     };

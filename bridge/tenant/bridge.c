@@ -14,7 +14,7 @@ enum {
     DRAIN_POLL_MS = 5, /* the socket threads pop within a turn */
 };
 
-enum kind { SUBSCRIBE, UNSUBSCRIBE };
+enum kind { SUBSCRIBE, UNSUBSCRIBE, AUTHORIZE, CALL };
 
 struct request {
     struct wc_list link;
@@ -22,6 +22,8 @@ struct request {
     struct wc_tenant *tenant;
     struct wc_subscribe *subscribe;
     struct wc_handle handle;
+    struct wc_authorize *authorize;
+    struct wc_bridge_call call;
 };
 
 struct wc_bridge {
@@ -59,7 +61,7 @@ static enum wc_status post(struct wc_bridge *b, const struct request *r)
         return WC_NOMEM;
     *copy = *r;
     (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
-    bool full = r->kind == SUBSCRIBE && b->waiting >= INBOX_MAX;
+    bool full = r->kind != UNSUBSCRIBE && b->waiting >= INBOX_MAX;
     if (!full) {
         wc_list_push(&b->inbox, &copy->link);
         b->waiting++;
@@ -91,28 +93,72 @@ static void source_unsubscribe(void *self, struct wc_tenant_view *view, struct w
                wc_tenant_name(t));
 }
 
-struct wc_change_source wc_bridge_source(void)
+static enum wc_status source_authorize(void *self, struct wc_authorize *a)
 {
-    return (struct wc_change_source){.subscribe = source_subscribe,
-                                     .unsubscribe = source_unsubscribe};
+    (void)self;
+    struct wc_tenant *t = a->tenant->owner;
+    return post(wc_tenant_bridge(t),
+                &(struct request){.kind = AUTHORIZE, .tenant = t, .authorize = a});
+}
+
+static void source_touch(void *self, struct wc_tenant_view *view)
+{
+    (void)self;
+    (void)view; /* the one tenant is always open */
+}
+
+static bool source_is_replicating(void *self, struct wc_tenant_view *view)
+{
+    (void)self;
+    (void)view;
+    return false; /* broadcasts of the database are not read */
+}
+
+enum wc_status wc_bridge_post(struct wc_bridge *b, const struct wc_bridge_call *call)
+{
+    return post(b, &(struct request){.kind = CALL, .call = *call});
+}
+
+struct uv_loop_s *wc_bridge_loop(struct wc_bridge *b)
+{
+    return &b->loop;
+}
+
+struct wc_publisher *wc_bridge_publisher(struct wc_bridge *b)
+{
+    return b->publisher;
+}
+
+struct wc_source wc_bridge_source(void)
+{
+    return (struct wc_source){.subscribe = source_subscribe,
+                              .unsubscribe = source_unsubscribe,
+                              .authorize = source_authorize,
+                              .touch = source_touch,
+                              .is_replicating = source_is_replicating};
 }
 
 /* ---- the bridge thread ---- */
 
 static void handle(struct request *r)
 {
-    struct wc_subs *subs = wc_tenant_subs(r->tenant);
-    if (r->kind == UNSUBSCRIBE)
-        wc_subs_drop(subs, r->handle);
-    else
-        wc_subs_add(subs, r->subscribe);
+    switch (r->kind) {
+    case SUBSCRIBE: wc_subs_add(wc_tenant_subs(r->tenant), r->subscribe); break;
+    case UNSUBSCRIBE: wc_subs_drop(wc_tenant_subs(r->tenant), r->handle); break;
+    case AUTHORIZE: wc_tenant_authorize(r->tenant, r->authorize); break;
+    case CALL: r->call.run(r->call.arg); break;
+    }
     free(r);
 }
 
 static void discard(struct request *r)
 {
-    if (r->kind == SUBSCRIBE)
-        wc_subscribe_free(r->subscribe);
+    switch (r->kind) {
+    case SUBSCRIBE: wc_subscribe_free(r->subscribe); break;
+    case UNSUBSCRIBE: break;
+    case AUTHORIZE: wc_authorize_free(r->authorize); break;
+    case CALL: r->call.discard(r->call.arg); break;
+    }
     free(r);
 }
 

@@ -25,7 +25,23 @@ bool wc_bridge_end_streams(struct wc_bridge *, uint32_t timeout_ms);
 void wc_bridge_stop(struct wc_bridge *); /* closes the tenants and joins the thread */
 void wc_bridge_free(struct wc_bridge *);
 
+/* Something to do on the bridge's thread: exactly one of the two is called there or, when it does
+ * not run any more, by whoever takes the bridge down. */
+struct wc_bridge_call {
+    void (*run)(void *arg);
+    void (*discard)(void *arg);
+    void *arg;
+};
+/* Neither is called unless the answer is OK. AGAIN: too much waits; NOMEM. Any thread. */
+WC_MUST_USE
+enum wc_status wc_bridge_post(struct wc_bridge *, const struct wc_bridge_call *);
+
+/* For what runs on the bridge's thread: its loop, and the way to the socket threads; what is
+ * published goes out at the end of the turn or with a flush. */
+struct uv_loop_s *wc_bridge_loop(struct wc_bridge *);
+struct wc_publisher *wc_bridge_publisher(struct wc_bridge *);
+
 /* Routes each request to the bridge of its tenant. */
-struct wc_change_source wc_bridge_source(void);
+struct wc_source wc_bridge_source(void);
 
 #endif

@@ -1,8 +1,9 @@
 #include "bridge/tenant/directory.h"
 
-static struct wc_tenant_view *find(void *self, struct wc_slice host)
+static struct wc_tenant_view *find(void *self, const struct wc_tenant_address *at)
 {
     const struct wc_tenant_directory *d = self;
+    struct wc_slice host = at->host;
     const uint8_t *dot = host.len ? memchr(host.p, '.', host.len) : NULL;
     if (dot)
         host.len = (size_t)(dot - host.p);

@@ -308,7 +308,6 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .id = number,
                                       .external_id = t->opt.external_id,
                                       .keys = t->keys,
-                                      .max_payload_kb = options->max_payload_kb,
                                       .quota = quota,
                                       .free = free_view,
                                       .owner = t};
@@ -341,6 +340,19 @@ struct wc_tenant_view *wc_tenant_view(struct wc_tenant *t)
 const char *wc_tenant_name(const struct wc_tenant *t)
 {
     return t->opt.external_id;
+}
+
+void wc_tenant_authorize(struct wc_tenant *t, struct wc_authorize *a)
+{
+    struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
+    if (m) {
+        m->handle = a->handle;
+        m->is_call = a->is_call;
+        m->error = WC_AUTHORIZE_UNAVAILABLE;
+        if (wc_publish(t->publisher, WC_ORIGIN_BRIDGE, m, UINT64_C(1) << a->handle.thread) != WC_OK)
+            WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s", t->opt.external_id);
+    }
+    wc_authorize_free(a);
 }
 
 struct wc_subs *wc_tenant_subs(struct wc_tenant *t)

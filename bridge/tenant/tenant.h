@@ -29,7 +29,6 @@ struct wc_tenant_options {
     const char *publications;
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
-    uint32_t max_payload_kb; /* of a broadcast */
     size_t max_record_bytes;
     unsigned producers; /* threads that count into its quota: those of the mesh */
     struct wc_tenant_limits limits;
@@ -60,6 +59,8 @@ void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
 void wc_tenant_drain(struct wc_tenant *);
 bool wc_tenant_is_drained(struct wc_tenant *);
 struct wc_subs *wc_tenant_subs(struct wc_tenant *);
+/* Takes the question; it is answered with a permissions message. */
+void wc_tenant_authorize(struct wc_tenant *, struct wc_authorize *);
 
 /* A copy at most 100 ms old. Any thread. */
 void wc_tenant_status(struct wc_tenant *, struct wc_repl_status *out);

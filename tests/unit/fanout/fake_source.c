@@ -16,9 +16,8 @@ void wc_fake_source_init(struct wc_fake_source *f)
     *f = (struct wc_fake_source){
         .view = {.id = 1,
                  .external_id = "dev",
-                 .max_payload_kb = 1,
                  .keys = wc_keyset_new(wc_slice_str("a secret of at least 32 bytes, yes")),
-                 .quota = wc_quota_new(64, &(struct wc_tenant_limits){0}),
+                 .quota = wc_quota_new(64, &(struct wc_tenant_limits){.max_payload_kb = 1}),
                  .free = on_free}};
     atomic_init(&f->view.refs, 1);
     WC_ASSERT(f->view.keys && f->view.quota);
@@ -36,10 +35,10 @@ void wc_fake_source_release(struct wc_fake_source *f)
     wc_quota_free(f->view.quota);
 }
 
-static struct wc_tenant_view *find(void *self, struct wc_slice host)
+static struct wc_tenant_view *find(void *self, const struct wc_tenant_address *at)
 {
     struct wc_fake_source *f = self;
-    return wc_slice_is(host, "nobody") ? NULL : wc_tenant_view_ref(&f->view);
+    return wc_slice_is(at->host, "nobody") ? NULL : wc_tenant_view_ref(&f->view);
 }
 
 static enum wc_status subscribe(void *self, struct wc_subscribe *s)
@@ -66,9 +65,9 @@ struct wc_directory wc_fake_directory(struct wc_fake_source *f)
     return (struct wc_directory){.self = f, .find = find};
 }
 
-struct wc_change_source wc_fake_change_source(struct wc_fake_source *f)
+struct wc_source wc_fake_bridge(struct wc_fake_source *f)
 {
-    return (struct wc_change_source){.self = f, .subscribe = subscribe, .unsubscribe = unsubscribe};
+    return (struct wc_source){.self = f, .subscribe = subscribe, .unsubscribe = unsubscribe};
 }
 
 char *wc_fake_token(const struct wc_fake_source *f, const char *claims)

@@ -18,7 +18,7 @@ struct wc_fake_source {
 void wc_fake_source_init(struct wc_fake_source *);
 void wc_fake_source_release(struct wc_fake_source *);
 struct wc_directory wc_fake_directory(struct wc_fake_source *);
-struct wc_change_source wc_fake_change_source(struct wc_fake_source *);
+struct wc_source wc_fake_bridge(struct wc_fake_source *);
 
 /* A token signed with the tenant's key, NUL-terminated; owned. claims: JSON text. */
 char *wc_fake_token(const struct wc_fake_source *, const char *claims);

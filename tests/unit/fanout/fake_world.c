@@ -12,7 +12,7 @@ static struct wc_hub *new_hub(struct wc_fake_world *w, unsigned thread)
         wc_hub_new(&(struct wc_hub_options){.thread = thread,
                                             .mesh = w->mesh,
                                             .rooms = w->rooms,
-                                            .source = wc_fake_change_source(&w->source),
+                                            .source = wc_fake_bridge(&w->source),
                                             .max_queued_bytes = 1 << 20,
                                             .pace_bytes_per_second = 1000000,
                                             .idle_timeout = 60000000,
@@ -52,7 +52,7 @@ struct wc_session *wc_fake_open(struct wc_fake_world *w, unsigned thread, enum w
 {
     struct wc_directory d = wc_fake_directory(&w->source);
     struct wc_connect_request req = {.vsn = wc_slice_str(v == WC_PHX_V1 ? "1.0.0" : "2.0.0"),
-                                     .host = wc_slice_str("dev"),
+                                     .address.host = wc_slice_str("dev"),
                                      .key = wc_slice_str(w->token)};
     struct wc_connect_result r = wc_connect_check(&d, &req, 0);
     WC_ASSERT(r.status == 0);

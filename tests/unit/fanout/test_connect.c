@@ -18,7 +18,8 @@ static struct wc_connect_result check(struct wc_fake_source *f, const char *vsn,
                                       const char *key)
 {
     struct wc_directory d = wc_fake_directory(f);
-    struct wc_connect_request req = {.vsn = text(vsn), .host = text(host), .key = text(key)};
+    struct wc_connect_request req = {
+        .vsn = text(vsn), .address.host = text(host), .key = text(key)};
     return wc_connect_check(&d, &req, NOW);
 }
 

@@ -30,7 +30,7 @@ static int setup(void **state)
     w->hub = wc_hub_new(&(struct wc_hub_options){.thread = 1,
                                                  .mesh = w->mesh,
                                                  .rooms = w->rooms,
-                                                 .source = wc_fake_change_source(&w->source),
+                                                 .source = wc_fake_bridge(&w->source),
                                                  .max_queued_bytes = MAX_QUEUED,
                                                  .pace_bytes_per_second = PACE,
                                                  .idle_timeout = 60000000});
@@ -58,7 +58,7 @@ static struct wc_session *connect_with(struct world *w, enum wc_serializer seria
     struct wc_directory d = wc_fake_directory(&w->source);
     struct wc_connect_request req = {.vsn =
                                          wc_slice_str(serializer == WC_PHX_V1 ? "1.0.0" : "2.0.0"),
-                                     .host = wc_slice_str("dev"),
+                                     .address.host = wc_slice_str("dev"),
                                      .key = wc_slice_str(token)};
     struct wc_connect_result r = wc_connect_check(&d, &req, 0);
     assert_int_equal(r.status, 0);

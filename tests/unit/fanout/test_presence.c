@@ -573,7 +573,7 @@ static void the_memory_for_presences_is_bounded(void **state)
     struct wc_fake_world *w = *state;
     struct wc_session *s[FIT + 1];
     char push[4096], payload[3301] = {0};
-    w->source.view.max_payload_kb = 100;
+    wc_quota_set_limits(w->source.view.quota, &(struct wc_tenant_limits){.max_payload_kb = 100});
     w->presence.max = 64 << 10;
     memset(payload, 'x', sizeof payload - 1);
     (void)snprintf(push, sizeof push, TRACK("{\"a\":\"%s\"}"), payload);

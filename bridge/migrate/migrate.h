@@ -1,0 +1,41 @@
+/*
+ * Makes what a tenant's database needs, step by step (sql/m_*.sql), and keeps the partitions of
+ * realtime.messages: those of days to come are made, those of more than three days ago dropped.
+ * Idempotent; under an advisory lock; needs no superuser where Postgres allows it.
+ *
+ * Ownership: borrows the connection, which must be ready and stays so; nothing else may use it
+ * until done. Threads: the connection's loop's. Errors: the first step that fails ends it. Source:
+ * database reference sections 1 and 7.5.
+ */
+#ifndef WC_BRIDGE_MIGRATE_MIGRATE_H
+#define WC_BRIDGE_MIGRATE_MIGRATE_H
+
+#include "bridge/pg/pg.h"
+
+struct wc_migrate_options {
+    bool with_roles;      /* anon, authenticated, service_role and schema auth, too */
+    bool only_partitions; /* nothing else */
+};
+
+struct wc_migrate_outcome {
+    bool ok;
+    const char *step;   /* that failed */
+    const char *remedy; /* or NULL */
+    char sqlstate[6];
+    const char *message;
+};
+
+struct wc_migrate_hooks {
+    void (*on_step)(void *arg, const char *step); /* one is done; NULL: nobody asks */
+    void (*on_done)(void *arg, const struct wc_migrate_outcome *);
+};
+
+struct wc_migrate;
+
+/* NULL when out of memory. No callback before return; freed by itself after on_done. */
+struct wc_migrate *wc_migrate_run(struct wc_pg *, const struct wc_migrate_options *,
+                                  const struct wc_migrate_hooks *, void *arg);
+/* Forgets it: the connection is lost or closed. */
+void wc_migrate_cancel(struct wc_migrate *);
+
+#endif
