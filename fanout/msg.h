@@ -79,6 +79,7 @@ struct wc_msg {
     uint8_t id[16];
     uint64_t tenant;          /* disconnect: number of its view */
     bool is_call;             /* permissions: the handle is a call's */
+    uint32_t question;        /* permissions: its number, as it was asked */
     unsigned permissions;     /* permissions: of what was asked, what is granted (source.h) */
     unsigned error;           /* permissions: enum wc_authorize_error */
     struct wc_replay *replay; /* permissions: owned; NULL: nothing */

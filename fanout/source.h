@@ -113,6 +113,7 @@ enum wc_authorize_error {
 /* A question of a channel, or of an HTTP call (call.h). One allocation; slices point into it. */
 struct wc_authorize {
     struct wc_handle handle;
+    uint32_t question;             /* the asker's number for it; comes back with the answer */
     bool is_call;                  /* the handle is a call's */
     struct wc_tenant_view *tenant; /* a reference */
     struct wc_claims *claims;      /* a reference */

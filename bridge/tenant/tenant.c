@@ -348,6 +348,7 @@ void wc_tenant_authorize(struct wc_tenant *t, struct wc_authorize *a)
     if (m) {
         m->handle = a->handle;
         m->is_call = a->is_call;
+        m->question = a->question;
         m->error = WC_AUTHORIZE_UNAVAILABLE;
         if (wc_publish(t->publisher, WC_ORIGIN_BRIDGE, m, UINT64_C(1) << a->handle.thread) != WC_OK)
             WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s", t->opt.external_id);
