@@ -3,10 +3,12 @@
  *
  *   g1:BASE64(iv[12] tag[16] ciphertext)   AES-256-GCM without additional data, key of 32 bytes
  *   BASE64(ciphertext)                     AES-128-ECB with PKCS#7 padding, key of 16 bytes: read,
- *                                          and written only where a vault has no other key
+ *                                          and written only where a vault has no other key,
+ *                                          or is told to
  *
  * Threads: pure; a vault may be used by any. Errors: INVALID: not one of these forms, a key that is
- * missing, or a text that was changed (the text says which, never the secret); NOMEM.
+ * missing, or a text that was changed (the text says which, never the secret); LIMIT: a secret of
+ * more than half a megabyte; NOMEM, also when `out` has no room.
  * Source: protocol reference section 10.4; NIST SP 800-38D.
  */
 #ifndef WC_AUTH_VAULT_H
