@@ -1,8 +1,8 @@
 /*
  * One tenant as the control store, or the environment, has it: plain data, secrets in clear.
  *
- * Ownership: a record owns its strings; free wipes the secrets. Never NULL where the comment does
- * not say so. Threads: pure. Source: database reference section 2; protocol reference section 10.2.
+ * Ownership: a record owns its strings; free wipes them. Never NULL where the comment does not say
+ * so. Threads: pure. Source: database reference section 2; protocol reference section 10.2.
  */
 #ifndef WC_BRIDGE_STORE_RECORD_H
 #define WC_BRIDGE_STORE_RECORD_H
@@ -38,16 +38,27 @@ struct wc_record {
     char *feature_flags; /* a JSON object */
     uint32_t migrations_ran;
     char *inserted_at, *updated_at;
-    bool has_database; /* an extension row exists */
+    bool has_database; /* an extension row exists; else the strings of `database` are NULL */
     struct wc_record_database database;
 };
+
+/* What the reference gives a tenant of which only the name is known: no keys, no database, and no
+ * id and times yet (empty). Owned; NULL when out of memory. */
+struct wc_record *wc_record_new(const char *external_id);
+/* Likewise, of a database that is nowhere yet; it must have none. False when out of memory. */
+WC_MUST_USE
+bool wc_record_add_database(struct wc_record *);
+/* `*field`, a string of a record, becomes a copy of `value` (NULL: none); what it was is wiped.
+ * False when out of memory: it is as it was. */
+WC_MUST_USE
+bool wc_record_set(char **field, const char *value);
 
 struct wc_record *wc_record_copy(const struct wc_record *); /* owned; NULL when out of memory */
 void wc_record_free(struct wc_record *);                    /* NULL is fine */
 
 /* What a difference between two records of one tenant means for who is connected. */
 enum wc_record_change {
-    WC_RECORD_SAME,    /* nothing, or what nobody notices */
+    WC_RECORD_SAME,    /* nothing, or what no client notices */
     WC_RECORD_LIMITS,  /* limits: they count anew */
     WC_RECORD_REPLACE, /* keys, private_only, suspend, the database: everybody has to come back */
 };
