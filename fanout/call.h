@@ -3,7 +3,8 @@
  * bridge, for a permission or for an answer of its own), and the answer finds the call by handle.
  *
  *   handler ─park→ waiting ─permissions, call (msg.h)→ on_message: done → answered, connection
- * closed └──── 30 s, or the client hangs up ──→ 504, or nobody ──→ freed
+ * closed ├──── 30 s, shutdown ──→ 504, 503 ────────────────────↑ └──── the client hangs up ──→
+ * freed
  *
  * A handle names a call of one socket thread; those of channels are another sequence. A message for
  * a call that has ended is skipped.
@@ -32,8 +33,12 @@ WC_MUST_USE
 bool wc_call_park(const struct wc_http_request *, struct wc_http_response *,
                   const struct wc_call_hooks *, void *state, struct wc_handle *out);
 
-/* For who has parked a request and could not ask after all: fills in the response as if it had not
- * been parked, and frees the state. Only in the handler that parked it. */
+/* For who has parked a request and could not ask after all: the response is a 503 as if it had not
+ * been parked, or what the caller makes of it, and the state is freed. Only in the handler that
+ * parked it. */
 void wc_call_unpark(const struct wc_http_request *, struct wc_http_response *, struct wc_handle);
+
+/* For on_message: the response that a call message brings, its body as JSON. */
+void wc_call_answer(const struct wc_msg *, struct wc_http_response *);
 
 #endif

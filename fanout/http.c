@@ -4,6 +4,7 @@
 #include "fanout/hub.h"
 
 #include <libwebsockets.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,7 +124,7 @@ static bool put_headers(struct header_sink *s, const struct wc_http_response *re
     return !lws_finalize_http_header(s->wsi, &s->at, s->end);
 }
 
-static void respond(struct lws *wsi, const struct wc_http_response *res, struct wc_slice body)
+static void send_response(struct lws *wsi, const struct wc_http_response *res, struct wc_slice body)
 {
     uint8_t buf[LWS_PRE + HEADERS_MAX];
     uint8_t *start = buf + LWS_PRE;
@@ -147,7 +148,7 @@ void wc_http_respond(struct lws *wsi, unsigned status, const char *content_type,
 {
     const struct wc_http_response res = {
         .status = status, .content_type = content_type, .body = {.len = body.len}};
-    respond(wsi, &res, body);
+    send_response(wsi, &res, body);
 }
 
 static void respond_text(struct lws *wsi, unsigned status, const char *text)
@@ -193,7 +194,16 @@ static struct wc_http_request read_request(const struct wc_http *http, struct lw
     return req;
 }
 
-static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
+static void respond(struct lws *wsi, const struct wc_http_response *res)
+{
+    if (res->body.status == WC_OK)
+        send_response(wsi, res, wc_buf_view(&res->body));
+    else
+        respond_text(wsi, 500, "Internal Server Error");
+}
+
+/* NULL: it is answered. */
+static struct wc_call *answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
 {
     struct wc_http_request req = read_request(http, wsi);
     struct wc_http_response res = {.status = 200, .content_type = text_plain};
@@ -201,11 +211,89 @@ static void answer(const struct wc_http *http, struct lws *wsi, struct wc_slice 
     wc_buf_init(&res.body, INT32_MAX);
     wc_request_answer(http->routes, http->nroutes, &req, &res);
     wc_publisher_flush(http->hub->publisher); /* before the answer: "Order" in mesh.h */
-    if (res.body.status == WC_OK)
-        respond(wsi, &res, wc_buf_view(&res.body));
-    else
-        respond_text(wsi, 500, "Internal Server Error");
+    if (!res.call)
+        respond(wsi, &res);
     wc_buf_release(&res.body);
+    return res.call;
+}
+
+/* ---- parked requests ---- */
+
+static struct wc_http_exchange *new_exchange(const struct wc_http *http, struct lws *wsi)
+{
+    struct wc_http_exchange *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    x->magic = WC_HTTP_MAGIC;
+    x->wsi = wsi;
+    x->intake = &http->hub->intake;
+    wc_buf_init(&x->body, WC_HTTP_BODY_MAX);
+    lws_set_opaque_user_data(wsi, x);
+    return x;
+}
+
+/* In this state libwebsockets either reads what comes as another body or does not read at all, and
+ * then sees the same input in every turn: both are endless loops. So nothing is read, and the tick
+ * looks who has hung up. */
+static int hold(struct wc_http_exchange *x, struct wc_call *call)
+{
+    x->call = call;
+    call->place = x;
+    lws_set_timeout(x->wsi, NO_PENDING_TIMEOUT, 0); /* the call has a deadline */
+    (void)lws_rx_flow_control(x->wsi, 0);           /* fails on a dying connection only */
+    return 0;
+}
+
+/* The call first: libwebsockets tells us of the end a turn later. */
+static void hang_up(struct wc_http_exchange *x)
+{
+    wc_call_end(x->call);
+    x->call = NULL;
+    lws_set_timeout(x->wsi, PENDING_TIMEOUT_USER_REASON_BASE, LWS_TO_KILL_SYNC);
+}
+
+bool wc_http_flush(const struct wc_http *http, wc_us until)
+{
+    struct wc_call *c;
+    while ((c = wc_calls_answered(http->hub->calls))) {
+        struct wc_http_exchange *x = c->place;
+        /* What is not written at once is written later only if reading is allowed. */
+        (void)lws_rx_flow_control(x->wsi, 1);
+        respond(x->wsi, &c->res);
+        hang_up(x);
+        if (wc_clock_mono() >= until)
+            break;
+    }
+    return wc_calls_answered(http->hub->calls) != NULL;
+}
+
+void wc_http_tick(const struct wc_http *http)
+{
+    struct pollfd fds[WC_CALLS_MAX];
+    struct wc_http_exchange *of[WC_CALLS_MAX];
+    nfds_t n = 0;
+    WC_LIST_EACH (it, &http->hub->calls->waiting) {
+        struct wc_http_exchange *x = WC_CONTAINER(it, struct wc_call, link)->place;
+        fds[n] = (struct pollfd){.fd = lws_get_socket_fd(x->wsi), .events = POLLRDHUP};
+        of[n++] = x;
+    }
+    if (n == 0 || poll(fds, n, 0) <= 0)
+        return;
+    for (nfds_t i = 0; i < n; i++)
+        if (fds[i].revents)
+            hang_up(of[i]);
+}
+
+/* ---- requests ---- */
+
+static int answer_at_once(const struct wc_http *http, struct lws *wsi)
+{
+    struct wc_call *call = answer(http, wsi, wc_slice(NULL, 0));
+    struct wc_http_exchange *x = call ? new_exchange(http, wsi) : NULL;
+    if (x)
+        return hold(x, call);
+    wc_call_end(call);
+    return -1;
 }
 
 int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
@@ -225,23 +313,14 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
         return -1;
     }
     /* libwebsockets announces the end of an empty body to POST alone. */
-    if (n == 0 && strcmp(method, "POST") != 0) {
-        answer(http, wsi, wc_slice(NULL, 0));
-        return -1;
-    }
-    struct wc_http_exchange *x = calloc(1, sizeof *x);
-    if (!x)
-        return -1;
-    x->magic = WC_HTTP_MAGIC;
-    x->intake = &http->hub->intake;
-    wc_buf_init(&x->body, WC_HTTP_BODY_MAX);
-    lws_set_opaque_user_data(wsi, x);
-    return 0;
+    if (n == 0 && strcmp(method, "POST") != 0)
+        return answer_at_once(http, wsi);
+    return new_exchange(http, wsi) ? 0 : -1;
 }
 
 int wc_http_on_body(struct lws *wsi, struct wc_http_exchange *x, struct wc_slice part)
 {
-    if (wc_intake_add(x->intake, &x->body, part) == WC_OK)
+    if (!x->call && wc_intake_add(x->intake, &x->body, part) == WC_OK)
         return 0;
     respond_text(wsi, 503, "Service Unavailable");
     return -1;
@@ -249,11 +328,10 @@ int wc_http_on_body(struct lws *wsi, struct wc_http_exchange *x, struct wc_slice
 
 int wc_http_on_body_end(const struct wc_http *http, struct lws *wsi, struct wc_http_exchange *x)
 {
-    answer(http, wsi, wc_buf_view(&x->body));
+    struct wc_call *call = x->call ? NULL : answer(http, wsi, wc_buf_view(&x->body));
     wc_arena_reset(http->arena);
-    lws_set_opaque_user_data(wsi, NULL);
-    wc_http_exchange_free(x);
-    return -1;
+    wc_intake_release(x->intake, &x->body);
+    return call ? hold(x, call) : -1;
 }
 
 void wc_http_exchange_free(struct wc_http_exchange *x)
@@ -261,5 +339,6 @@ void wc_http_exchange_free(struct wc_http_exchange *x)
     if (!x)
         return;
     wc_intake_release(x->intake, &x->body);
+    wc_call_end(x->call);
     free(x);
 }

@@ -7,6 +7,8 @@
  * the body of a pipelined request from the wrong bytes, and then loops for ever with the thread's
  * other connections waiting; the first request of a connection is never served from its backlog.
  *
+ * A request that its handler has parked (call.h) leaves its connection unread until it is answered.
+ *
  * Threads: the socket thread's. Errors: a request that cannot be answered ends its connection.
  * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411; 503 when too
  * much of other bodies and messages is on its way (intake.h).
@@ -16,18 +18,22 @@
 #define WC_FANOUT_HTTP_H
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "fanout/intake.h"
 #include "fanout/request.h"
 
 struct lws;
+struct wc_call;
 
 enum { WC_HTTP_MAGIC = 0x48545450, WC_HTTP_BODY_MAX = 8000000 };
 
-/* A request whose body is on its way. */
+/* A request whose body, or whose answer, is on its way. */
 struct wc_http_exchange {
     uint32_t magic; /* first: ws.c gets it back through a void pointer */
+    struct lws *wsi;
     struct wc_buf body;
     struct wc_intake *intake; /* the hub's */
+    struct wc_call *call;     /* its answer is on its way */
 };
 
 struct wc_http {
@@ -42,6 +48,12 @@ int wc_http_on_request(const struct wc_http *, struct lws *);
 int wc_http_on_body(struct lws *, struct wc_http_exchange *, struct wc_slice part);
 int wc_http_on_body_end(const struct wc_http *, struct lws *, struct wc_http_exchange *);
 void wc_http_exchange_free(struct wc_http_exchange *); /* NULL is fine */
+
+/* Writes the answers of parked requests until none is left or `until` has passed; true: some are.
+ * To be called outside of libwebsockets. */
+bool wc_http_flush(const struct wc_http *, wc_us until);
+/* About once a second: ends the parked requests whose clients have hung up. */
+void wc_http_tick(const struct wc_http *);
 
 /* Writes a whole response; the caller closes the connection. content_type NULL leaves it out. */
 void wc_http_respond(struct lws *, unsigned status, const char *content_type, struct wc_slice body);

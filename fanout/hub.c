@@ -33,9 +33,10 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_slab_init(&hub->session_slab, sizeof(struct wc_session));
     wc_slab_init(&hub->held_slab, sizeof(struct wc_held));
     wc_arena_init(&hub->arena, ARENA_CAP);
+    hub->calls = wc_calls_new(opt->thread);
     hub->producer = wc_mesh_producer_of_socket(opt->mesh, opt->thread);
     hub->publisher = wc_publisher_new(opt->mesh, hub->producer);
-    if (hub->publisher)
+    if (hub->calls && hub->publisher)
         hub->presence_home =
             wc_presence_home_new(&(struct wc_presence_home_options){.thread = opt->thread,
                                                                     .node = opt->presence.node,
@@ -57,6 +58,7 @@ void wc_hub_free(struct wc_hub *hub)
         wc_groups_release(&hub->groups[k]);
     wc_presence_home_free(hub->presence_home);
     wc_msg_queue_clear(&hub->leaves);
+    wc_calls_free(hub->calls);
     wc_publisher_free(hub->publisher);
     wc_slab_release(&hub->session_slab);
     wc_slab_release(&hub->held_slab);
@@ -340,7 +342,10 @@ uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
     case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
     case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
     case WC_MSG_PERMISSIONS:
-    case WC_MSG_CALL:
+        if (m->is_call)
+            wc_calls_deliver(hub, m);
+        break;
+    case WC_MSG_CALL: wc_calls_deliver(hub, m); break;
     case WC_MSG_DISCONNECT: break;
     }
     return m->is_change ? pairs : 0;

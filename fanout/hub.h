@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "fanout/call_table.h"
 #include "fanout/channel.h"
 #include "fanout/intake.h"
 #include "fanout/publish.h"
@@ -51,6 +52,7 @@ struct wc_hub {
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
     struct wc_intake intake;
+    struct wc_calls *calls; /* HTTP requests that wait for their answer */
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
     struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */

@@ -219,6 +219,7 @@ static void on_tick(uv_timer_t *h)
     wc_ws_tick(&l->ws);
     wc_hub_expire(l->ws.hub, wc_clock_wall() / 1000000);
     wc_wait_expire(l->ws.hub);
+    wc_calls_expire(l->ws.hub);
     accept_again(l);
     if (l->is_stopping && (!wc_ws_has_sessions(&l->ws) || l->ws.hub->now >= l->stop_at)) {
         finish(l);

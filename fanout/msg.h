@@ -14,7 +14,8 @@
  *             payload on, as a continuation frame
  *   permissions  one channel, or an HTTP call: what it asked about a private room (source.h), and
  *             what it wants replayed
- *   call      one HTTP call (call.h): its response, whose body is the text
+ *   call      one HTTP call (call.h): its response. The text is the value of its `location` header,
+ *             mostly empty, and the body
  *   disconnect  every connection of a tenant on the receiving thread is told and closed (1012)
  *
  * A handle names a channel for one join, or its subscription: rejoining, leaving and the end of the
@@ -84,6 +85,7 @@ struct wc_msg {
     unsigned error;           /* permissions: enum wc_authorize_error */
     struct wc_replay *replay; /* permissions: owned; NULL: nothing */
     unsigned http_status;     /* call */
+    size_t location_len;      /* call: of the text; its rest is the body */
     bool ok;                  /* verdict: status of the system message */
     size_t text_len;          /* verdict: its message */
     char text[];

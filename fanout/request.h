@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 
+struct wc_call;
 struct wc_hub;
 
 enum { WC_REQUEST_PARAMS = 2, WC_RESPONSE_FIELDS = 8 };
@@ -45,6 +46,7 @@ struct wc_http_response {
         struct wc_slice value;
     } field[WC_RESPONSE_FIELDS];
     size_t nfields;
+    struct wc_call *call; /* not NULL: the request was parked (call.h), and the rest says nothing */
 };
 
 struct wc_http_route {

@@ -296,7 +296,7 @@ bool wc_ws_flush(struct wc_ws *ws, wc_us until)
         if (n % CLOCK_EVERY == 0 && wc_clock_mono() >= until)
             break;
     }
-    return !wc_list_is_empty(dirty);
+    return wc_http_flush(&ws->http, until) || !wc_list_is_empty(dirty);
 }
 
 /* ---- time ---- */
@@ -348,6 +348,7 @@ void wc_ws_tick(struct wc_ws *ws)
     ws->hub->now = wc_clock_mono();
     close_idle(ws);
     reap(ws);
+    wc_http_tick(&ws->http);
     WC_LIST_EACH (it, &ws->hub->closing) {
         struct wc_session *s = WC_CONTAINER(it, struct wc_session, by_activity);
         if (s->deadline <= ws->hub->now)
@@ -436,6 +437,8 @@ void wc_ws_close_all(struct wc_ws *ws, enum wc_close_reason reason)
     WC_LIST_EACH_SAFE (it, &ws->hub->sessions) {
         wc_session_disconnect(WC_CONTAINER(it, struct wc_session, by_activity), reason);
     }
+    wc_calls_refuse(ws->hub->calls);
+    (void)wc_http_flush(&ws->http, INT64_MAX); /* to the last: the loop may end with this turn */
 }
 
 bool wc_ws_has_sessions(const struct wc_ws *ws)

@@ -61,7 +61,8 @@ void wc_ws_free(struct wc_ws *); /* after the loop has run dry; zeroed is fine *
 /* Takes the accepted descriptor. */
 void wc_ws_adopt(struct wc_ws *, int fd);
 
-/* Writes the dirty sessions' queues until none is left or `until` has passed; true: some are. */
+/* Writes the dirty sessions' queues, and the answers of parked requests, until none is left or
+ * `until` has passed; true: some are. */
 bool wc_ws_flush(struct wc_ws *, wc_us until);
 
 /* Reads the paused sessions again, once the publisher has drained. */
@@ -70,7 +71,7 @@ void wc_ws_resume(struct wc_ws *);
 /* Closes idle sessions and those without a channel, cuts those that had their time to close. */
 void wc_ws_tick(struct wc_ws *);
 
-/* After telling their channels. */
+/* After telling their channels; parked requests are refused. */
 void wc_ws_close_all(struct wc_ws *, enum wc_close_reason);
 bool wc_ws_has_sessions(const struct wc_ws *);
 
