@@ -27,6 +27,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->waiting);
     wc_list_init(&hub->paused);
     hub->patience = WC_CREDIT_MAX_US;
+    wc_roster_init(&hub->roster);
     wc_channels_init(&hub->channels, opt->thread);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
         wc_groups_init(&hub->groups[k], k);
@@ -53,6 +54,7 @@ void wc_hub_free(struct wc_hub *hub)
     if (!hub)
         return;
     WC_ASSERT(wc_list_is_empty(&hub->sessions) && wc_list_is_empty(&hub->closing));
+    wc_roster_release(&hub->roster);
     wc_channels_release(&hub->channels);
     for (enum wc_group_kind k = WC_GROUP_AUDIENCE; k < WC_GROUP_KINDS; k++)
         wc_groups_release(&hub->groups[k]);
@@ -346,7 +348,7 @@ uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
             wc_calls_deliver(hub, m);
         break;
     case WC_MSG_CALL: wc_calls_deliver(hub, m); break;
-    case WC_MSG_DISCONNECT: break;
+    case WC_MSG_DISCONNECT: wc_roster_disconnect(hub, m->tenant); break;
     }
     return m->is_change ? pairs : 0;
 }

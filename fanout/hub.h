@@ -16,6 +16,7 @@
 #include "fanout/publish.h"
 #include "fanout/quota.h"
 #include "fanout/room.h"
+#include "fanout/roster.h"
 #include "fanout/session.h"
 
 struct wc_hub_options {
@@ -52,7 +53,8 @@ struct wc_hub {
     struct wc_slab session_slab, held_slab;
     struct wc_arena arena; /* of the client message being handled */
     struct wc_intake intake;
-    struct wc_calls *calls; /* HTTP requests that wait for their answer */
+    struct wc_roster roster; /* who is whose */
+    struct wc_calls *calls;  /* HTTP requests that wait for their answer */
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
     struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */

@@ -165,6 +165,7 @@ static void on_prepare(uv_prepare_t *h)
      * everybody else's messages in the rings. */
     if (!l->is_behind)
         pop(l);
+    bool are_leaving = wc_roster_turn(hub, hub->now + TURN_US);
     wc_us presence = wc_presence_turn(hub);
     wc_publisher_flush(hub->publisher); /* and what delivering has */
     wc_ws_resume(&l->ws);
@@ -179,7 +180,7 @@ static void on_prepare(uv_prepare_t *h)
         arm_tick(l);
     if (presence > 0)
         (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
-    if (l->is_behind || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
+    if (l->is_behind || are_leaving || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
         (void)uv_idle_stop(&l->busy);

@@ -38,6 +38,7 @@ static void set_state(struct wc_session *s, enum wc_session_state to, enum wc_cl
         s->is_user = false;
     }
     wc_list_remove(&s->by_activity);
+    wc_list_remove(&s->in_roster);
     reckon_patience(s->hub);
     wc_list_remove(&s->holding);
     if (to == WC_SESSION_CLOSING)
@@ -61,12 +62,16 @@ struct wc_session *wc_session_new(struct wc_hub *hub, struct wc_connect_result *
     s->claims = from->claims;
     s->credit = WC_CREDIT_MAX_US;
     wc_list_init(&s->by_activity);
+    wc_list_init(&s->in_roster);
     wc_list_init(&s->channels);
     wc_list_init(&s->dirty);
     wc_list_init(&s->holding);
     wc_list_init(&s->paused);
     wc_buf_init(&s->rx, RX_CAP);
-    return s;
+    if (wc_roster_add(&hub->roster, s) == WC_OK)
+        return s;
+    wc_session_free(s);
+    return NULL;
 }
 
 void wc_session_open(struct wc_session *s)
@@ -74,6 +79,7 @@ void wc_session_open(struct wc_session *s)
     WC_ON_THREAD(s->hub->owner);
     s->heard_at = s->hub->now;
     wc_list_push(&s->hub->sessions, &s->by_activity);
+    wc_roster_open(s);
     wc_metric_add(WC_M_CONNECTIONS_TOTAL, 1);
     wc_metric_add(WC_M_CONNECTIONS, 1);
 }
@@ -197,6 +203,7 @@ void wc_session_free(struct wc_session *s)
     (void)wc_outq_release(&s->out,
                           &s->hub->held_slab); /* empty: nothing is queued once it is lost */
     wc_intake_release(&s->hub->intake, &s->rx);
+    wc_roster_remove(&s->hub->roster, s);
     wc_tenant_view_unref(s->tenant);
     wc_claims_unref(s->claims);
     s->magic = 0;

@@ -43,6 +43,7 @@
 
 struct lws;
 struct wc_hub;
+struct wc_roster_entry;
 
 enum { WC_SESSION_MAGIC = 0x53455353, WC_CREDIT_MAX_US = 1000000 };
 
@@ -61,6 +62,9 @@ struct wc_session {
     struct wc_list by_activity; /* hub->sessions, least recently heard of first */
     wc_us heard_at;             /* when the last bytes came from the client */
     wc_us deadline;             /* CLOSING: when the transport is cut */
+
+    struct wc_roster_entry *roster; /* its tenant's */
+    struct wc_list in_roster;       /* while OPEN */
 
     struct wc_list channels;
     uint32_t nchannels;
