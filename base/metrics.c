@@ -1,28 +1,42 @@
 #include "base/metrics.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 struct block {
     struct block *next; /* const once published */
     _Alignas(64) _Atomic int64_t value[WC_METRIC_COUNT];
+    struct wc_histogram histogram[WC_HISTOGRAM_COUNT];
 };
 
-static struct block shared; /* for threads that never attached; contended, correct */
+static struct block shared; /* for threads that never attached; contended */
 static _Atomic(struct block *) blocks = &shared;
 static _Thread_local struct block *mine;
 
-static const struct {
+/* In the order of rendering. */
+static const struct row {
+    enum wc_metric metric;
     const char *name, *labels, *kind, *help;
-} table[] = {
+} rows[] = {
 #define COUNTER                                     "counter"
 #define GAUGE                                       "gauge"
-#define WC_METRIC(symbol, name, labels, kind, help) {name, labels, kind, help},
+#define WC_METRIC(symbol, name, labels, kind, help) {WC_M_##symbol, name, labels, kind, help},
+#define WC_ALIAS                                    WC_METRIC
 #include "base/metrics.def"
 #undef WC_METRIC
+#undef WC_ALIAS
 #undef COUNTER
 #undef GAUGE
+};
+
+static const struct {
+    const char *name, *labels, *help;
+    enum wc_buckets buckets;
+} histograms[WC_HISTOGRAM_COUNT] = {
+#define WC_HISTOGRAM(symbol, name, labels, buckets, help)                                          \
+    {name, labels, help, WC_BUCKETS_##buckets},
+#include "base/histograms.def"
+#undef WC_HISTOGRAM
 };
 
 enum wc_status wc_metrics_attach(void)
@@ -62,14 +76,43 @@ int64_t wc_metric_sum(enum wc_metric m)
     return sum;
 }
 
-void wc_metrics_render(struct wc_buf *out)
+void wc_metric_observe(enum wc_node_histogram h, uint64_t value, uint64_t n)
 {
-    for (size_t i = 0; i < WC_METRIC_COUNT; i++) {
-        if (i == 0 || strcmp(table[i].name, table[i - 1].name) != 0)
-            wc_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", table[i].name, table[i].help,
-                          table[i].name, table[i].kind);
-        wc_buf_printf(out, "%s%s%s%s %lld\n", table[i].name, table[i].labels[0] ? "{" : "",
-                      table[i].labels, table[i].labels[0] ? "}" : "",
-                      (long long)wc_metric_sum((enum wc_metric)i));
+    struct block *b = mine ? mine : &shared;
+    wc_histogram_add(&b->histogram[h], histograms[h].buckets, value, n);
+}
+
+void wc_metric_distribution(enum wc_node_histogram h, struct wc_histogram_sum *out)
+{
+    *out = (struct wc_histogram_sum){0};
+    /* M1 acquire */
+    for (struct block *b = atomic_load_explicit(&blocks, memory_order_acquire); b; b = b->next)
+        wc_histogram_read(&b->histogram[h], out);
+}
+
+static void render_histograms(const struct wc_exposition *x)
+{
+    const char *before = "";
+    for (enum wc_node_histogram h = 0; h < WC_HISTOGRAM_COUNT; h++) {
+        struct wc_histogram_sum sum;
+        wc_metric_distribution(h, &sum);
+        if (strcmp(before, histograms[h].name) != 0)
+            wc_exposition_family(x, histograms[h].name, "histogram", histograms[h].help);
+        before = histograms[h].name;
+        wc_exposition_histogram(x, histograms[h].name, wc_slice_str(histograms[h].labels),
+                                histograms[h].buckets, &sum);
     }
+}
+
+void wc_metrics_render(const struct wc_exposition *x)
+{
+    const char *before = "";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *r = &rows[i];
+        if (strcmp(before, r->name) != 0)
+            wc_exposition_family(x, r->name, r->kind, r->help);
+        before = r->name;
+        wc_exposition_sample(x, r->name, wc_slice_str(r->labels), wc_metric_sum(r->metric));
+    }
+    render_histograms(x);
 }

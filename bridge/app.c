@@ -28,6 +28,7 @@ struct app {
     struct wc_tenant *tenant;
     struct wc_tenant_directory directory;
     struct wc_keyset *metrics_keys;
+    struct wc_page *page;
     struct wc_ops ops;
     struct wc_http_route routes[WC_OPS_ROUTES];
     struct wc_server *server;
@@ -153,10 +154,17 @@ static bool make_tenant(struct app *app, struct wc_err *err)
 static bool make_server(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
+    app->page = wc_page_new(&(struct wc_page_options){
+        .region = c->region, .port = (uint16_t)c->port, .tenant = app->tenant});
+    if (!app->page) {
+        (void)wc_err_set(err, WC_NOMEM, "out of memory");
+        return false;
+    }
     app->ops = (struct wc_ops){.version = WC_VERSION,
                                .started = wc_clock_mono(),
                                .tenant = app->tenant,
-                               .metrics_keys = app->metrics_keys};
+                               .metrics_keys = app->metrics_keys,
+                               .page = app->page};
     wc_ops_routes(&app->ops, app->routes);
     const struct wc_server_options o = {
         .bind_address = c->bind_address,
@@ -184,7 +192,11 @@ static bool make_server(struct app *app, struct wc_err *err)
         .routes = app->routes,
         .nroutes = WC_OPS_ROUTES};
     app->server = wc_server_new(&o, err);
-    return app->server != NULL;
+    if (!app->server)
+        return false;
+    wc_page_set_mesh(app->page, wc_server_mesh(app->server));
+    wc_metric_add(WC_M_CONNECTIONS_MAX, c->max_connections);
+    return true;
 }
 
 static bool start(struct app *app, struct wc_err *err)
@@ -290,6 +302,7 @@ static void take_down(struct app *app)
     wc_bridge_free(app->bridge);
     wc_server_free(app->server);
     wc_tenant_free(app->tenant);
+    wc_page_free(app->page);
     wc_keyset_free(app->metrics_keys);
     wc_config_free(app->config);
 }

@@ -165,8 +165,11 @@ static enum wc_status send(struct call *c, struct wc_slice sub, const struct wc_
 {
     struct wc_rooms *rooms = c->hub->opt.rooms;
     struct wc_room *room = wc_room_find(rooms, c->tenant->id, false, sub);
-    if (!room)
+    wc_hub_observe(c->hub, c->tenant, WC_TH_PAYLOAD_BROADCAST, b->payload.len);
+    if (!room) {
+        wc_broadcast_count_unheard(WC_ORIGIN_HTTP);
         return WC_OK;
+    }
     size_t n = sizeof topic_prefix - 1;
     uint8_t *topic = wc_arena_alloc(&c->hub->arena, n + sub.len);
     enum wc_status st = WC_NOMEM;

@@ -127,11 +127,28 @@ static enum wc_status fill(struct wc_msg *m, const struct wc_room *room, struct 
     return st;
 }
 
+static enum wc_metric sent_by(enum wc_origin origin)
+{
+    switch (origin) {
+    case WC_ORIGIN_CLIENT: return WC_M_BROADCASTS_CLIENT;
+    case WC_ORIGIN_BRIDGE: return WC_M_BROADCASTS_DATABASE;
+    case WC_ORIGIN_HTTP: return WC_M_BROADCASTS_HTTP;
+    }
+    return WC_M_NONE;
+}
+
+void wc_broadcast_count_unheard(enum wc_origin origin)
+{
+    wc_metric_add(sent_by(origin), 1);
+    wc_metric_add(WC_M_BROADCASTS_EMPTY, 1);
+}
+
 enum wc_status wc_broadcast_publish(struct wc_hub *hub, enum wc_origin origin,
                                     const struct wc_room *room, struct wc_slice topic,
                                     struct wc_handle except, const struct wc_broadcast *b)
 {
     uint64_t threads = 0;
+    wc_metric_add(sent_by(origin), 1);
     if (wc_publisher_is_full(hub->publisher))
         return count_dropped(hub, WC_LIMIT);
     struct wc_msg *m = wc_msg_new(WC_MSG_ROOM, wc_slice(NULL, 0));
@@ -144,7 +161,10 @@ enum wc_status wc_broadcast_publish(struct wc_hub *hub, enum wc_origin origin,
         st = wc_publish(hub->publisher, origin, m, threads);
     else
         wc_msg_unref(m);
-    return st == WC_OK ? WC_OK : count_dropped(hub, st);
+    if (st != WC_OK)
+        return count_dropped(hub, st);
+    wc_metric_add(WC_M_BROADCASTS_OUT, 1);
+    return WC_OK;
 }
 
 /* ---- from a client ---- */
@@ -170,9 +190,11 @@ static const char *send(struct wc_channel *c, const struct wc_broadcast *b)
     struct wc_session *s = c->session;
     struct wc_handle except = {0};
     if (!wc_broadcast_fits(b, wc_quota_max_payload_kb(s->tenant->quota))) {
+        wc_metric_add(WC_M_BROADCASTS_CLIENT, 1);
         wc_metric_add(WC_M_BROADCASTS_TOO_LARGE, 1);
         return size_exceeded;
     }
+    wc_hub_observe(s->hub, s->tenant, WC_TH_PAYLOAD_BROADCAST, b->payload.len);
     if (!c->config.wants_self)
         except = wc_channel_handle(&s->hub->channels, c);
     enum wc_status st =

@@ -52,6 +52,9 @@ enum wc_status wc_broadcast_encode(const struct wc_broadcast *, enum wc_serializ
 /* Within `max_payload_size_in_kb` as the reference counts it: 1000 bytes, and 500 for the rest. */
 bool wc_broadcast_fits(const struct wc_broadcast *, uint32_t max_payload_kb);
 
+/* One for a room that does not exist, since it has no members. */
+void wc_broadcast_count_unheard(enum wc_origin);
+
 /* To every channel in the room but `except` (generation 0: none); `topic` is the full one. LIMIT
  * and NOMEM: nobody gets it, which is counted. */
 WC_MUST_USE

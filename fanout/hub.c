@@ -180,6 +180,7 @@ void wc_hub_shut_channel(struct wc_hub *hub, struct wc_channel *c, struct wc_sli
 {
     /* Sending may close the session, and that ends its channels. */
     struct wc_session *s = c->session;
+    wc_hub_count_error(hub, s->tenant, wc_slice_str("ChannelShutdown"));
     wc_channel_push_system(c, "system", false, text);
     if (s->state == WC_SESSION_OPEN)
         wc_channel_push_close(c);
@@ -211,6 +212,28 @@ struct fanout {
     struct wc_held *held[WC_PHX_COUNT];
 };
 
+static enum wc_book book_of(const struct wc_msg *m)
+{
+    if (m->is_change)
+        return WC_BOOK_CHANGE;
+    return m->kind == WC_MSG_ROOM && !m->is_presence ? WC_BOOK_BROADCAST : WC_BOOK_NONE;
+}
+
+static struct wc_held *hold(struct fanout *f, struct wc_frame *frame)
+{
+    struct wc_held *h = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), book_of(f->msg));
+    if (h)
+        h->committed_at = f->msg->committed_at;
+    return h;
+}
+
+static void count_no_memory(const struct wc_msg *m)
+{
+    enum wc_book book = book_of(m);
+    wc_metric_add(WC_M_WITHHELD_NO_MEMORY, book == WC_BOOK_CHANGE);
+    wc_metric_add(WC_M_BROADCAST_NO_MEMORY, book == WC_BOOK_BROADCAST);
+}
+
 static void send_to(struct fanout *f, struct wc_session *s)
 {
     struct wc_frame *frame = f->msg->frame[s->serializer];
@@ -218,13 +241,13 @@ static void send_to(struct fanout *f, struct wc_session *s)
     if (!frame)
         return;
     if (!*held)
-        *held = wc_held_new(&f->hub->held_slab, wc_frame_ref(frame), f->msg->is_change);
+        *held = hold(f, frame);
     if (*held) {
         wc_session_send_held(s, *held);
         return;
     }
     wc_session_close(s, WC_CLOSE_NO_MEMORY);
-    wc_metric_add(WC_M_WITHHELD_NO_MEMORY, f->msg->is_change);
+    count_no_memory(f->msg);
 }
 
 static void finish(struct fanout *f)
@@ -275,18 +298,22 @@ static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint6
 
 /* The tenant has more events than it may: whoever would get another one is shut instead. In the
  * same order, and for the same reasons, as above. */
-static void shut_group(struct wc_hub *hub, const struct wc_msg *m, const struct wc_channel *except)
+static uint32_t shut_group(struct wc_hub *hub, const struct wc_msg *m,
+                           const struct wc_channel *except)
 {
     static const char text[] = "Too many messages per second";
     struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    uint32_t n = 0;
     for (uint32_t i = g->count; i-- > 0;) {
         struct wc_channel *c = g->member[i];
         if (c == except || !m->frame[c->session->serializer])
             continue;
+        n++;
         wc_hub_shut_channel(hub, c, wc_slice_str(text));
         if (!wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room))
-            return; /* it was the last member */
+            break; /* it was the last member */
     }
+    return n;
 }
 
 static void log_over_rate(struct wc_hub *hub, const struct wc_tenant_view *tenant)
@@ -298,6 +325,21 @@ static void log_over_rate(struct wc_hub *hub, const struct wc_tenant_view *tenan
                tenant->external_id, more);
 }
 
+/* Those it cannot be encoded for, too: they are members, and get nothing. */
+static void count_members(const struct wc_group *g, const struct wc_channel *except,
+                          const struct wc_msg *m)
+{
+    uint32_t members = g->count, without = 0;
+    for (enum wc_serializer v = WC_PHX_V1; v < WC_PHX_COUNT; v++)
+        without += m->frame[v] ? 0 : g->users[v];
+    if (except && except->in[WC_GROUP_ROOM].group == g) {
+        members--;
+        without -= !m->frame[except->session->serializer];
+    }
+    wc_metric_add(WC_M_BROADCAST_PAIRS, members);
+    wc_metric_add(WC_M_BROADCAST_NOT_ENCODED, without);
+}
+
 static void deliver_room(struct wc_hub *hub, const struct wc_msg *m)
 {
     const struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
@@ -305,9 +347,12 @@ static void deliver_room(struct wc_hub *hub, const struct wc_msg *m)
         return;
     struct wc_tenant_view *tenant = wc_tenant_view_ref(g->member[0]->session->tenant);
     const struct wc_channel *except = wc_channel_by_handle(&hub->channels, m->handle);
+    if (!m->is_presence)
+        count_members(g, except, m);
     if (!m->is_presence && wc_quota_is_triggered(tenant->quota, WC_QUOTA_EVENTS)) {
         log_over_rate(hub, tenant);
-        shut_group(hub, m, except);
+        wc_metric_add(WC_M_BROADCAST_RATE, shut_group(hub, m, except));
+        wc_hub_count_error(hub, tenant, wc_slice_str("MessagePerSecondRateLimitReached"));
     } else {
         uint32_t n = deliver_group(hub, WC_GROUP_ROOM, m->room, except, m);
         wc_hub_count(hub, tenant, m->is_presence ? WC_QUOTA_PRESENCE : WC_QUOTA_EVENTS, n);

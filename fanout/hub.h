@@ -78,6 +78,26 @@ static inline void wc_hub_count(const struct wc_hub *hub, const struct wc_tenant
     wc_quota_count(tenant->quota, hub->producer, kind, n);
 }
 
+/* Counts for the tenant (tenant_metrics.def). */
+static inline void wc_hub_tally(const struct wc_hub *hub, const struct wc_tenant_view *tenant,
+                                enum wc_tenant_metric what, int64_t n)
+{
+    wc_tenant_metric_add(wc_quota_metrics(tenant->quota), hub->producer, what, n);
+}
+
+static inline void wc_hub_observe(const struct wc_hub *hub, const struct wc_tenant_view *tenant,
+                                  enum wc_tenant_histogram what, uint64_t value)
+{
+    wc_tenant_metric_observe(wc_quota_metrics(tenant->quota), hub->producer, what, value);
+}
+
+/* Counts an error by its code, or by what stands before the colon of "Code: text". */
+static inline void wc_hub_count_error(const struct wc_hub *hub, const struct wc_tenant_view *tenant,
+                                      struct wc_slice code)
+{
+    wc_tenant_metric_error(wc_quota_metrics(tenant->quota), hub->producer, code);
+}
+
 /* About once a second: ends channels whose token has expired (`wall_s` in Unix seconds). */
 void wc_hub_expire(struct wc_hub *, int64_t wall_s);
 

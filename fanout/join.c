@@ -234,6 +234,8 @@ static struct wc_frame *refusal(const struct wc_session *s, const struct wc_phx_
     wc_jsonw_string(&response, reason);
     wc_buf_byte(&response, '}');
     log_refusal(s, reason);
+    wc_hub_count_error(s->hub, s->tenant, reason);
+    wc_metric_add(WC_M_JOINED_ERROR, 1);
     struct wc_frame *f = response.status == WC_OK
                              ? wc_phx_reply(s->serializer, e, false, wc_buf_view(&response))
                              : NULL;
@@ -286,6 +288,7 @@ bool wc_join_complete(struct wc_channel *c, struct wc_frame *reply)
         return false;
     }
     s->has_joined = true;
+    wc_metric_add(WC_M_JOINED_OK, 1);
     wc_session_send(s, reply);
     return s->state == WC_SESSION_OPEN && wc_presence_joined(c);
 }

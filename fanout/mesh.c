@@ -320,6 +320,11 @@ int wc_mesh_eventfd(const struct wc_mesh *m, unsigned consumer)
     return m->consumer[consumer].eventfd;
 }
 
+uint64_t wc_mesh_waiting(const struct wc_mesh *m, unsigned producer, unsigned consumer)
+{
+    return wc_ring_waiting(ring_of(m, producer, consumer));
+}
+
 uint64_t wc_mesh_consumed(const struct wc_mesh *m, unsigned producer, unsigned consumer)
 {
     return wc_ring_given_back(ring_of(m, producer, consumer));

@@ -65,6 +65,8 @@ bool wc_mesh_missed_wake(struct wc_mesh *, unsigned consumer, uint64_t skip);
 /* Becomes readable to wake the consumer, who reads it to reset it. */
 int wc_mesh_eventfd(const struct wc_mesh *, unsigned consumer);
 
+/* Messages in the ring of the pair. Any thread; as of a moment ago. */
+uint64_t wc_mesh_waiting(const struct wc_mesh *, unsigned producer, unsigned consumer);
 /* Messages the consumer has given back so far, of one producer. Any thread. */
 uint64_t wc_mesh_consumed(const struct wc_mesh *, unsigned producer, unsigned consumer);
 

@@ -33,6 +33,7 @@
 #ifndef WC_FANOUT_MSG_H
 #define WC_FANOUT_MSG_H
 
+#include "base/clock.h"
 #include "fanout/frame.h"
 
 struct wc_handle {
@@ -69,10 +70,11 @@ struct wc_msg {
     _Atomic uint64_t refs; /* low half; high half: pairs not accounted for */
     enum wc_msg_kind kind;
     bool is_change;
-    struct wc_handle handle;              /* direct, enlist, verdict; room: left out */
-    uint64_t audience;                    /* audience, enlist */
-    uint64_t room;                        /* room, presence */
-    bool is_presence;                     /* room: counted as presence and not as a broadcast */
+    wc_us committed_at;      /* a change: by the database's clock, Unix time; 0: not known */
+    struct wc_handle handle; /* direct, enlist, verdict; room: left out */
+    uint64_t audience;       /* audience, enlist */
+    uint64_t room;           /* room, presence */
+    bool is_presence;        /* room: counted as presence and not as a broadcast */
     struct wc_presence_request presence;  /* presence */
     struct wc_msg *next;                  /* presence: in a queue of the thread it was moved to */
     struct wc_frame *frame[WC_PHX_COUNT]; /* those somebody uses, else NULL */

@@ -7,14 +7,14 @@
 /* An idle connection keeps no array; a busy one keeps a small array between bursts. */
 enum { FIRST_CAP = 8, KEPT_CAP = 64 };
 
-struct wc_held *wc_held_new(struct wc_slab *slab, struct wc_frame *frame, bool is_change)
+struct wc_held *wc_held_new(struct wc_slab *slab, struct wc_frame *frame, enum wc_book book)
 {
     struct wc_held *h = wc_slab_get(slab);
     if (!h) {
         wc_frame_unref(frame);
         return NULL;
     }
-    *h = (struct wc_held){.frame = frame, .refs = 1, .is_change = is_change};
+    *h = (struct wc_held){.frame = frame, .refs = 1, .book = book};
     return h;
 }
 
@@ -59,9 +59,17 @@ static void drop_array(struct wc_outq *q)
     q->cap = q->first = 0;
 }
 
-struct wc_outq_done wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, size_t n)
+static void add(struct wc_outq_done *done, const struct wc_held *h)
 {
-    struct wc_outq_done done = {0};
+    done->frames[h->book]++;
+    if (h->committed_at && (!done->committed_at || h->committed_at < done->committed_at))
+        done->committed_at = h->committed_at;
+}
+
+uint32_t wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, size_t n,
+                         struct wc_outq_done *done)
+{
+    uint32_t frames = 0;
     WC_DASSERT(n <= q->bytes);
     q->bytes -= n;
     n += q->offset;
@@ -70,37 +78,34 @@ struct wc_outq_done wc_outq_consume(struct wc_outq *q, struct wc_slab *slab, siz
         n -= h->frame->len;
         q->first = (q->first + 1) & (q->cap - 1);
         q->count--;
-        done.frames++;
-        done.changes += h->is_change;
+        frames++;
+        add(done, h);
         wc_held_unref(slab, h);
     }
     q->offset = (uint32_t)n;
     if (!q->count && q->cap > KEPT_CAP)
         drop_array(q);
-    return done;
+    return frames;
 }
 
-uint32_t wc_outq_drop(struct wc_outq *q, struct wc_slab *slab)
+void wc_outq_drop(struct wc_outq *q, struct wc_slab *slab, struct wc_outq_done *done)
 {
     uint32_t keep = q->offset ? 1 : 0;
-    uint32_t changes = 0;
     while (q->count > keep) {
         struct wc_held *h = wc_outq_at(q, q->count - 1);
-        changes += h->is_change;
+        add(done, h);
         q->bytes -= h->frame->len;
         q->count--;
         wc_held_unref(slab, h);
     }
-    return changes;
 }
 
-uint32_t wc_outq_release(struct wc_outq *q, struct wc_slab *slab)
+void wc_outq_release(struct wc_outq *q, struct wc_slab *slab, struct wc_outq_done *done)
 {
     q->offset = 0;
-    uint32_t changes = wc_outq_drop(q, slab);
+    wc_outq_drop(q, slab, done);
     drop_array(q);
     *q = (struct wc_outq){0};
-    return changes;
 }
 
 bool wc_outq_ok(const struct wc_outq *q)

@@ -10,17 +10,22 @@
 #ifndef WC_FANOUT_OUTQ_H
 #define WC_FANOUT_OUTQ_H
 
+#include "base/clock.h"
 #include "fanout/frame.h"
 #include "fanout/slab.h"
+
+/* Where a frame is accounted for: as delivered, or when it is dropped as withheld. */
+enum wc_book { WC_BOOK_NONE, WC_BOOK_CHANGE, WC_BOOK_BROADCAST, WC_BOOKS };
 
 struct wc_held {
     struct wc_frame *frame;
     uint32_t refs;
-    bool is_change; /* counted as delivered, or when it is dropped as withheld */
+    enum wc_book book;
+    wc_us committed_at; /* as in the message (msg.h) */
 };
 
 /* Takes the frame's reference, on failure too; returns a holder with one reference. */
-struct wc_held *wc_held_new(struct wc_slab *, struct wc_frame *, bool is_change);
+struct wc_held *wc_held_new(struct wc_slab *, struct wc_frame *, enum wc_book);
 void wc_held_unref(struct wc_slab *, struct wc_held *);
 
 /* Circular: entries first .. first + count - 1, modulo cap (a power of two, or 0). Zeroed is empty.
@@ -42,17 +47,17 @@ static inline struct wc_held *wc_outq_at(const struct wc_outq *q, uint32_t i)
 }
 
 struct wc_outq_done {
-    uint32_t frames;
-    uint32_t changes; /* among them */
+    uint32_t frames[WC_BOOKS];
+    wc_us committed_at; /* the earliest of its changes; 0: none is known */
 };
 
-/* n bytes were written from the front. Returns what that completed. */
-struct wc_outq_done wc_outq_consume(struct wc_outq *, struct wc_slab *, size_t n);
+/* n bytes were written from the front. Adds what that completed; returns how many frames. */
+uint32_t wc_outq_consume(struct wc_outq *, struct wc_slab *, size_t n, struct wc_outq_done *);
 
-/* Drops everything but the rest of a partly written first frame. Returns how many changes went. */
-uint32_t wc_outq_drop(struct wc_outq *, struct wc_slab *);
-/* Drops everything; returns the same. */
-uint32_t wc_outq_release(struct wc_outq *, struct wc_slab *);
+/* Drops everything but the rest of a partly written first frame. Adds what went. */
+void wc_outq_drop(struct wc_outq *, struct wc_slab *, struct wc_outq_done *);
+/* Drops everything. */
+void wc_outq_release(struct wc_outq *, struct wc_slab *, struct wc_outq_done *);
 bool wc_outq_ok(const struct wc_outq *);
 
 #endif

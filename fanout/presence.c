@@ -29,6 +29,7 @@ static const char too_many_events[] = "Too many presence messages per second";
 static void log_refused(struct wc_channel *c, const char *code)
 {
     unsigned long more = 0;
+    wc_hub_count_error(c->session->hub, c->session->tenant, wc_slice_str(code));
     if (wc_log_limit(&c->session->hub->presence_log, LOG_US, &more))
         WC_LOG(WC_LOG_INFO, "presence", "refused", "tenant=%s code=%s suppressed=%lu",
                c->session->tenant->external_id, code, more);
@@ -203,6 +204,7 @@ static enum outcome update(struct wc_channel *c, const struct wc_json *doc, uint
     p->payload = hash;
     p->is_tracked = true;
     wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_PRESENCE, 1);
+    wc_hub_observe(c->session->hub, c->session->tenant, WC_TH_PAYLOAD_PRESENCE, raw.len);
     return ACCEPTED;
 }
 
@@ -339,7 +341,7 @@ static void put_v2_head(struct wc_buf *out, const struct wc_channel *c)
 
 static void send_shared(struct wc_session *s, struct wc_frame *f)
 {
-    struct wc_held *h = wc_held_new(&s->hub->held_slab, wc_frame_ref(f), false);
+    struct wc_held *h = wc_held_new(&s->hub->held_slab, wc_frame_ref(f), WC_BOOK_NONE);
     if (h)
         wc_session_send_held(s, h);
     else

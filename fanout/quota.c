@@ -1,7 +1,6 @@
 #include "fanout/quota.h"
 
 #include "base/assert.h"
-#include "base/metrics.h"
 
 #include <stdlib.h>
 
@@ -46,6 +45,7 @@ struct wc_quota {
     _Atomic bool is_triggered[WC_QUOTA_KINDS];
     struct window window[WC_QUOTA_KINDS];
     struct block *block;
+    struct wc_tenant_metrics *metrics;
 };
 
 static uint32_t load(const _Atomic uint32_t *p)
@@ -63,14 +63,17 @@ struct wc_quota *wc_quota_new(unsigned producers, const struct wc_tenant_limits 
     WC_ASSERT(producers >= 1 && producers <= PRODUCERS_MAX);
     struct wc_quota *q = calloc(1, sizeof *q);
     struct block *b = aligned_alloc(_Alignof(struct block), producers * sizeof *b);
-    if (!q || !b) {
+    struct wc_tenant_metrics *metrics = wc_tenant_metrics_new(producers);
+    if (!q || !b || !metrics) {
         free(q);
         free(b);
+        wc_tenant_metrics_free(metrics);
         return NULL;
     }
     memset(b, 0, producers * sizeof *b);
     q->producers = producers;
     q->block = b;
+    q->metrics = metrics;
     wc_quota_set_limits(q, limits);
     return q;
 }
@@ -79,6 +82,7 @@ void wc_quota_free(struct wc_quota *q)
 {
     if (!q)
         return;
+    wc_tenant_metrics_free(q->metrics);
     free(q->block);
     free(q);
 }
@@ -131,6 +135,11 @@ void wc_quota_count(struct wc_quota *q, unsigned producer, enum wc_quota_kind k,
     uint64_t before = atomic_load_explicit(c, memory_order_relaxed);
     atomic_store_explicit(c, before + n, memory_order_relaxed);
     wc_metric_add(kinds[k].metric, (int64_t)n);
+}
+
+struct wc_tenant_metrics *wc_quota_metrics(const struct wc_quota *q)
+{
+    return q->metrics;
 }
 
 uint64_t wc_quota_total(const struct wc_quota *q, enum wc_quota_kind k)
@@ -228,6 +237,7 @@ bool wc_quota_user_enter(struct wc_quota *q)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&q->users, &now, now + 1, memory_order_relaxed,
                                                     memory_order_relaxed));
+    wc_metric_add(WC_M_USERS, 1);
     return true;
 }
 
@@ -235,10 +245,16 @@ void wc_quota_user_leave(struct wc_quota *q)
 {
     uint32_t before = atomic_fetch_sub_explicit(&q->users, 1, memory_order_relaxed);
     WC_ASSERT(before > 0);
+    wc_metric_add(WC_M_USERS, -1);
 }
 
 bool wc_quota_is_full(const struct wc_quota *q)
 {
     uint32_t max = load(&q->max_users);
     return max && load(&q->users) >= max;
+}
+
+uint32_t wc_quota_users(const struct wc_quota *q)
+{
+    return load(&q->users);
 }

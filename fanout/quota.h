@@ -18,6 +18,7 @@
 #define WC_FANOUT_QUOTA_H
 
 #include "base/clock.h"
+#include "base/tenant_metrics.h"
 #include "fanout/source.h"
 
 enum wc_quota_kind {
@@ -38,6 +39,8 @@ struct wc_tenant_limits wc_quota_limits(const struct wc_quota *);
 uint32_t wc_quota_max_payload_kb(const struct wc_quota *); /* the same, of this one */
 
 void wc_quota_count(struct wc_quota *, unsigned producer, enum wc_quota_kind, uint64_t n);
+/* What else is counted for the tenant, by the same producers. */
+struct wc_tenant_metrics *wc_quota_metrics(const struct wc_quota *);
 /* Ever counted. */
 uint64_t wc_quota_total(const struct wc_quota *, enum wc_quota_kind);
 
@@ -61,5 +64,6 @@ WC_MUST_USE
 bool wc_quota_user_enter(struct wc_quota *);
 void wc_quota_user_leave(struct wc_quota *);
 bool wc_quota_is_full(const struct wc_quota *);
+uint32_t wc_quota_users(const struct wc_quota *);
 
 #endif

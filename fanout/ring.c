@@ -101,6 +101,14 @@ bool wc_ring_is_empty(const struct wc_ring *r)
     return r->popped == atomic_load_explicit(&r->head, memory_order_seq_cst);
 }
 
+uint64_t wc_ring_waiting(const struct wc_ring *r)
+{
+    /* The tail first: the head, which is never behind it, is then the newer of the two. Acquire, so
+     * that the second load comes after the first; no slot is read. */
+    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire);
+    return atomic_load_explicit(&r->head, memory_order_relaxed) - tail;
+}
+
 uint64_t wc_ring_given_back(const struct wc_ring *r)
 {
     /* Acquire, so that what the consumer did with those messages is visible to whoever counts. */

@@ -13,7 +13,8 @@
  * Invariant: 0 <= pushed - tail <= capacity; each slot in [popped, pushed) holds one reference.
  * Ownership: push takes the caller's reference on OK and only then; pop returns it.
  * Threads: push, publish, wants_space: the producer. look, front, pop, give_back, is_empty: the
- * consumer. given_back: any. Both sides are wait-free and do not allocate. Errors: AGAIN when full.
+ * consumer. given_back, waiting: any. Both sides are wait-free and do not allocate. Errors: AGAIN
+ * when full.
  *
  * Pairs of orderings (named where they are used):
  *   P1  publish stores head, look loads it: the slots' contents and the messages behind them.
@@ -71,6 +72,8 @@ bool wc_ring_give_back(struct wc_ring *);
 /* By a fresh load of head, ordered after the consumer's store of `asleep` (W1). */
 bool wc_ring_is_empty(const struct wc_ring *);
 
+/* Visible and not given back. */
+uint64_t wc_ring_waiting(const struct wc_ring *);
 uint64_t wc_ring_given_back(const struct wc_ring *);
 bool wc_ring_ok(const struct wc_ring *); /* the invariant; only while neither thread is active */
 

@@ -88,6 +88,7 @@ static void drop_malformed(struct wc_session *s, size_t len, const char *why)
 {
     unsigned long more = 0;
     wc_metric_add(WC_M_MALFORMED_IN, 1);
+    wc_hub_count_error(s->hub, s->tenant, wc_slice_str("MalformedWebSocketMessage"));
     if (wc_log_limit(&s->hub->malformed_log, MALFORMED_LOG_US, &more))
         WC_LOG(WC_LOG_WARN, "session", "malformed_message",
                "code=MalformedWebSocketMessage tenant=%s session=%u.%llu bytes=%zu why=\"%s\" "
@@ -111,7 +112,7 @@ void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_b
     WC_ON_THREAD(s->hub->owner);
     struct wc_err err = {0};
     struct wc_phx_message m;
-    wc_metric_add(WC_M_BYTES_IN, (int64_t)message.len);
+    wc_hub_tally(s->hub, s->tenant, WC_T_BYTES_IN, (int64_t)message.len);
     /* V1 takes a binary frame for text (section 2.1). */
     enum wc_status st = is_binary && s->serializer != WC_PHX_V1
                             ? wc_phxbin_decode(message, &s->hub->arena, &m, &err)

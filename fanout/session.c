@@ -106,12 +106,38 @@ static void end_channels(struct wc_session *s)
     }
 }
 
-static void withhold(uint32_t changes, enum wc_close_reason why)
+static void withhold(const struct wc_outq_done *lost, enum wc_close_reason why)
 {
-    enum wc_metric reason = why == WC_CLOSE_SLOW_CONSUMER ? WC_M_WITHHELD_SLOW
-                            : why == WC_CLOSE_NO_MEMORY   ? WC_M_WITHHELD_NO_MEMORY
-                                                          : WC_M_WITHHELD_CLOSED;
-    wc_metric_add(reason, changes);
+    static const enum wc_metric slow[WC_BOOKS] = {
+        [WC_BOOK_CHANGE] = WC_M_WITHHELD_SLOW, [WC_BOOK_BROADCAST] = WC_M_BROADCAST_SLOW};
+    static const enum wc_metric no_memory[WC_BOOKS] = {
+        [WC_BOOK_CHANGE] = WC_M_WITHHELD_NO_MEMORY, [WC_BOOK_BROADCAST] = WC_M_BROADCAST_NO_MEMORY};
+    static const enum wc_metric closed[WC_BOOKS] = {
+        [WC_BOOK_CHANGE] = WC_M_WITHHELD_CLOSED, [WC_BOOK_BROADCAST] = WC_M_BROADCAST_CLOSED};
+    const enum wc_metric *reason = why == WC_CLOSE_SLOW_CONSUMER ? slow
+                                   : why == WC_CLOSE_NO_MEMORY   ? no_memory
+                                                                 : closed;
+    for (enum wc_book b = WC_BOOK_CHANGE; b < WC_BOOKS; b++)
+        wc_metric_add(reason[b], lost->frames[b]);
+}
+
+static void withhold_one(enum wc_book book, enum wc_close_reason why)
+{
+    struct wc_outq_done lost = {0};
+    lost.frames[book] = 1;
+    withhold(&lost, why);
+}
+
+static size_t queued(const struct wc_session *s)
+{
+    return s->out.bytes + s->in_transport;
+}
+
+/* After every change of what is queued. */
+static void count_queued(struct wc_session *s)
+{
+    wc_metric_add(WC_M_QUEUED_BYTES, (int64_t)queued(s) - (int64_t)s->counted_bytes);
+    s->counted_bytes = queued(s);
 }
 
 static struct wc_frame *close_frame(const struct wc_close_info *info)
@@ -133,7 +159,7 @@ static void log_close(const struct wc_session *s, const struct wc_close_info *in
     WC_LOG(info->is_fault && info->code ? WC_LOG_WARN : WC_LOG_DEBUG, "session", "closed",
            "tenant=%s reason=%s session=%u.%llu queued_bytes=%zu channels=%u",
            s->tenant->external_id, info->label, s->hub->opt.thread, (unsigned long long)s->serial,
-           s->out.bytes + s->in_transport, s->nchannels);
+           queued(s), s->nchannels);
 }
 
 static void mark_dirty(struct wc_session *s)
@@ -146,9 +172,10 @@ static void mark_dirty(struct wc_session *s)
 static void queue_close_frame(struct wc_session *s, const struct wc_close_info *info)
 {
     struct wc_frame *f = close_frame(info);
-    struct wc_held *h = f ? wc_held_new(&s->hub->held_slab, f, false) : NULL;
+    struct wc_held *h = f ? wc_held_new(&s->hub->held_slab, f, WC_BOOK_NONE) : NULL;
     if (h && wc_outq_push(&s->out, h) == WC_OK)
         mark_dirty(s);
+    count_queued(s);
     wc_held_unref(&s->hub->held_slab, h); /* without a frame the deadline closes the connection */
 }
 
@@ -161,8 +188,11 @@ void wc_session_close(struct wc_session *s, enum wc_close_reason reason)
     log_close(s, info);
     end_channels(s);
     bool is_slow = reason == WC_CLOSE_SLOW_CONSUMER;
-    if (is_slow || reason == WC_CLOSE_NO_MEMORY)
-        withhold(wc_outq_drop(&s->out, &s->hub->held_slab), reason);
+    if (is_slow || reason == WC_CLOSE_NO_MEMORY) {
+        struct wc_outq_done lost = {0};
+        wc_outq_drop(&s->out, &s->hub->held_slab, &lost);
+        withhold(&lost, reason);
+    }
     set_state(s, WC_SESSION_CLOSING, reason);
     s->deadline = s->hub->now + (is_slow ? SLOW_CLOSE_US : POLITE_CLOSE_US);
     queue_close_frame(s, info);
@@ -190,7 +220,10 @@ void wc_session_lost(struct wc_session *s, enum wc_close_reason reason)
     wc_list_remove(&s->paused);
     wc_intake_release(&s->hub->intake, &s->rx);
     set_state(s, WC_SESSION_CLOSED, reason);
-    withhold(wc_outq_release(&s->out, &s->hub->held_slab) + s->changes_in_transport, s->reason);
+    wc_outq_release(&s->out, &s->hub->held_slab, &s->done);
+    withhold(&s->done, s->reason);
+    s->in_transport = 0;
+    count_queued(s);
 }
 
 void wc_session_free(struct wc_session *s)
@@ -200,8 +233,8 @@ void wc_session_free(struct wc_session *s)
     WC_ON_THREAD(s->hub->owner);
     WC_ASSERT(s->magic == WC_SESSION_MAGIC && wc_list_is_empty(&s->by_activity) &&
               wc_list_is_empty(&s->dirty));
-    (void)wc_outq_release(&s->out,
-                          &s->hub->held_slab); /* empty: nothing is queued once it is lost */
+    WC_ASSERT(!s->out.count); /* nothing is queued once it is lost */
+    wc_outq_release(&s->out, &s->hub->held_slab, &s->done);
     wc_intake_release(&s->hub->intake, &s->rx);
     wc_roster_remove(&s->hub->roster, s);
     wc_tenant_view_unref(s->tenant);
@@ -211,11 +244,6 @@ void wc_session_free(struct wc_session *s)
 }
 
 /* ---- pacing ---- */
-
-static size_t queued(const struct wc_session *s)
-{
-    return s->out.bytes + s->in_transport;
-}
 
 static bool is_above_half(const struct wc_session *s)
 {
@@ -260,11 +288,23 @@ wc_us wc_session_hold_time(struct wc_session *s)
     return s->credit < s->hub->patience ? s->credit : s->hub->patience;
 }
 
+/* The database's clock may be ahead of ours. */
+static void count_delivered(struct wc_session *s)
+{
+    uint32_t changes = s->done.frames[WC_BOOK_CHANGE];
+    wc_us age = changes && s->done.committed_at ? wc_clock_wall() - s->done.committed_at : 0;
+    wc_metric_add(WC_M_CHANGES_DELIVERED, changes);
+    wc_metric_add(WC_M_BROADCAST_DELIVERED, s->done.frames[WC_BOOK_BROADCAST]);
+    if (changes && s->done.committed_at)
+        wc_metric_observe(WC_H_COMMIT_TO_SOCKET, age > 0 ? (uint64_t)age : 0, changes);
+    s->done = (struct wc_outq_done){0};
+}
+
 void wc_session_accepted(struct wc_session *s, size_t n)
 {
-    wc_metric_add(WC_M_BYTES_OUT, (int64_t)n);
-    wc_metric_add(WC_M_CHANGES_DELIVERED, s->changes_in_transport);
-    s->changes_in_transport = 0;
+    wc_hub_tally(s->hub, s->tenant, WC_T_BYTES_OUT, (int64_t)n);
+    count_delivered(s);
+    count_queued(s);
     spend_credit(s);
     wc_us earned = (wc_us)((uint64_t)n * 1000000 / s->hub->opt.pace_bytes_per_second);
     s->credit = earned > WC_CREDIT_MAX_US - s->credit ? WC_CREDIT_MAX_US : s->credit + earned;
@@ -286,23 +326,24 @@ static bool fits(const struct wc_session *s, size_t len)
 void wc_session_send_held(struct wc_session *s, struct wc_held *h)
 {
     if (s->state != WC_SESSION_OPEN) {
-        withhold(h->is_change, s->reason);
+        withhold_one(h->book, s->reason);
         return;
     }
     spend_credit(s);
     enum wc_status st = fits(s, h->frame->len) ? wc_outq_push(&s->out, h) : WC_LIMIT;
     if (st == WC_OK) {
         mark_dirty(s);
+        count_queued(s);
         judge_holding(s);
         return;
     }
     wc_session_close(s, st == WC_LIMIT ? WC_CLOSE_SLOW_CONSUMER : WC_CLOSE_NO_MEMORY);
-    withhold(h->is_change, s->reason);
+    withhold_one(h->book, s->reason);
 }
 
 void wc_session_send(struct wc_session *s, struct wc_frame *f)
 {
-    struct wc_held *h = f ? wc_held_new(&s->hub->held_slab, f, false) : NULL;
+    struct wc_held *h = f ? wc_held_new(&s->hub->held_slab, f, WC_BOOK_NONE) : NULL;
     if (!h) {
         wc_session_close(s, WC_CLOSE_NO_MEMORY);
         return;
@@ -313,9 +354,7 @@ void wc_session_send(struct wc_session *s, struct wc_frame *f)
 
 void wc_session_written(struct wc_session *s, size_t n)
 {
-    struct wc_outq_done done = wc_outq_consume(&s->out, &s->hub->held_slab, n);
-    s->changes_in_transport += done.changes;
-    wc_metric_add(WC_M_FRAMES_OUT, done.frames);
+    wc_metric_add(WC_M_FRAMES_OUT, wc_outq_consume(&s->out, &s->hub->held_slab, n, &s->done));
     wc_metric_add(WC_M_WRITES_OUT, 1);
 }
 

@@ -23,10 +23,10 @@
  * pass the limit of a session with credit whose queue is not above half, or a row larger than the
  * rest of the queue could never be sent.
  *
- * Accounting. A change handed to a session ends as delivered when the transport has accepted the
- * last of its bytes, and otherwise as withheld: by slow_consumer or no_memory when that ended the
- * session, else by connection_closed. What libwebsockets still held back of a write when the
- * transport went is withheld, although the kernel may have taken part of it.
+ * Accounting. A change or a broadcast handed to a session ends as delivered when the transport has
+ * accepted the last of its bytes, and otherwise as withheld: by slow_consumer or no_memory when
+ * that ended the session, else by connection_closed. What libwebsockets still held back of a write
+ * when the transport went is withheld, although the kernel may have taken part of it.
  *
  * Ownership: the hub's slab; the session owns references to its tenant and claims. Freed after the
  * transport is gone for good, one loop turn or more after CLOSED. Threads: the hub's.
@@ -75,9 +75,10 @@ struct wc_session {
     uint64_t presence_bytes; /* reserved by its channels */
 
     struct wc_outq out;
-    size_t in_transport; /* bytes out of the queue that the transport still holds privately */
-    uint32_t changes_in_transport;
-    struct wc_list dirty; /* hub->dirty: has something to write and no reason to wait */
+    size_t in_transport;      /* bytes out of the queue that the transport still holds privately */
+    struct wc_outq_done done; /* frames that are in there to their last byte */
+    size_t counted_bytes;     /* queued, as of the node's gauge */
+    struct wc_list dirty;     /* hub->dirty: has something to write and no reason to wait */
 
     struct wc_list holding; /* hub->holding */
     wc_us credit;
@@ -108,7 +109,7 @@ void wc_session_heard(struct wc_session *); /* anything came from the client */
 
 /* Queues a frame for this session alone; takes the reference. NULL closes it as NO_MEMORY. */
 void wc_session_send(struct wc_session *, struct wc_frame *);
-/* Queues a shared one, adding a reference, or else accounts for it if it is a change. */
+/* Queues a shared one, adding a reference, or else accounts for it. */
 void wc_session_send_held(struct wc_session *, struct wc_held *);
 
 /* n bytes of the queue were given to the transport. */

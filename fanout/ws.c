@@ -164,6 +164,7 @@ static int on_destroy(struct wc_ws *ws, struct lws *wsi)
     wc_http_exchange_free(exchange_of(wsi));
     lws_set_opaque_user_data(wsi, NULL);
     (void)atomic_fetch_sub_explicit(ws->opt.connections, 1, memory_order_relaxed);
+    wc_metric_add(WC_M_LISTENER_CONNECTIONS, -1);
     return 0;
 }
 
@@ -188,6 +189,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return on_writeable(wsi);
     if (reason == LWS_CALLBACK_WSI_CREATE) {
         (void)atomic_fetch_add_explicit(ws->opt.connections, 1, memory_order_relaxed);
+        wc_metric_add(WC_M_LISTENER_CONNECTIONS, 1);
         return 0;
     }
     if (reason == LWS_CALLBACK_WSI_DESTROY)

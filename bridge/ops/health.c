@@ -100,7 +100,7 @@ static void handle_metrics(void *self, const struct wc_http_request *req,
         return;
     }
     res->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    wc_metrics_render(&res->body);
+    wc_page_render(((const struct wc_ops *)self)->page, &res->body);
 }
 
 void wc_ops_routes(struct wc_ops *ops, struct wc_http_route out[WC_OPS_ROUTES])

@@ -17,6 +17,7 @@
 
 #include "auth/jwt.h"
 #include "base/clock.h"
+#include "bridge/ops/page.h"
 #include "bridge/tenant/tenant.h"
 #include "fanout/request.h"
 
@@ -25,6 +26,7 @@ struct wc_ops {
     wc_us started; /* monotonic */
     struct wc_tenant *tenant;
     const struct wc_keyset *metrics_keys; /* NULL: /metrics is open */
+    struct wc_page *page;
 };
 
 enum { WC_OPS_ROUTES = 3 };

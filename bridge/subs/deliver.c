@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "decoder/copyboth.h"
 #include "fanout/phoenix.h"
 
 #include <stdlib.h>
@@ -110,9 +111,19 @@ static struct wc_frame *frame_for(struct message *m, enum wc_serializer v)
     return m->frame[v];
 }
 
-static struct wc_msg *direct_msg(const struct wc_member *member, struct wc_frame *f)
+/* NULL: out of memory. */
+static struct wc_msg *change_msg(const struct wc_subs *s, enum wc_msg_kind kind)
 {
-    struct wc_msg *msg = f ? wc_msg_new(WC_MSG_DIRECT, wc_slice(NULL, 0)) : NULL;
+    struct wc_msg *msg = wc_msg_new(kind, wc_slice(NULL, 0));
+    if (msg)
+        msg->committed_at = s->place.commit_time + WC_PG_EPOCH_US;
+    return msg;
+}
+
+static struct wc_msg *direct_msg(const struct wc_subs *s, const struct wc_member *member,
+                                 struct wc_frame *f)
+{
+    struct wc_msg *msg = f ? change_msg(s, WC_MSG_DIRECT) : NULL;
     if (!msg)
         return NULL;
     msg->handle = member->handle;
@@ -140,7 +151,7 @@ static enum wc_status deliver_direct(struct wc_subs *s, struct wc_member *member
         wc_metric_add(WC_M_WITHHELD_FENCE, 1);
         return WC_OK;
     }
-    struct wc_msg *msg = direct_msg(member, frame_for(m, member->serializer));
+    struct wc_msg *msg = direct_msg(s, member, frame_for(m, member->serializer));
     if (!msg)
         return WC_NOMEM;
     if (member->state == WC_MEMBER_FENCING)
@@ -172,9 +183,9 @@ static bool is_used(const struct wc_audience *a, enum wc_serializer v)
 }
 
 /* NULL: out of memory. */
-static struct wc_msg *audience_msg(struct message *m)
+static struct wc_msg *audience_msg(const struct wc_subs *s, struct message *m)
 {
-    struct wc_msg *msg = wc_msg_new(WC_MSG_AUDIENCE, wc_slice(NULL, 0));
+    struct wc_msg *msg = change_msg(s, WC_MSG_AUDIENCE);
     if (!msg)
         return NULL;
     msg->audience = m->audience->number;
@@ -196,7 +207,7 @@ static enum wc_status deliver_enlisted(struct wc_subs *s, struct message *m)
     const struct wc_audience *a = m->audience;
     if (a->nenlisted == 0)
         return WC_OK;
-    struct wc_msg *msg = audience_msg(m);
+    struct wc_msg *msg = audience_msg(s, m);
     enum wc_status st =
         msg ? wc_publish_change(s->publisher, msg, a->threads, a->nenlisted) : WC_NOMEM;
     if (st != WC_OK)
@@ -299,11 +310,15 @@ static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change 
         return WC_OK;
     }
     if (wc_quota_is_triggered(s->opt.quota, WC_QUOTA_DB_EVENTS)) {
+        s->was_skipped = true;
         withhold_for_rate(m);
         return WC_OK;
     }
+    s->was_dispatched = true;
     wc_quota_count(s->opt.quota, wc_publisher_producer(s->publisher), WC_QUOTA_DB_EVENTS,
                    m->nids * recipients(a));
+    wc_tenant_metric_observe(wc_quota_metrics(s->opt.quota), wc_publisher_producer(s->publisher),
+                             WC_TH_PAYLOAD_CHANGES, m->json.len);
     enum wc_status enlisted = deliver_enlisted(s, m);
     enum wc_status pending = deliver_pending(s, m);
     for (enum wc_serializer v = WC_PHX_V1; v < WC_PHX_COUNT; v++)
@@ -354,6 +369,7 @@ enum wc_status wc_subs_deliver(struct wc_subs *s, const struct wc_change *ch)
 {
     wc_rendered_next(&s->rendered);
     enum wc_status st = WC_OK;
+    s->was_dispatched = s->was_skipped = false;
     while (!wc_list_is_empty(&s->touched)) {
         struct wc_audience *a = WC_CONTAINER(s->touched.next, struct wc_audience, touched);
         wc_list_remove(&a->touched);
@@ -361,5 +377,7 @@ enum wc_status wc_subs_deliver(struct wc_subs *s, const struct wc_change *ch)
         if (one != WC_OK)
             st = one;
     }
+    wc_subs_tally(s, WC_T_CHANGES_DISPATCHED, s->was_dispatched);
+    wc_subs_tally(s, WC_T_CHANGES_SKIPPED, s->was_skipped);
     return st;
 }

@@ -51,8 +51,10 @@ void wc_subs_announce(struct wc_member *m)
 static void leave_place(struct wc_subs *s, struct wc_member *m)
 {
     wc_map_remove(&s->members, &m->node);
-    if (!m->heir)
+    if (!m->heir) {
+        wc_subs_tally(s, WC_T_SUBSCRIBERS, -1);
         return;
+    }
     m->heir->heir_of = NULL;
     WC_ASSERT(wc_map_insert(&s->members, &m->heir->node) == WC_OK); /* there is room */
 }
@@ -252,6 +254,8 @@ static struct wc_member *make_member(struct wc_subs *s, const struct wc_subscrib
         free(m);
         return NULL;
     }
+    if (!old)
+        wc_subs_tally(s, WC_T_SUBSCRIBERS, 1);
     wc_list_push(&a->pending, &m->in_audience);
     a->npending++;
     a->nuntold++;

@@ -69,10 +69,18 @@ struct wc_subs {
     struct wc_place place;
     uint64_t change; /* counts changes looked at */
     enum wc_op op;
-    const struct wc_queued *known; /* what was answered about it; NULL: nothing */
+    bool was_dispatched, was_skipped; /* to a channel; of one for the tenant's rate */
+    const struct wc_queued *known;    /* what was answered about it; NULL: nothing */
     struct wc_rendered rendered;
     struct wc_list touched;
 };
+
+/* Counts for the tenant (tenant_metrics.def). */
+static inline void wc_subs_tally(const struct wc_subs *s, enum wc_tenant_metric what, int64_t n)
+{
+    wc_tenant_metric_add(wc_quota_metrics(s->opt.quota), wc_publisher_producer(s->publisher), what,
+                         n);
+}
 
 /* look.c: collects in subs->touched whom the change concerns. known: as it waits in the queue. */
 enum wc_need wc_subs_look(struct wc_subs *, const struct wc_change *, const struct wc_place *,

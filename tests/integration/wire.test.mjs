@@ -632,7 +632,7 @@ test('the API is under /realtime/v1 too', async () => {
 
 test('byte counters never go down', async (t) => {
   const names = ['walcast_bytes_received_total', 'walcast_bytes_sent_total']
-  const read = async () => (await (await server.get('/metrics')).text()).split('\n').filter((line) => names.some((name) => line.startsWith(name))).map((line) => Number(line.split(' ').at(-1)))
+  const read = async () => (await server.metrics()).samples.filter(({ name }) => names.includes(name)).map(({ value }) => value)
   const earlier = await read()
   const { room, one, two } = await mixedRoom(t)
   one.send(`realtime:${room}`, 'broadcast', broadcast('e', {}))

@@ -1,16 +1,31 @@
-// The counters of /metrics about pairs of change and channel, and whether they add up.
+// The counters of /metrics about pairs of message and channel, and whether they add up.
 const AFTER_PUBLISHING = ['stale_generation', 'slow_consumer', 'connection_closed', 'no_memory']
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0)
+const byLabel = (page, name, label) => Object.fromEntries(page.all(name).map(({ labels, value }) => [labels[label], value]))
 
-/** { matched, published, delivered, withheld: by reason } */
+/** Changes: { matched, published, delivered, withheld: by reason } */
 export async function books(server) {
-  const text = await (await server.get('/metrics')).text()
-  const value = (name) => Number(new RegExp(`^walcast_changes_${name}_total (\\d+)$`, 'm').exec(text)[1])
-  const withheld = Object.fromEntries([...text.matchAll(/^walcast_changes_withheld_total\{reason="(\w+)"\} (\d+)$/gm)].map(([, reason, n]) => [reason, Number(n)]))
-  return { matched: value('matched'), published: value('published'), delivered: value('delivered'), withheld }
+  const page = await server.metrics(), value = (name) => page.get(`walcast_changes_${name}_total`)
+  return { matched: value('matched'), published: value('published'), delivered: value('delivered'), withheld: byLabel(page, 'walcast_changes_withheld_total', 'reason') }
 }
 
 /** Each pair was delivered or withheld for one reason, and nothing is under way. */
 export const isBalanced = ({ matched, published, delivered, withheld }) =>
   published === delivered + sum(AFTER_PUBLISHING.map((reason) => withheld[reason])) && matched === delivered + sum(Object.values(withheld))
+
+/** { sent: by origin, published, dropped: by reason } in messages; { recipients, delivered, withheld: by reason } in pairs of message and channel. */
+export async function broadcastBooks(server) {
+  const page = await server.metrics()
+  return {
+    sent: byLabel(page, 'walcast_broadcasts_total', 'origin'),
+    published: page.get('walcast_broadcasts_published_total'),
+    dropped: byLabel(page, 'walcast_broadcasts_dropped_total', 'reason'),
+    recipients: page.get('walcast_broadcast_recipients_total'),
+    delivered: page.get('walcast_broadcast_delivered_total'),
+    withheld: byLabel(page, 'walcast_broadcast_withheld_total', 'reason'),
+  }
+}
+
+export const areBroadcastsBalanced = ({ sent, published, dropped, recipients, delivered, withheld }) =>
+  sum(Object.values(sent)) === published + sum(Object.values(dropped)) && recipients === delivered + sum(Object.values(withheld))

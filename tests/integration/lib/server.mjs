@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import net from 'node:net'
 import { BINARY, SANITIZER_ENV } from './env.mjs'
+import { Page } from './metrics.mjs'
 import { SECRET } from './token.mjs'
 import { DEADLINE_MS, until } from './wait.mjs'
 
@@ -86,12 +87,15 @@ export class Server {
     return { status: response.status, body, tenant: body.tenants[0] }
   }
 
-  /** The value of one series of /metrics; labels are part of the name. Throws when it is absent. */
+  async metrics() {
+    return new Page(await (await this.get('/metrics')).text())
+  }
+
+  /** The value of one series of /metrics; labels but the node's are part of the name. Throws when it is absent. */
   async metric(name) {
-    const text = await (await this.get('/metrics')).text()
-    const row = text.split('\n').find((line) => line.startsWith(`${name} `))
-    assert.ok(row, `${name} is not in /metrics:\n${text}`)
-    return Number(row.slice(name.length + 1))
+    const page = await this.metrics(), value = page.get(name)
+    assert.ok(value !== undefined, `${name} is not in /metrics:\n${page.text}`)
+    return value
   }
 
   untilLog(pattern, deadlineMs) {

@@ -1,0 +1,234 @@
+/* What is read is copied first, tenant by tenant, because all samples of a name stand together. */
+#include "bridge/ops/page.h"
+
+#include "base/tenant_metrics.h"
+#include "bridge/ops/host.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LABELS_MAX = 8192 };
+
+enum page_metric {
+#define WC_PAGE(symbol, name, kind, help) PAGE_##symbol,
+#include "bridge/ops/page.def"
+#undef WC_PAGE
+};
+
+static const struct {
+    const char *name, *kind, *help;
+} metrics[] = {
+#define WC_PAGE(symbol, name, kind, help) {name, kind, help},
+#include "bridge/ops/page.def"
+#undef WC_PAGE
+};
+
+struct wc_page {
+    struct wc_tenant *tenant;
+    const struct wc_mesh *mesh;
+    struct wc_buf node; /* labels */
+    pthread_mutex_t lock;
+    struct wc_host host; /* under the lock */
+};
+
+/* What the page says of a tenant besides its wc_tenant_row. */
+struct reading {
+    uint32_t users;
+    uint64_t total[WC_QUOTA_KINDS];
+    bool is_connected;
+    int64_t lag;
+};
+
+struct tenants {
+    struct wc_tenant_row *row;
+    struct reading *reading; /* of the same tenants */
+    size_t count;
+};
+
+static void make_labels(struct wc_page *p, const struct wc_page_options *o)
+{
+    char host[256] = "", id[8];
+    if (gethostname(host, sizeof host - 1) != 0)
+        host[0] = '\0';
+    (void)snprintf(id, sizeof id, "%u", (unsigned)o->port); /* fits: a port */
+    wc_exposition_label(&p->node, "region", wc_slice_str(o->region));
+    wc_exposition_label(&p->node, "host", wc_slice_str(host));
+    wc_exposition_label(&p->node, "id", wc_slice_str(id));
+}
+
+struct wc_page *wc_page_new(const struct wc_page_options *o)
+{
+    struct wc_page *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->tenant = o->tenant;
+    wc_buf_init(&p->node, LABELS_MAX);
+    (void)pthread_mutex_init(&p->lock, NULL); /* cannot fail with default attributes */
+    make_labels(p, o);
+    if (p->node.status == WC_OK)
+        return p;
+    wc_page_free(p);
+    return NULL;
+}
+
+void wc_page_free(struct wc_page *p)
+{
+    if (!p)
+        return;
+    wc_buf_release(&p->node);
+    (void)pthread_mutex_destroy(&p->lock); /* nobody holds it */
+    free(p);
+}
+
+void wc_page_set_mesh(struct wc_page *p, const struct wc_mesh *mesh)
+{
+    p->mesh = mesh;
+}
+
+/* ---- reading ---- */
+
+static struct reading read_tenant(struct wc_tenant *t)
+{
+    const struct wc_quota *q = wc_tenant_view(t)->quota;
+    struct wc_repl_status s;
+    struct reading r = {.users = wc_quota_users(q)};
+    for (enum wc_quota_kind k = WC_QUOTA_JOINS; k < WC_QUOTA_KINDS; k++)
+        r.total[k] = wc_quota_total(q, k);
+    wc_tenant_status(t, &s);
+    r.is_connected = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
+    r.lag = s.server > s.confirmed ? (int64_t)(s.server - s.confirmed) : 0;
+    return r;
+}
+
+/* False: it has never had to do with anybody. */
+static bool is_known(const struct reading *r, bool was_counted)
+{
+    bool is_used = was_counted || r->users || r->is_connected;
+    for (enum wc_quota_kind k = WC_QUOTA_JOINS; k < WC_QUOTA_KINDS; k++)
+        is_used |= r->total[k] != 0;
+    return is_used;
+}
+
+/* label: holds it until the page is done. */
+static void add_tenant(struct tenants *all, struct wc_tenant *t, struct wc_buf *label)
+{
+    struct wc_tenant_row *row = &all->row[all->count];
+    all->reading[all->count] = read_tenant(t);
+    *row = (struct wc_tenant_row){0};
+    bool was_counted =
+        wc_tenant_metrics_read(wc_quota_metrics(wc_tenant_view(t)->quota), &row->sums);
+    if (!is_known(&all->reading[all->count], was_counted))
+        return;
+    wc_exposition_label(label, "tenant", wc_slice_str(wc_tenant_name(t)));
+    row->label = wc_buf_view(label);
+    all->count++;
+}
+
+/* ---- writing ---- */
+
+static void family(const struct wc_exposition *x, enum page_metric m)
+{
+    wc_exposition_family(x, metrics[m].name, metrics[m].kind, metrics[m].help);
+}
+
+static void sample(const struct wc_exposition *x, enum page_metric m, const struct tenants *all,
+                   size_t i, int64_t value)
+{
+    const struct wc_exposition one = {.out = x->out, .node = x->node, .tenant = all->row[i].label};
+    wc_exposition_sample(&one, metrics[m].name, wc_slice(NULL, 0), value);
+}
+
+static void write_connected(const struct wc_exposition *x, const struct tenants *all)
+{
+    int64_t connected = 0;
+    for (size_t i = 0; i < all->count; i++)
+        connected += all->reading[i].is_connected;
+    family(x, PAGE_TENANTS);
+    wc_exposition_sample(x, metrics[PAGE_TENANTS].name, wc_slice(NULL, 0), connected);
+    family(x, PAGE_TENANT_USERS);
+    for (size_t i = 0; i < all->count; i++)
+        sample(x, PAGE_TENANT_USERS, all, i, all->reading[i].users);
+    family(x, PAGE_SLOT_LAG);
+    for (size_t i = 0; i < all->count; i++)
+        if (all->reading[i].is_connected)
+            sample(x, PAGE_SLOT_LAG, all, i, all->reading[i].lag);
+}
+
+static void write_totals(const struct wc_exposition *x, const struct tenants *all)
+{
+    static const struct {
+        enum page_metric metric;
+        enum wc_quota_kind kind;
+    } totals[] = {{PAGE_TENANT_JOINS, WC_QUOTA_JOINS},
+                  {PAGE_TENANT_EVENTS, WC_QUOTA_EVENTS},
+                  {PAGE_TENANT_DB_EVENTS, WC_QUOTA_DB_EVENTS},
+                  {PAGE_TENANT_PRESENCE, WC_QUOTA_PRESENCE}};
+    for (size_t k = 0; k < sizeof totals / sizeof *totals; k++) {
+        family(x, totals[k].metric);
+        for (size_t i = 0; i < all->count; i++)
+            sample(x, totals[k].metric, all, i, (int64_t)all->reading[i].total[totals[k].kind]);
+    }
+}
+
+static void write_rings(const struct wc_exposition *x, const struct wc_mesh *mesh)
+{
+    unsigned sockets = wc_mesh_sockets(mesh), bridges = wc_mesh_producer_of_socket(mesh, 0);
+    family(x, PAGE_RING_ENTRIES);
+    for (unsigned p = 0; p < bridges + sockets; p++) {
+        uint64_t most = 0;
+        char label[48];
+        for (unsigned c = 0; c < sockets; c++) {
+            uint64_t n = wc_mesh_waiting(mesh, p, c);
+            most = n > most ? n : most;
+        }
+        bool is_bridge = p < bridges;
+        int len = snprintf(label, sizeof label, "producer=\"%s-%u\"",
+                           is_bridge ? "bridge" : "socket", is_bridge ? p : p - bridges);
+        wc_exposition_sample(x, metrics[PAGE_RING_ENTRIES].name, wc_slice(label, (size_t)len),
+                             (int64_t)most);
+    }
+}
+
+static void write_host(const struct wc_exposition *x, struct wc_page *p)
+{
+    struct wc_host_load load;
+    (void)pthread_mutex_lock(&p->lock); /* cannot fail: a plain mutex */
+    bool is_known_load = wc_host_look(&p->host, &load);
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!is_known_load)
+        return;
+    const struct {
+        enum page_metric metric;
+        int64_t hundredths;
+    } all[] = {{PAGE_CPU_UTIL, load.cpu},
+               {PAGE_CPU_AVG1, load.avg[0]},
+               {PAGE_CPU_AVG5, load.avg[1]},
+               {PAGE_CPU_AVG15, load.avg[2]},
+               {PAGE_RAM_USAGE, load.ram}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        family(x, all[i].metric);
+        wc_exposition_fraction(x, metrics[all[i].metric].name, wc_slice(NULL, 0), all[i].hundredths,
+                               100);
+    }
+}
+
+void wc_page_render(struct wc_page *p, struct wc_buf *out)
+{
+    const struct wc_exposition x = {.out = out, .node = wc_buf_view(&p->node)};
+    struct wc_tenant_row row;
+    struct reading reading;
+    struct tenants all = {.row = &row, .reading = &reading};
+    struct wc_buf label;
+    wc_buf_init(&label, LABELS_MAX);
+    add_tenant(&all, p->tenant, &label);
+    wc_metrics_render(&x);
+    write_connected(&x, &all);
+    write_totals(&x, &all);
+    wc_tenant_metrics_render(&x, all.row, all.count);
+    if (p->mesh)
+        write_rings(&x, p->mesh);
+    write_host(&x, p);
+    wc_buf_release(&label);
+}
