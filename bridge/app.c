@@ -138,6 +138,7 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                         .status_interval_ms = c->status_interval_ms,
                                         .max_bindings = c->max_bindings_per_channel,
                                         .max_record_bytes = MAX_RECORD_BYTES,
+                                        .pool = c->db_pool,
                                         .producers = BRIDGES + socket_threads(c),
                                         .limits = limits_of(c)};
     app->tenant = wc_tenant_new(&o, 1);

@@ -26,6 +26,13 @@ extern const char wc_sql_position[];
 extern const char wc_sql_check[];
 extern const char wc_sql_impersonate[];
 extern const char wc_sql_visible[];
+extern const char wc_sql_begin[];
+extern const char wc_sql_rollback[];
+extern const char wc_sql_probe[];
+extern const char wc_sql_assume[];
+extern const char wc_sql_probe_seen[];
+extern const char wc_sql_probe_write[];
+extern const char wc_sql_replay[];
 extern const char wc_sql_migration_lock[];
 extern const char wc_sql_partitions[];
 

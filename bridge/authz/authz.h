@@ -2,15 +2,31 @@
  * What tokens may do in a tenant's private rooms, asked of the policies of realtime.messages, and
  * what a channel gets again of its rows: a small pool of connections to the tenant's database.
  *
- * A question is one transaction that is always rolled back: probe rows are inserted as ourselves,
- * then read as the token's role, then others inserted as the role. Questions are pipelined, one
- * behind the other on each connection; none waits for another role's. Connections are opened by the
- * first question and closed when idle; those of row checks are never shared.
- * After three failed connection attempts within 5 s questions are refused without another one.
+ *   read    begin, probe rows as ourselves | become the role, which does it see? | rollback
+ *   write   begin, become the role | insert one | rollback          for each extension
+ *   replay  as ourselves, when broadcasts may be read and were asked for
  *
- * Ownership: copies its options. Threads: the loop's. Errors: a question is always answered, but
- * for those that wait when it is freed.
- * Source: protocol reference sections 4.6, 8.2, 8.3, 8.5; database reference section 7.
+ * Each line is a transaction of its own that is rolled back: nothing that policies, triggers and
+ * their functions do in it, their role and settings included, reaches another question, and nobody
+ * ever gets a probe. Statements have no names that such code could take. What a rollback does not
+ * undo (session locks, statements prepared, variables of procedural languages) only functions of
+ * the same table's policies ever see. Code of policies can become our login, so that is best no
+ * superuser, but the owner of realtime.messages.
+ *
+ * Questions are pipelined, one behind the other on each connection; none waits for the answer to
+ * another. Connections are those of questions alone: `pool` of them at most are all that a tenant's
+ * database must be able to give. They are opened when questions come, and only then; closed when
+ * no question came for idle_ms. Whoever waits for a connection that cannot be had is told at once;
+ * after three failures within 5 s nothing is tried until those 5 s are over. When a connection is
+ * lost, those behind the question that it was busy with are asked again on the next; so is that
+ * one, once.
+ *
+ * Ownership: copies its options. Threads: the loop's. Errors: a question is always answered, within
+ * answer_ms, but for those that wait when it is freed. One whose turn does not come within queue_ms
+ * gets WC_AUTHORIZE_POOL; after as many of those as there are connections so do all that come,
+ * until the database has answered one or 30 s are over.
+ * Limits: 4,096 questions wait; 4 MiB and one payload of replay. Source: protocol reference
+ * sections 4.6, 8.2, 8.3, 8.5; database reference section 7.
  */
 #ifndef WC_BRIDGE_AUTHZ_AUTHZ_H
 #define WC_BRIDGE_AUTHZ_AUTHZ_H
@@ -21,11 +37,24 @@
 
 struct uv_loop_s;
 
+struct wc_authz_times {
+    uint32_t statement_ms; /* of one statement; then WC_AUTHORIZE_CANCELED */
+    uint32_t replay_ms;    /* of the query for what is shown again */
+    uint32_t queue_ms;     /* behind other questions, with a connection */
+    uint32_t answer_ms;    /* in all */
+    uint32_t idle_ms;
+};
+extern const struct wc_authz_times wc_authz_times; /* the usual ones */
+
 struct wc_authz_options {
     struct wc_pg_options pg; /* application_name and options are set by us */
     const char *tenant;      /* for the log */
-    uint32_t pool;           /* connections, at least 1 */
+    const char *search_path; /* in which functions of policies find names */
+    uint32_t pool;           /* connections, 1 to WC_AUTHZ_POOL_MAX */
+    struct wc_authz_times times;
 };
+
+enum { WC_AUTHZ_POOL_MAX = 100 };
 
 struct wc_authz;
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "bridge/pg/backoff.h"
+#include "bridge/pg/policy.h"
 #include "bridge/pg/reason.h"
 #include "sql/sql.h"
 
@@ -108,31 +109,15 @@ static struct wc_session_statement *find_statement(struct wc_session *s, const c
 
 /* ---- life cycle ---- */
 
-/* A value of a startup option: blanks and backslashes are escaped. */
-static void add_value(struct wc_buf *b, const char *value)
-{
-    for (const char *p = value; *p; p++) {
-        if (*p == ' ' || *p == '\\')
-            wc_buf_byte(b, '\\');
-        wc_buf_byte(b, *p);
-    }
-}
-
 static char *startup_options(const struct wc_session_options *o)
 {
-    static const char fixed[] =
-        "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "
-        "-c bytea_output=hex -c jit=off -c plan_cache_mode=force_generic_plan "
-        "-c default_transaction_read_only=on -c row_security=on "
-        "-c request.jwt.claims= -c request.jwt.claim= -c request.jwt.claim.sub= "
-        "-c request.jwt.claim.role= -c request.jwt.claim.email= -c request.headers= "
-        "-c request.cookies= -c request.method= -c request.path= -c realtime.topic= ";
     struct wc_buf b;
     wc_buf_init(&b, OPTIONS_CAP);
-    wc_buf_str(&b, fixed);
-    wc_buf_printf(&b, "-c statement_timeout=%u -c lock_timeout=%u -c search_path=",
+    wc_pg_policy_options(&b, o->search_path);
+    wc_buf_printf(&b,
+                  "-c plan_cache_mode=force_generic_plan -c default_transaction_read_only=on "
+                  "-c statement_timeout=%u -c lock_timeout=%u",
                   o->statement_timeout_ms, o->lock_timeout_ms);
-    add_value(&b, o->search_path);
     char *text = b.status == WC_OK ? wc_slice_dup(wc_buf_view(&b)) : NULL;
     wc_buf_release(&b);
     return text;

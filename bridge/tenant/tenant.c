@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "bridge/authz/authz.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct wc_tenant {
     struct wc_publisher *publisher;
     struct wc_subs *subs;
     struct wc_repl *repl;
+    struct wc_authz *authz;
     uv_timer_t *tick, *grace;
     bool stalled; /* an event was refused because the rings are full */
     wc_lsn progress;
@@ -344,16 +346,7 @@ const char *wc_tenant_name(const struct wc_tenant *t)
 
 void wc_tenant_authorize(struct wc_tenant *t, struct wc_authorize *a)
 {
-    struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
-    if (m) {
-        m->handle = a->handle;
-        m->is_call = a->is_call;
-        m->question = a->question;
-        m->error = WC_AUTHORIZE_UNAVAILABLE;
-        if (wc_publish(t->publisher, WC_ORIGIN_BRIDGE, m, UINT64_C(1) << a->handle.thread) != WC_OK)
-            WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s", t->opt.external_id);
-    }
-    wc_authorize_free(a);
+    wc_authz_ask(t->authz, a);
 }
 
 struct wc_subs *wc_tenant_subs(struct wc_tenant *t)
@@ -453,13 +446,25 @@ static bool open_subs(struct wc_tenant *t)
     return t->subs != NULL;
 }
 
+/* The same search_path as where other policies are asked. */
+static bool open_authz(struct wc_tenant *t)
+{
+    const struct wc_authz_options o = {.pg = t->opt.pg,
+                                       .tenant = t->opt.external_id,
+                                       .search_path = t->opt.judge.search_path,
+                                       .pool = t->opt.pool,
+                                       .times = wc_authz_times};
+    t->authz = wc_authz_new(t->loop, &o, t->publisher);
+    return t->authz != NULL;
+}
+
 enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher)
 {
     t->loop = loop;
     t->publisher = publisher;
     t->tick = make_timer(t);
     t->grace = make_timer(t);
-    if (!t->tick || !t->grace || !open_subs(t) || !open_stream(t)) {
+    if (!t->tick || !t->grace || !open_subs(t) || !open_authz(t) || !open_stream(t)) {
         wc_tenant_close(t);
         return WC_NOMEM;
     }
@@ -483,6 +488,8 @@ void wc_tenant_close(struct wc_tenant *t)
     t->repl = NULL;
     wc_subs_free(t->subs);
     t->subs = NULL;
+    wc_authz_free(t->authz);
+    t->authz = NULL;
     if (t->tick)
         uv_close((uv_handle_t *)t->tick, on_timer_closed);
     if (t->grace)

@@ -30,6 +30,7 @@ struct wc_tenant_options {
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
     size_t max_record_bytes;
+    uint32_t pool;      /* connections for questions about private rooms */
     unsigned producers; /* threads that count into its quota: those of the mesh */
     struct wc_tenant_limits limits;
 };

@@ -1,0 +1,339 @@
+/* What waits for an answer, and for how long. */
+#include "bridge/authz/authz_priv.h"
+
+#include "base/assert.h"
+#include "base/metrics.h"
+#include "bridge/pg/policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    QUEUE_MAX = 4096,
+    LATE_MS = 30000, /* protocol reference 8.2 */
+    LOOKS = 20,      /* at what waits, within queue_ms */
+    OPTIONS_CAP = 16 << 10,
+    STRINGS = 7,
+};
+
+/* Two statements at most count in a question, so answer_ms leaves a slow one its error. */
+const struct wc_authz_times wc_authz_times = {.statement_ms = 5000,
+                                              .replay_ms = 5000,
+                                              .queue_ms = 5000,
+                                              .answer_ms = 15000,
+                                              .idle_ms = 60000};
+
+/* ---- answers ---- */
+
+static const enum wc_metric metric_of[] = {
+    [WC_AUTHORIZE_OK] = WC_M_AUTHORIZED,
+    [WC_AUTHORIZE_POLICY] = WC_M_AUTHORIZE_POLICY,
+    [WC_AUTHORIZE_CANCELED] = WC_M_AUTHORIZE_CANCELED,
+    [WC_AUTHORIZE_NO_PARTITION] = WC_M_AUTHORIZE_NO_PARTITION,
+    [WC_AUTHORIZE_POOL] = WC_M_AUTHORIZE_POOL,
+    [WC_AUTHORIZE_UNAVAILABLE] = WC_M_AUTHORIZE_UNAVAILABLE,
+    [WC_AUTHORIZE_CONNECTIONS] = WC_M_AUTHORIZE_CONNECTIONS,
+    [WC_AUTHORIZE_CONNECT_RATE] = WC_M_AUTHORIZE_CONNECT_RATE,
+    [WC_AUTHORIZE_REPLAY] = WC_M_AUTHORIZE_REPLAY,
+};
+
+static void publish(struct wc_authz *az, const struct wc_authorize *a, unsigned permissions,
+                    enum wc_authorize_error error, struct wc_replay *replay)
+{
+    struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
+    if (m) {
+        m->handle = a->handle;
+        m->is_call = a->is_call;
+        m->permissions = permissions;
+        m->error = error;
+        m->replay = replay;
+    } else {
+        free(replay);
+    }
+    if (!m ||
+        wc_publish(az->publisher, WC_ORIGIN_BRIDGE, m, UINT64_C(1) << a->handle.thread) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "authz", "no_memory", "tenant=%s what=answer", az->opt.tenant);
+    wc_publisher_flush(az->publisher);
+}
+
+void wc_authz_answer(struct wc_authz_question *q, unsigned permissions,
+                     enum wc_authorize_error error, struct wc_replay *replay)
+{
+    struct wc_authz *az = q->authz;
+    if (!q->asked) {
+        free(replay);
+        return;
+    }
+    wc_metric_add(metric_of[error], 1);
+    wc_metric_add(WC_M_AUTHORIZE_US, wc_clock_mono() - q->since);
+    publish(az, q->asked, permissions, error, replay);
+    wc_authorize_free(q->asked);
+    q->asked = NULL;
+    wc_list_remove(&q->all);
+    if (q->conn)
+        return;
+    wc_list_remove(&q->link);
+    az->nqueue--;
+    free(q);
+}
+
+void wc_authz_done(struct wc_authz_question *q)
+{
+    struct wc_authz *az = q->authz;
+    wc_list_remove(&q->link);
+    q->conn->nsent--;
+    free(q);
+    az->late = 0;
+    wc_authz_pump(az);
+}
+
+void wc_authz_refuse(struct wc_authz *az, enum wc_authorize_error error)
+{
+    while (!wc_list_is_empty(&az->queue))
+        wc_authz_answer(WC_CONTAINER(az->queue.next, struct wc_authz_question, link), 0, error,
+                        NULL);
+}
+
+void wc_authz_pump(struct wc_authz *az)
+{
+    struct wc_authz_conn *c;
+    while (!wc_list_is_empty(&az->queue) && (c = wc_authz_get(az))) {
+        struct wc_authz_question *q = WC_CONTAINER(az->queue.next, struct wc_authz_question, link);
+        wc_list_remove(&q->link);
+        az->nqueue--;
+        wc_list_push(&c->sent, &q->link);
+        c->nsent++;
+        q->conn = c;
+        if (wc_authz_send(q))
+            continue;
+        wc_authz_answer(q, 0, WC_AUTHORIZE_UNAVAILABLE, NULL);
+        wc_authz_drop(c);
+    }
+    if (wc_authz_is_barred(az))
+        wc_authz_refuse(az, WC_AUTHORIZE_CONNECT_RATE);
+}
+
+/* ---- waiting too long ---- */
+
+static bool is_stuck(const struct wc_authz *az, wc_us now)
+{
+    return az->late >= az->opt.pool && now - az->late_since < (wc_us)LATE_MS * 1000;
+}
+
+static void give_up_waiting(struct wc_authz_question *q, wc_us now)
+{
+    struct wc_authz *az = q->authz;
+    if (now - az->late_since >= (wc_us)LATE_MS * 1000)
+        az->late = 0;
+    if (az->late++ == 0)
+        az->late_since = now;
+    unsigned long repeated = 0;
+    if (wc_log_limit(&az->late_told, 60 * 1000000, &repeated))
+        WC_LOG(WC_LOG_WARN, "authz", "pool_exhausted",
+               "tenant=%s pool=%u repeated=%lu hint=\"policies of realtime.messages are slow, or "
+               "there are more private joins than DB_POOL connections can ask about\"",
+               az->opt.tenant, az->opt.pool, repeated);
+    wc_authz_answer(q, 0, WC_AUTHORIZE_POOL, NULL);
+}
+
+static bool is_busy_with(const struct wc_authz_question *q)
+{
+    return q->conn && q->conn->sent.next == &q->link;
+}
+
+/* The connection that is busy with it hangs. */
+static void give_up(struct wc_authz_question *q)
+{
+    struct wc_authz_conn *hangs = is_busy_with(q) ? q->conn : NULL;
+    wc_authz_answer(q, 0, WC_AUTHORIZE_UNAVAILABLE, NULL);
+    if (hangs)
+        wc_authz_drop(hangs);
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+    wc_authz_close_all(timer->data);
+}
+
+static void on_look(uv_timer_t *timer)
+{
+    struct wc_authz *az = timer->data;
+    const struct wc_authz_times *t = &az->opt.times;
+    wc_us now = wc_clock_mono();
+    bool is_up = wc_authz_is_up(az);
+    WC_LIST_EACH_SAFE (it, &az->all) {
+        struct wc_authz_question *q = WC_CONTAINER(it, struct wc_authz_question, all);
+        wc_us age = now - q->since;
+        if (age >= (wc_us)t->answer_ms * 1000)
+            give_up(q);
+        else if (age >= (wc_us)t->queue_ms * 1000 && is_up && !is_busy_with(q))
+            give_up_waiting(q, now);
+    }
+    wc_authz_pump(az);
+    if (wc_list_is_empty(&az->all))
+        (void)uv_timer_start(timer, on_idle, t->idle_ms, 0); /* valid handle and callback */
+}
+
+/* ---- questions come ---- */
+
+static bool has_nul(struct wc_slice s)
+{
+    return s.len > 0 && memchr(s.p, '\0', s.len);
+}
+
+/* What Postgres cannot be asked: it has no NUL in texts, and `none` is the login. */
+static bool is_askable(const struct wc_authorize *a)
+{
+    struct wc_slice role = a->claims->role;
+    return role.len > 0 && !wc_slice_is(role, "none") && !has_nul(a->topic) && !has_nul(a->headers);
+}
+
+/* Three texts, each with a NUL behind it. */
+static bool write_texts(struct wc_buf *out, const struct wc_authorize *a)
+{
+    wc_buf_slice(out, a->topic);
+    wc_buf_byte(out, '\0');
+    wc_buf_slice(out, a->headers.len ? a->headers : wc_slice_str("{}"));
+    wc_buf_byte(out, '\0');
+    bool has_sub = wc_authz_sub(a->claims->json, out);
+    wc_buf_byte(out, '\0');
+    return has_sub;
+}
+
+static struct wc_authz_question *make_question(struct wc_authz *az, struct wc_authorize *a)
+{
+    struct wc_buf texts;
+    wc_buf_init(&texts, a->topic.len + a->headers.len + a->claims->json.len + 8);
+    bool can_ask = write_texts(&texts, a) && is_askable(a);
+    struct wc_authz_question *q = texts.status == WC_OK ? malloc(sizeof *q + texts.len) : NULL;
+    if (q) {
+        *q = (struct wc_authz_question){.authz = az, .asked = a, .since = wc_clock_mono()};
+        q->topic = memcpy(q + 1, texts.p, texts.len);
+        q->headers = q->topic + strlen(q->topic) + 1;
+        q->sub = q->headers + strlen(q->headers) + 1;
+        q->error = can_ask ? WC_AUTHORIZE_OK : WC_AUTHORIZE_POLICY;
+        wc_list_push(&az->all, &q->all);
+        wc_list_push(&az->queue, &q->link);
+        az->nqueue++;
+    }
+    wc_buf_release(&texts);
+    return q;
+}
+
+void wc_authz_ask(struct wc_authz *az, struct wc_authorize *a)
+{
+    wc_metric_add(WC_M_AUTHORIZE_ASKED, 1);
+    struct wc_authz_question *q = make_question(az, a);
+    if (!q) {
+        publish(az, a, 0, WC_AUTHORIZE_UNAVAILABLE, NULL);
+        wc_authorize_free(a);
+        return;
+    }
+    if (q->error != WC_AUTHORIZE_OK || !a->ask) {
+        wc_authz_answer(q, 0, q->error, NULL);
+        return;
+    }
+    if (az->nqueue > QUEUE_MAX || is_stuck(az, q->since)) {
+        wc_authz_answer(q, 0, WC_AUTHORIZE_POOL, NULL);
+        return;
+    }
+    if (az->all.next == &q->all) { /* the only one */
+        uint64_t every_ms = az->opt.times.queue_ms / LOOKS + 1;
+        (void)uv_timer_start(&az->timer, on_look, every_ms, every_ms); /* as above */
+    }
+    wc_authz_pump(az);
+}
+
+/* ---- life cycle ---- */
+
+static void strings_of(struct wc_authz_options *o, const char **out[STRINGS])
+{
+    const char **const all[STRINGS] = {&o->tenant,  &o->search_path, &o->pg.host,   &o->pg.dbname,
+                                       &o->pg.user, &o->pg.password, &o->pg.sslmode};
+    memcpy(out, all, sizeof all);
+}
+
+static void free_options(struct wc_authz *az)
+{
+    const char **field[STRINGS];
+    strings_of(&az->opt, field);
+    if (az->opt.pg.password)
+        explicit_bzero((char *)(uintptr_t)az->opt.pg.password, strlen(az->opt.pg.password));
+    for (size_t i = 0; i < STRINGS; i++)
+        free((void *)(uintptr_t)*field[i]); /* ours, from strdup; const in the struct */
+    free(az->startup);
+}
+
+static char *startup_options(const struct wc_authz_options *o)
+{
+    struct wc_buf b;
+    wc_buf_init(&b, OPTIONS_CAP);
+    wc_pg_policy_options(&b, o->search_path);
+    wc_buf_printf(&b, "-c statement_timeout=%u", o->times.statement_ms);
+    char *text = b.status == WC_OK ? wc_slice_dup(wc_buf_view(&b)) : NULL;
+    wc_buf_release(&b);
+    return text;
+}
+
+static bool copy_options(struct wc_authz *az, const struct wc_authz_options *o)
+{
+    const char **field[STRINGS];
+    bool copied = true;
+    az->opt = *o;
+    strings_of(&az->opt, field);
+    for (size_t i = 0; i < STRINGS; i++) {
+        bool is_set = *field[i] != NULL;
+        *field[i] = is_set ? strdup(*field[i]) : NULL;
+        copied &= !is_set || *field[i];
+    }
+    az->startup = startup_options(o);
+    az->opt.pg.replication = false;
+    az->opt.pg.application_name = "walcast_authorization";
+    az->opt.pg.options = az->startup;
+    return copied && az->startup;
+}
+
+struct wc_authz *wc_authz_new(uv_loop_t *loop, const struct wc_authz_options *options,
+                              struct wc_publisher *publisher)
+{
+    WC_ASSERT(options->pool > 0 && options->pool <= WC_AUTHZ_POOL_MAX);
+    struct wc_authz *az = calloc(1, sizeof *az + options->pool * sizeof az->conn[0]);
+    if (!az)
+        return NULL;
+    if (!copy_options(az, options)) {
+        free_options(az);
+        free(az);
+        return NULL;
+    }
+    az->loop = loop;
+    az->publisher = publisher;
+    wc_list_init(&az->all);
+    wc_list_init(&az->queue);
+    for (uint32_t i = 0; i < options->pool; i++) {
+        az->conn[i].authz = az;
+        wc_list_init(&az->conn[i].sent);
+    }
+    (void)uv_timer_init(loop, &az->timer); /* cannot fail */
+    az->timer.data = az;
+    return az;
+}
+
+static void on_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+void wc_authz_free(struct wc_authz *az)
+{
+    if (!az)
+        return;
+    wc_authz_close_all(az);
+    while (!wc_list_is_empty(&az->queue)) {
+        struct wc_authz_question *q = WC_CONTAINER(az->queue.next, struct wc_authz_question, link);
+        wc_list_remove(&q->link);
+        wc_authorize_free(q->asked);
+        free(q);
+    }
+    free_options(az);
+    uv_close((uv_handle_t *)&az->timer, on_closed);
+}

@@ -1,0 +1,94 @@
+/* Shared by authz.c (what waits, and how long), pool.c (connections), question.c (what is asked on
+ * them) and replay.c. */
+#ifndef WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
+#define WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "bridge/authz/authz.h"
+
+#include <uv.h>
+
+enum {
+    WC_AUTHZ_ID_SIZE = 37,   /* a UUID as text */
+    WC_AUTHZ_DEPTH = 16,     /* questions on their way on one connection; see benchmarks/README */
+    WC_AUTHZ_FAILURES = 3,   /* connection attempts, */
+    WC_AUTHZ_FAILURES_S = 5, /* within which nothing is tried any more */
+};
+
+/* A question, from when it came until Postgres has done with it. */
+struct wc_authz_question {
+    struct wc_authz *authz;
+    struct wc_list all;  /* of those not answered yet, in the order they came */
+    struct wc_list link; /* in the queue, or in its connection's list */
+    struct wc_authz_conn *conn;
+    struct wc_authorize *asked; /* NULL: it was answered, and only its results are still to come */
+    wc_us since;
+    const char *topic, *headers, *sub; /* behind the struct */
+    char id[2][WC_AUTHZ_ID_SIZE];      /* of the probes: broadcast, presence; empty: none */
+    unsigned pending;                  /* segments without an answer */
+    unsigned losses;                   /* connections that ended while they were busy with it */
+    unsigned granted;
+    enum wc_authorize_error error;
+};
+
+struct wc_authz_conn {
+    struct wc_authz *authz;
+    struct wc_pg *pg; /* NULL: closed */
+    bool is_up;
+    struct wc_list sent; /* the first is what it is busy with */
+    unsigned nsent;
+};
+
+struct wc_authz {
+    struct wc_publisher *publisher;
+    uv_loop_t *loop;
+    struct wc_authz_options opt; /* strings owned */
+    char *startup;               /* startup options */
+    uv_timer_t timer; /* looks for what waits too long; without questions, for idleness */
+    struct wc_list all, queue;
+    unsigned nqueue;
+    wc_us failed[WC_AUTHZ_FAILURES]; /* the latest connection attempts that failed */
+    unsigned nfailed;                /* ever */
+    unsigned late;                   /* questions whose turn did not come since the last answer, */
+    wc_us late_since;                /* the first of them */
+    struct wc_log_limit lost_told, late_told, failed_told, replay_told;
+    struct wc_authz_conn conn[]; /* opt.pool */
+};
+
+/* authz.c */
+/* Tells who asked; takes the replay. Nothing happens when he was told before. */
+void wc_authz_answer(struct wc_authz_question *, unsigned permissions, enum wc_authorize_error,
+                     struct wc_replay *);
+/* Postgres has done with it: frees it, and lets the next one go. */
+void wc_authz_done(struct wc_authz_question *);
+/* Sends what waits as far as there is room. */
+void wc_authz_pump(struct wc_authz *);
+/* Answers all that wait. */
+void wc_authz_refuse(struct wc_authz *, enum wc_authorize_error);
+
+/* pool.c */
+/* A connection with room, the least busy; NULL: none. Opens another where that may help. */
+struct wc_authz_conn *wc_authz_get(struct wc_authz *);
+/* Nothing is open, nor may anything be tried now. */
+bool wc_authz_is_barred(const struct wc_authz *);
+bool wc_authz_is_up(const struct wc_authz *);
+/* Its questions wait for another one; what it was busy with only if it is not to blame. */
+void wc_authz_drop(struct wc_authz_conn *);
+void wc_authz_close_all(struct wc_authz *);
+
+/* question.c */
+/* Asks on its connection. False: the connection must be dropped. */
+WC_MUST_USE
+bool wc_authz_send(struct wc_authz_question *);
+/* Appends the claim `sub` as policies read it; false: Postgres could not hold it. */
+WC_MUST_USE
+bool wc_authz_sub(struct wc_slice claims, struct wc_buf *out);
+
+/* replay.c */
+/* Asks for the rows; their answer is the question's. False: it could not be asked. */
+WC_MUST_USE
+bool wc_authz_ask_replay(struct wc_authz_question *);
+
+#endif

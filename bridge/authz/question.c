@@ -1,0 +1,320 @@
+/*
+ * The segments of a question, and what their answers say.
+ *
+ * Each transaction is three segments: an error ends what is left of the second one but not the
+ * rollback, which is always sent with the rest. An error of the first, which makes the second fail
+ * as well, is the one that counts.
+ */
+#include "bridge/authz/authz_priv.h"
+
+#include "base/json.h"
+#include "sql/sql.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum {
+    READ = WC_MAY_READ_BROADCAST | WC_MAY_READ_PRESENCE,
+    CLAIMS_CAP = 1 << 20, /* their tree: 4,096 nodes */
+    DAY_S = 24 * 60 * 60,
+    TIME_SIZE = 80,
+    ID_SIZE = WC_AUTHZ_ID_SIZE,
+};
+
+static const char *const extension[] = {"broadcast", "presence"};
+static const unsigned may_read[] = {WC_MAY_READ_BROADCAST, WC_MAY_READ_PRESENCE};
+static const unsigned may_write[] = {WC_MAY_WRITE_BROADCAST, WC_MAY_WRITE_PRESENCE};
+
+static const struct wc_pg_statement begin = {.sql = wc_sql_begin};
+static const struct wc_pg_statement rollback = {.sql = wc_sql_rollback};
+
+bool wc_authz_sub(struct wc_slice claims, struct wc_buf *out)
+{
+    static const struct wc_json_limits limits = {.depth = 64,
+                                                 .nodes = 4096}; /* those of auth/jwt */
+    struct wc_arena arena;
+    struct wc_json doc;
+    struct wc_slice text = wc_slice(NULL, 0);
+    wc_arena_init(&arena, CLAIMS_CAP);
+    bool ok = wc_json_parse(&doc, claims, &arena, limits, NULL) == WC_OK;
+    uint32_t sub = ok ? wc_json_get(&doc, 0, "sub") : WC_JSON_NONE;
+    enum wc_json_type type = ok ? wc_json_type(&doc, sub) : WC_JSON_ABSENT;
+    if (type == WC_JSON_STRING)
+        ok = wc_json_string(&doc, sub, &arena, &text);
+    else if (type != WC_JSON_NULL && type != WC_JSON_ABSENT)
+        text = wc_json_raw(&doc, sub);
+    ok = ok && (text.len == 0 || !memchr(text.p, '\0', text.len));
+    if (ok)
+        wc_buf_slice(out, text);
+    wc_arena_release(&arena);
+    return ok;
+}
+
+/* ---- answers ---- */
+
+/* A lost connection fails every segment; on_lost comes then, and decides. */
+static bool is_lost(const struct wc_pg_result *res)
+{
+    return !res->ok && !res->sqlstate[0];
+}
+
+static enum wc_authorize_error class_of(const char *sqlstate)
+{
+    if (strcmp(sqlstate, "57014") == 0)
+        return WC_AUTHORIZE_CANCELED;
+    if (strncmp(sqlstate, "08", 2) == 0 || strncmp(sqlstate, "57P", 3) == 0)
+        return WC_AUTHORIZE_UNAVAILABLE;
+    return WC_AUTHORIZE_POLICY;
+}
+
+static const char *hint_for(const char *sqlstate)
+{
+    static const char *const table[][2] = {
+        {"22023", "the role of the token does not exist"},
+        {"23514", "realtime.messages has no partition for today: run walcast migrate"},
+        {"42501", "DB_USER must be a member of the role, and insert into realtime.messages beyond "
+                  "row security, best as its owner; the role needs USAGE on schema realtime and "
+                  "SELECT on realtime.messages"},
+        {"42P01", "realtime.messages is missing: run walcast migrate"},
+        {"3F000", "schema realtime is missing: run walcast migrate"},
+        {"57014", "policies of realtime.messages take too long, or somebody canceled them"},
+        {"", "a policy of realtime.messages raised an error: the Postgres log has it"},
+    };
+    size_t i = 0;
+    while (strncmp(sqlstate, table[i][0], strlen(table[i][0])) != 0)
+        i++;
+    return table[i][1];
+}
+
+/* Of several errors the first one counts. */
+static void fail(struct wc_authz_question *q, enum wc_authorize_error error, const char *sqlstate)
+{
+    struct wc_authz *az = q->authz;
+    if (q->error != WC_AUTHORIZE_OK)
+        return;
+    q->error = error;
+    unsigned long repeated = 0;
+    if (q->asked && wc_log_limit(&az->failed_told, 60 * 1000000, &repeated))
+        WC_LOG(WC_LOG_WARN, "authz", "not_answered",
+               "tenant=%s role=\"%.*s\" sqlstate=%s repeated=%lu hint=\"%s\"", az->opt.tenant,
+               WC_SLICE_ARG(q->asked->claims->role), sqlstate, repeated, hint_for(sqlstate));
+}
+
+static void conclude(struct wc_authz_question *q)
+{
+    bool is_fine = q->error == WC_AUTHORIZE_OK;
+    if (is_fine && q->asked && q->asked->wants_replay && (q->granted & WC_MAY_READ_BROADCAST)) {
+        if (wc_authz_ask_replay(q))
+            return;
+        q->error = WC_AUTHORIZE_REPLAY;
+    }
+    wc_authz_answer(q, is_fine ? q->granted : 0, q->error, NULL);
+    wc_authz_done(q);
+}
+
+static void on_begun(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
+    if (is_lost(res))
+        return;
+    q->pending--;
+    if (!res->ok)
+        fail(q, class_of(res->sqlstate), res->sqlstate);
+}
+
+/* The only check constraint that a probe can violate is that of a partition. */
+static void on_probed(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
+    if (is_lost(res))
+        return;
+    q->pending--;
+    if (!res->ok)
+        fail(q,
+             strcmp(res->sqlstate, "23514") == 0 ? WC_AUTHORIZE_NO_PARTITION
+                                                 : class_of(res->sqlstate),
+             res->sqlstate);
+}
+
+static void on_seen(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
+    if (is_lost(res))
+        return;
+    q->pending--;
+    if (!res->ok)
+        fail(q, class_of(res->sqlstate), res->sqlstate);
+    for (int row = 0; row < res->nrows; row++)
+        for (size_t i = 0; i < 2; i++)
+            if (wc_slice_is(wc_pg_slice(res, row, 0), q->id[i]))
+                q->granted |= may_read[i];
+}
+
+static void on_written(struct wc_authz_question *q, unsigned permission,
+                       const struct wc_pg_result *res)
+{
+    if (is_lost(res))
+        return;
+    q->pending--;
+    if (res->ok)
+        q->granted |= permission;
+    else if (strcmp(res->sqlstate, "23514") == 0)
+        fail(q, WC_AUTHORIZE_NO_PARTITION, res->sqlstate);
+    else if (strcmp(res->sqlstate, "42501") != 0)
+        fail(q, class_of(res->sqlstate), res->sqlstate);
+}
+
+static void on_broadcast_written(void *arg, const struct wc_pg_result *res)
+{
+    on_written(arg, WC_MAY_WRITE_BROADCAST, res);
+}
+
+static void on_presence_written(void *arg, const struct wc_pg_result *res)
+{
+    on_written(arg, WC_MAY_WRITE_PRESENCE, res);
+}
+
+/* A session of which we do not know that it is out of the transaction is not used again. */
+static void on_rolled_back(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
+    struct wc_authz_conn *c = q->conn;
+    struct wc_authz *az = q->authz;
+    if (is_lost(res))
+        return;
+    if (!res->ok) {
+        fail(q, class_of(res->sqlstate), res->sqlstate);
+        q->losses = 1; /* asking it again would end the same way */
+        wc_authz_drop(c);
+        wc_authz_pump(az);
+    } else if (--q->pending == 0) {
+        conclude(q);
+    }
+}
+
+/* ---- questions ---- */
+
+/* Now and the day it is in, as texts of timestamps in UTC. */
+struct moment {
+    char now[TIME_SIZE], day[TIME_SIZE], next_day[TIME_SIZE];
+};
+
+static void write_time(char out[TIME_SIZE], wc_us wall)
+{
+    time_t seconds = (time_t)(wall / 1000000);
+    struct tm tm;
+    (void)gmtime_r(&seconds, &tm); /* fails beyond the year 2^31 */
+    (void)snprintf(out, TIME_SIZE, "%d-%02d-%02d %02d:%02d:%02d.%06d", tm.tm_year + 1900,
+                   tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                   (int)(wall % 1000000));
+}
+
+static struct moment this_moment(void)
+{
+    struct moment m;
+    wc_us now = wc_clock_wall(), day = now - now % ((wc_us)DAY_S * 1000000);
+    write_time(m.now, now);
+    write_time(m.day, day);
+    write_time(m.next_day, day + (wc_us)DAY_S * 1000000);
+    return m;
+}
+
+/* A random UUID (RFC 9562, version 4) as Postgres prints it. */
+static bool make_id(char out[ID_SIZE])
+{
+    uint8_t b[16];
+    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
+        return false;
+    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof b; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            out[at++] = '-';
+        at += (size_t)snprintf(out + at, 3, "%02x", b[i]);
+    }
+    return true;
+}
+
+static bool ask(struct wc_authz_question *q, const struct wc_pg_statement *s, size_t n,
+                wc_pg_result_fn done)
+{
+    if (wc_pg_segment(q->conn->pg, s, n, done, q) != WC_OK)
+        return false;
+    q->pending++;
+    return true;
+}
+
+/* The parameters of wc_sql_assume. */
+struct person {
+    const char *param[6];
+    char timeout[12];
+};
+
+static struct wc_pg_statement assume(struct wc_authz_question *q, struct person *p)
+{
+    const struct wc_claims *claims = q->asked->claims;
+    (void)snprintf(p->timeout, sizeof p->timeout, "%u",
+                   q->authz->opt.times.statement_ms); /* fits by type */
+    const char *const param[] = {(const char *)claims->role.p,
+                                 q->topic,
+                                 (const char *)claims->json.p,
+                                 q->sub,
+                                 q->headers,
+                                 p->timeout};
+    memcpy(p->param, param, sizeof param);
+    return (struct wc_pg_statement){.sql = wc_sql_assume, .nparams = 6, .params = p->param};
+}
+
+/* "{a,b}" or less. */
+static void write_array(char *out, size_t size, const char *a, const char *b)
+{
+    (void)snprintf(out, size, "{%s%s%s}", a, a[0] && b[0] ? "," : "", b); /* fits: see callers */
+}
+
+static bool send_read(struct wc_authz_question *q, const struct moment *m)
+{
+    char ids[2 * ID_SIZE + 4], extensions[24];
+    const char *which[2];
+    for (size_t i = 0; i < 2; i++) {
+        bool is_asked = q->asked->ask & may_read[i];
+        which[i] = is_asked ? extension[i] : "";
+        if (is_asked && !make_id(q->id[i]))
+            return false;
+    }
+    write_array(ids, sizeof ids, q->id[0], q->id[1]);
+    write_array(extensions, sizeof extensions, which[0], which[1]);
+    const char *const probe[] = {ids, extensions, q->topic, m->now};
+    const char *const seen[] = {ids, m->day, m->next_day};
+    struct person person;
+    const struct wc_pg_statement insert[] = {begin,
+                                             {.sql = wc_sql_probe, .nparams = 4, .params = probe}};
+    const struct wc_pg_statement look[] = {
+        assume(q, &person), {.sql = wc_sql_probe_seen, .nparams = 3, .params = seen}};
+    return ask(q, insert, 2, on_probed) && ask(q, look, 2, on_seen) &&
+           ask(q, &rollback, 1, on_rolled_back);
+}
+
+static bool send_write(struct wc_authz_question *q, const struct moment *m, size_t which)
+{
+    static const wc_pg_result_fn on_written_as[] = {on_broadcast_written, on_presence_written};
+    const char *const row[] = {q->topic, extension[which], m->now};
+    struct person person;
+    const struct wc_pg_statement become[] = {begin, assume(q, &person)};
+    const struct wc_pg_statement insert = {.sql = wc_sql_probe_write, .nparams = 3, .params = row};
+    return ask(q, become, 2, on_begun) && ask(q, &insert, 1, on_written_as[which]) &&
+           ask(q, &rollback, 1, on_rolled_back);
+}
+
+bool wc_authz_send(struct wc_authz_question *q)
+{
+    const unsigned wanted = q->asked->ask;
+    const struct moment m = this_moment();
+    bool sent = !(wanted & READ) || send_read(q, &m);
+    for (size_t i = 0; i < 2 && sent; i++)
+        if (wanted & may_write[i])
+            sent = send_write(q, &m, i);
+    return sent;
+}

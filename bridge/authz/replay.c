@@ -1,0 +1,125 @@
+/* The rows that a channel gets again. */
+#include "bridge/authz/authz_priv.h"
+
+#include "base/log.h"
+#include "fanout/quota.h"
+#include "sql/sql.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    REPLAY_BYTES = 4 << 20, /* half of what MAX_QUEUED_BYTES lets wait for a connection */
+    NUMBER_SIZE = 24,
+};
+
+static int nibble(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+/* Hex digits to bytes, two by two; stops at the first that is none. Returns the bytes written. */
+static size_t decode_hex(uint8_t *out, struct wc_slice hex)
+{
+    size_t n = 0;
+    for (size_t i = 0; i + 1 < hex.len; i += 2) {
+        int high = nibble(hex.p[i]), low = nibble(hex.p[i + 1]);
+        if (high < 0 || low < 0)
+            break;
+        out[n++] = (uint8_t)(high << 4 | low);
+    }
+    return n;
+}
+
+/* "\x6869", as bytea_output=hex has it; empty when the value is NULL. */
+static struct wc_slice hex_of(const struct wc_pg_result *res, int row)
+{
+    struct wc_slice v = wc_pg_slice(res, row, 3);
+    return v.len < 2 ? wc_slice(NULL, 0) : wc_slice(v.p + 2, v.len - 2);
+}
+
+static bool decode_id(uint8_t out[16], struct wc_slice text)
+{
+    uint8_t digits[32];
+    size_t n = 0;
+    for (size_t i = 0; i < text.len && n < sizeof digits; i++)
+        if (text.p[i] != '-')
+            digits[n++] = text.p[i];
+    return n == sizeof digits && decode_hex(out, wc_slice(digits, n)) == 16;
+}
+
+static uint8_t *copy(uint8_t *at, struct wc_slice from, struct wc_slice *to)
+{
+    if (from.len)
+        memcpy(at, from.p, from.len);
+    *to = wc_slice(at, from.len);
+    return at + from.len;
+}
+
+static struct wc_replay *make_replay(const struct wc_pg_result *res)
+{
+    size_t size = sizeof(struct wc_replay) + (size_t)res->nrows * sizeof(struct wc_replayed);
+    for (int i = 0; i < res->nrows; i++)
+        size += wc_pg_slice(res, i, 1).len + wc_pg_slice(res, i, 2).len + hex_of(res, i).len / 2;
+    struct wc_replay *r = calloc(1, size);
+    if (!r)
+        return NULL;
+    uint8_t *at = (uint8_t *)&r->row[res->nrows];
+    for (int i = 0; i < res->nrows; i++) {
+        struct wc_replayed *row = &r->row[r->count];
+        if (!decode_id(row->id, wc_pg_slice(res, i, 0)))
+            continue;
+        at = copy(at, wc_pg_slice(res, i, 1), &row->event);
+        row->is_binary = wc_pg_value(res, i, 3) != NULL;
+        if (row->is_binary) {
+            row->payload = wc_slice(at, decode_hex(at, hex_of(res, i)));
+            at += row->payload.len;
+        } else {
+            at = copy(at, wc_pg_slice(res, i, 2), &row->payload);
+        }
+        r->count++;
+    }
+    return r;
+}
+
+static void on_rows(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
+    if (!res->ok && !res->sqlstate[0])
+        return; /* on_lost follows */
+    struct wc_replay *r = res->ok ? make_replay(res) : NULL;
+    unsigned long repeated = 0;
+    if (!r && wc_log_limit(&q->authz->replay_told, 60 * 1000000, &repeated))
+        WC_LOG(WC_LOG_WARN, "authz", "no_replay", "tenant=%s sqlstate=%s repeated=%lu",
+               q->authz->opt.tenant, res->ok ? "-" : res->sqlstate, repeated);
+    wc_authz_answer(q, q->granted, r ? WC_AUTHORIZE_OK : WC_AUTHORIZE_REPLAY, r);
+    wc_authz_done(q);
+}
+
+bool wc_authz_ask_replay(struct wc_authz_question *q)
+{
+    const struct wc_authorize *a = q->asked;
+    const struct wc_authz_times *times = &q->authz->opt.times;
+    char timeout[NUMBER_SIZE], since[NUMBER_SIZE], limit[NUMBER_SIZE], row_max[NUMBER_SIZE],
+        all_max[NUMBER_SIZE];
+    uint64_t max = (uint64_t)wc_quota_max_payload_kb(a->tenant->quota) * 1000;
+    (void)snprintf(timeout, sizeof timeout, "%" PRIu32, times->replay_ms); /* all fit by type */
+    (void)snprintf(since, sizeof since, "%" PRId64, a->replay_since_ms);
+    (void)snprintf(limit, sizeof limit, "%" PRIu32, a->replay_limit);
+    (void)snprintf(row_max, sizeof row_max, "%" PRIu64, max);
+    (void)snprintf(all_max, sizeof all_max, "%d", REPLAY_BYTES);
+    const char *const within[] = {timeout};
+    const char *const which[] = {q->topic, since, limit, row_max, all_max};
+    const struct wc_pg_statement s[] = {{.sql = wc_sql_timeout, .nparams = 1, .params = within},
+                                        {.sql = wc_sql_replay, .nparams = 5, .params = which}};
+    if (wc_pg_segment(q->conn->pg, s, 2, on_rows, q) != WC_OK)
+        return false;
+    wc_list_remove(&q->link); /* it is behind all that was sent meanwhile */
+    wc_list_push(&q->conn->sent, &q->link);
+    return true;
+}

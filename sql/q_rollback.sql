@@ -1,0 +1,2 @@
+-- Ends a question about a private room: nothing that it did stays.
+rollback
