@@ -2,17 +2,15 @@
 
 #include "fanout/batch.h"
 #include "fanout/broadcast.h"
+#include "fanout/negotiate.h"
 #include "fanout/phxbin.h"
 #include "fanout/quota.h"
 
 #include <stdio.h>
 #include <strings.h>
 
-static const char json_type[] = "application/json; charset=utf-8";
+static const char json_type[] = WC_JSON_TYPE;
 static const char topic_prefix[] = "realtime:";
-
-/* Of a body of the largest size (http.h). */
-static const struct wc_json_limits body_limits = {.depth = 64, .nodes = 1000000};
 
 struct call {
     const struct wc_http_request *req;
@@ -62,44 +60,10 @@ static bool refuse_status(struct call *c, enum wc_status st)
 
 /* ---- what all endpoints ask first ---- */
 
-/* "application/json" of "Application/JSON; charset=utf-8". */
-static struct wc_slice media_type(struct wc_slice header)
+static bool negotiate(struct call *c)
 {
-    const uint8_t *end = header.len ? memchr(header.p, ';', header.len) : NULL;
-    struct wc_slice s = wc_slice(header.p, end ? (size_t)(end - header.p) : header.len);
-    while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
-static bool is_type(struct wc_slice header, const char *type)
-{
-    struct wc_slice s = media_type(header);
-    return s.len == strlen(type) && strncasecmp((const char *)s.p, type, s.len) == 0;
-}
-
-static bool read_body(struct call *c)
-{
-    struct wc_slice body = c->req->body;
-    if (!is_type(c->req->content_type, "application/json") || !body.len)
-        return true;
-    enum wc_status st = wc_json_parse(&c->doc, body, &c->hub->arena, body_limits, NULL);
-    if (st == WC_OK)
-        return true;
-    if (st == WC_NOMEM)
-        return refuse_status(c, st);
-    if (st == WC_LIMIT)
-        return answer_text(c, 413, "text/html; charset=utf-8", "Request Entity Too Large");
-    return answer_text(c, 400, "text/html; charset=utf-8", "Bad Request");
-}
-
-static bool check_accept(struct call *c)
-{
-    struct wc_slice a = c->req->accept;
-    if (!a.len || memmem(a.p, a.len, "json", 4) || memmem(a.p, a.len, "*/*", 3) ||
-        memmem(a.p, a.len, "application/*", 13))
-        return true;
-    return answer_text(c, 406, "text/html; charset=utf-8", "Not Acceptable");
+    return wc_negotiate_body(c->req, &c->hub->arena, c->res, &c->doc) &&
+           wc_negotiate_accept(c->req, c->res);
 }
 
 static bool find_tenant(struct call *c, const struct wc_directory *directory)
@@ -232,7 +196,7 @@ static bool take_payload(struct call *c, struct wc_broadcast *b)
     static const char open[] = "{\"_json\":";
     b->form = WC_BROADCAST_USER_JSON;
     b->payload = wc_slice_str("{}");
-    if (is_type(c->req->content_type, "application/octet-stream")) {
+    if (wc_negotiate_is_type(c->req->content_type, "application/octet-stream")) {
         b->form = WC_BROADCAST_USER_BINARY;
         b->payload = c->req->body;
     } else if (wc_json_type(&c->doc, 0) == WC_JSON_OBJECT) {
@@ -304,7 +268,7 @@ static void accepted(struct call *c, bool ok)
 static void handle_ping(void *self, const struct wc_http_request *req, struct wc_http_response *res)
 {
     struct call c = begin(req, res);
-    if (check_accept(&c) && find_tenant(&c, self) && check_rate(&c))
+    if (wc_negotiate_accept(req, res) && find_tenant(&c, self) && check_rate(&c))
         answer_message(&c, 200, "Success");
     wc_tenant_view_unref(c.tenant);
 }
@@ -313,14 +277,15 @@ static void handle_batch(void *self, const struct wc_http_request *req,
                          struct wc_http_response *res)
 {
     struct call c = begin(req, res);
-    accepted(&c, read_body(&c) && check_accept(&c) && find_tenant(&c, self) && check_rate(&c) &&
-                     check_token(&c) && run_batch(&c));
+    accepted(&c, negotiate(&c) && find_tenant(&c, self) && check_rate(&c) && check_token(&c) &&
+                     run_batch(&c));
 }
 
 static bool check_content_type(struct call *c)
 {
     struct wc_slice type = c->req->content_type;
-    if (!type.p || is_type(type, "application/json") || is_type(type, "application/octet-stream"))
+    if (!type.p || wc_negotiate_is_type(type, "application/json") ||
+        wc_negotiate_is_type(type, "application/octet-stream"))
         return true;
     return answer_text(c, 415, json_type,
                        "{\"error\":\"Unsupported Media Type. Use application/json or "
@@ -331,14 +296,19 @@ static void handle_single(void *self, const struct wc_http_request *req,
                           struct wc_http_response *res)
 {
     struct call c = begin(req, res);
-    accepted(&c, read_body(&c) && check_accept(&c) && check_content_type(&c) &&
-                     find_tenant(&c, self) && check_rate(&c) && check_token(&c) && run_single(&c));
+    accepted(&c, negotiate(&c) && check_content_type(&c) && find_tenant(&c, self) &&
+                     check_rate(&c) && check_token(&c) && run_single(&c));
 }
 
 void wc_api_routes(struct wc_directory *directory, struct wc_http_route out[WC_API_ROUTES])
 {
-    out[0] = (struct wc_http_route){"GET", "/api/ping", handle_ping, directory};
-    out[1] = (struct wc_http_route){"POST", "/api/broadcast", handle_batch, directory};
-    out[2] = (struct wc_http_route){"POST", "/api/broadcast/:topic/events/:event", handle_single,
-                                    directory};
+    static const struct wc_http_route routes[WC_API_ROUTES] = {
+        {.method = "GET", .path = "/api/ping", .handle = handle_ping},
+        {.method = "POST", .path = "/api/broadcast", .handle = handle_batch},
+        {.method = "POST", .path = "/api/broadcast/:topic/events/:event", .handle = handle_single},
+    };
+    for (size_t i = 0; i < WC_API_ROUTES; i++) {
+        out[i] = routes[i];
+        out[i].self = directory;
+    }
 }

@@ -301,9 +301,7 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
     struct wc_slice length = wc_http_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, http->arena);
     const char *method;
     (void)wc_http_path(wsi, &method, http->arena); /* only the method is of interest here */
-    bool has_body =
-        strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
-    if (has_body && !length.p) {
+    if (wc_http_header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, http->arena).p) {
         respond_text(wsi, 411, "Length Required");
         return -1;
     }
@@ -312,8 +310,8 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
         respond_text(wsi, 413, "Request Entity Too Large");
         return -1;
     }
-    /* libwebsockets announces the end of an empty body to POST alone. */
-    if (n == 0 && strcmp(method, "POST") != 0)
+    /* libwebsockets announces the end of an empty body to POST alone, and not without a length. */
+    if (n == 0 && (!length.p || strcmp(method, "POST") != 0))
         return answer_at_once(http, wsi);
     return new_exchange(http, wsi) ? 0 : -1;
 }

@@ -10,7 +10,7 @@
  * A request that its handler has parked (call.h) leaves its connection unread until it is answered.
  *
  * Threads: the socket thread's. Errors: a request that cannot be answered ends its connection.
- * Limits: bodies of 8,000,000 bytes, 413 above; a body without Content-Length is 411; 503 when too
+ * Limits: bodies of 8,000,000 bytes, 413 above; a body in chunks is 411; 503 when too
  * much of other bodies and messages is on its way (intake.h).
  * Source: protocol reference, sections 1.1 and 10.
  */

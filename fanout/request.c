@@ -87,11 +87,14 @@ static void answer_preflight(const struct wc_http_request *req, struct wc_http_r
     wc_response_field(res, "access-control-max-age", wc_slice_str("86400"));
 }
 
-static void answer_not_found(struct wc_http_response *res)
+/* A text, or a JSON string where JSON is asked for and HTML is not, as the incumbent has it. */
+static void answer_not_found(const struct wc_http_request *req, struct wc_http_response *res)
 {
+    struct wc_slice a = req->accept;
+    bool is_json = a.len && memmem(a.p, a.len, "json", 4) && !memmem(a.p, a.len, "html", 4);
     res->status = 404;
-    res->content_type = "text/html; charset=utf-8"; /* as the incumbent has it */
-    wc_buf_str(&res->body, "Not Found");
+    res->content_type = is_json ? "application/json; charset=utf-8" : "text/html; charset=utf-8";
+    wc_buf_str(&res->body, is_json ? "\"Not Found\"" : "Not Found");
 }
 
 void wc_request_answer(const struct wc_http_route *routes, size_t nroutes,
@@ -105,18 +108,18 @@ void wc_request_answer(const struct wc_http_route *routes, size_t nroutes,
     for (size_t i = 0; i < nroutes; i++) {
         const struct wc_http_route *r = &routes[i];
         if (!(is_preflight || wc_slice_is(req->method, r->method)) ||
-            !is_path_of(r, req->path, req->param))
+            (is_preflight && r->no_cors) || !is_path_of(r, req->path, req->param))
             continue;
         if (is_preflight) {
             answer_preflight(req, res);
             return;
         }
-        if (is_api && req->origin.p)
+        if (is_api && req->origin.p && !r->no_cors)
             wc_response_field(res, allow_origin, wc_slice_str(any_origin));
         r->handle(r->self, req, res);
         return;
     }
-    answer_not_found(res);
+    answer_not_found(req, res);
 }
 
 /* ---- requests ---- */

@@ -53,6 +53,7 @@ struct wc_http_route {
     const char *method, *path;
     void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
     void *self;
+    bool no_cors; /* not for web pages: no preflight is answered */
 };
 
 /* Runs the route's handler, or fills in the answer to a CORS preflight, or the 404. The request's

@@ -105,7 +105,13 @@ static void handle_metrics(void *self, const struct wc_http_request *req,
 
 void wc_ops_routes(struct wc_ops *ops, struct wc_http_route out[WC_OPS_ROUTES])
 {
-    out[0] = (struct wc_http_route){"GET", "/healthcheck", handle_healthcheck, ops};
-    out[1] = (struct wc_http_route){"GET", "/health", handle_health, ops};
-    out[2] = (struct wc_http_route){"GET", "/metrics", handle_metrics, ops};
+    static const struct wc_http_route routes[WC_OPS_ROUTES] = {
+        {.method = "GET", .path = "/healthcheck", .handle = handle_healthcheck},
+        {.method = "GET", .path = "/health", .handle = handle_health},
+        {.method = "GET", .path = "/metrics", .handle = handle_metrics},
+    };
+    for (size_t i = 0; i < WC_OPS_ROUTES; i++) {
+        out[i] = routes[i];
+        out[i].self = ops;
+    }
 }

@@ -100,8 +100,11 @@ static void request(struct wc_slice lines)
 {
     bool was_handled = false;
     struct wc_http_route route[] = {
-        {"POST", "/api/broadcast", on_batch, &was_handled},
-        {"POST", "/api/broadcast/:topic/events/:event", on_single, &was_handled},
+        {.method = "POST", .path = "/api/broadcast", .handle = on_batch, .self = &was_handled},
+        {.method = "POST",
+         .path = "/api/broadcast/:topic/events/:event",
+         .handle = on_single,
+         .self = &was_handled},
     };
     struct wc_http_request r = {0};
     struct wc_http_response out = {.status = 200, .content_type = "text/plain; charset=utf-8"};

@@ -53,7 +53,14 @@ test('pipelined requests leave the other connections served', async (t) => {
 test('an empty body is answered, whatever the method', async (t) => {
   const server = await startServer(t)
   for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'HEAD'])
-    assert.match(await exchange(server, `${method} /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`), /^HTTP\/1\.[01] 404 /, method)
+    for (const length of ['Content-Length: 0\r\n', ''])
+      assert.match(await exchange(server, `${method} /nowhere HTTP/1.1\r\nHost: x\r\n${length}\r\n`), /^HTTP\/1\.[01] 404 /, method)
+})
+
+test('a body in chunks is refused', async (t) => {
+  const server = await startServer(t)
+  for (const method of ['POST', 'PUT', 'GET'])
+    assert.match(await exchange(server, `${method} /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`), /^HTTP\/1\.[01] 411 /, method)
 })
 
 test('a body in pieces is one request', async (t) => {

@@ -506,6 +506,29 @@ static void minting_into_a_small_buffer_reports_the_limit(void **state)
     }
 }
 
+static enum wc_jwt_result checked(const char *secret, const char *payload)
+{
+    struct wc_buf token;
+    sign_with(&token, EVP_sha512(), secret, "{\"alg\":\"HS512\"}", wc_slice_str(payload));
+    enum wc_jwt_result result = wc_jwt_check(keys, wc_buf_view(&token), NOW);
+    wc_buf_release(&token);
+    return result;
+}
+
+static void a_token_that_only_opens_a_door_needs_no_claims(void **state)
+{
+    (void)state;
+    assert_int_equal(checked(SECRET, "{}"), WC_JWT_OK);
+    assert_int_equal(checked(SECRET, "{\"exp\":1700000001}"), WC_JWT_OK);
+    assert_int_equal(checked(SECRET, "{\"exp\":1700000000}"), WC_JWT_EXPIRED);
+    assert_int_equal(checked(SECRET, "{\"exp\":\"1800000000\"}"), WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(checked(SECRET, "{\"iat\":true}"), WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(checked(SECRET, "[]"), WC_JWT_MALFORMED);
+    assert_int_equal(checked("another secret", "{}"), WC_JWT_BAD_SIGNATURE);
+    assert_int_equal(wc_jwt_check(keys, wc_slice_str(""), NOW), WC_JWT_MALFORMED);
+    assert_int_equal(wc_jwt_check(keys, wc_slice_str("e30.e30."), NOW), WC_JWT_NO_KEY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +550,7 @@ int main(void)
         cmocka_unit_test(a_long_token_within_the_limit_verifies),
         cmocka_unit_test(an_empty_secret_verifies_and_signs_nothing),
         cmocka_unit_test(claims_live_until_the_last_reference),
+        cmocka_unit_test(a_token_that_only_opens_a_door_needs_no_claims),
         cmocka_unit_test(a_minted_token_is_what_others_make),
         cmocka_unit_test(only_objects_are_minted),
         cmocka_unit_test(minting_into_a_small_buffer_reports_the_limit),

@@ -16,14 +16,22 @@ static void handle(void *self, const struct wc_http_request *req, struct wc_http
 }
 
 static char health[] = "health", ping[] = "ping", single[] = "single", item[] = "item",
-            item_health[] = "item_health";
+            item_health[] = "item_health", guarded[] = "guarded";
 
 static const struct wc_http_route routes[] = {
-    {"GET", "/health", handle, health},
-    {"GET", "/api/ping", handle, ping},
-    {"POST", "/api/broadcast/:topic/events/:event", handle, single},
-    {"GET", "/api/items/:id/health", handle, item_health},
-    {"GET", "/api/items/:id", handle, item},
+    {.method = "GET", .path = "/health", .handle = handle, .self = health},
+    {.method = "GET", .path = "/api/ping", .handle = handle, .self = ping},
+    {.method = "POST",
+     .path = "/api/broadcast/:topic/events/:event",
+     .handle = handle,
+     .self = single},
+    {.method = "GET", .path = "/api/items/:id/health", .handle = handle, .self = item_health},
+    {.method = "GET", .path = "/api/items/:id", .handle = handle, .self = item},
+    {.method = "PUT",
+     .path = "/api/guarded/:id",
+     .handle = handle,
+     .self = guarded,
+     .no_cors = true},
 };
 
 static struct wc_http_response answer(const char *method, const char *path,
@@ -102,6 +110,7 @@ static void preflights_are_answered_where_there_is_a_route(void **state)
          "authorization, apikey, content-type, x-client-info"},
         {"/api/nothing", "x-foo", 404, NULL},
         {"/health", "x-foo", 404, NULL},
+        {"/api/guarded/1", "x-foo", 404, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct wc_http_request req = {.origin = wc_slice_str("http://example.com")};
@@ -131,6 +140,24 @@ static void a_preflight_that_asks_for_a_nul_does_not_get_it(void **state)
     wc_buf_release(&res.body);
 }
 
+static void an_unknown_route_is_told_in_json_to_who_asks_for_json_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accept, *want;
+    } cases[] = {{"", "Not Found"},
+                 {"application/json", "\"Not Found\""},
+                 {"text/html,application/json", "Not Found"},
+                 {"*/*", "Not Found"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wc_http_request req = {.accept = wc_slice_str(cases[i].accept)};
+        struct wc_http_response res = answer("GET", "/nowhere", &req);
+        assert_int_equal(res.status, 404);
+        assert_true(wc_slice_is(wc_buf_view(&res.body), cases[i].want));
+        wc_buf_release(&res.body);
+    }
+}
+
 static void any_origin_may_read_answers_of_the_api_alone(void **state)
 {
     (void)state;
@@ -139,6 +166,10 @@ static void any_origin_may_read_answers_of_the_api_alone(void **state)
     assert_true(wc_slice_is(field(&res, "access-control-allow-origin")->value, "*"));
     wc_buf_release(&res.body);
     res = answer("GET", "/health", &req);
+    assert_null(field(&res, "access-control-allow-origin"));
+    wc_buf_release(&res.body);
+    res = answer("PUT", "/api/guarded/1", &req);
+    assert_int_equal(res.status, 200);
     assert_null(field(&res, "access-control-allow-origin"));
     wc_buf_release(&res.body);
     req.origin = wc_slice(NULL, 0);
@@ -212,6 +243,7 @@ int main(void)
         cmocka_unit_test(routes_are_found_with_their_parameters),
         cmocka_unit_test(preflights_are_answered_where_there_is_a_route),
         cmocka_unit_test(a_preflight_that_asks_for_a_nul_does_not_get_it),
+        cmocka_unit_test(an_unknown_route_is_told_in_json_to_who_asks_for_json_alone),
         cmocka_unit_test(any_origin_may_read_answers_of_the_api_alone),
         cmocka_unit_test(query_parameters_are_compared_whole),
         cmocka_unit_test(the_request_id_is_taken_over_or_made_up),
