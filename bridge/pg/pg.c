@@ -216,10 +216,12 @@ static void on_socket(uv_poll_t *poll, int status, int events)
         wc_pg_lose(pg, PQerrorMessage(pg->conn));
         return;
     }
-    if (pg->state == WC_PG_READY)
+    if (pg->state == WC_PG_READY) {
         wc_pg_read_pipeline(pg);
-    else if (pg->state == WC_PG_SIMPLE)
+        wc_pg_read_notifications(pg);
+    } else if (pg->state == WC_PG_SIMPLE) {
         wc_pg_read_simple(pg);
+    }
     if (pg->state == WC_PG_COPY)
         pg->events.on_copy(pg->arg);
     if (pg->state == WC_PG_READY || pg->state == WC_PG_SIMPLE || pg->state == WC_PG_COPY)

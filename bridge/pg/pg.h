@@ -70,6 +70,9 @@ struct wc_pg_events {
     /* A notice or warning of the server; NULL: they are dropped. Called from inside of libpq: note
      * it, and neither close nor query now. */
     void (*on_notice)(void *arg, const char *sqlstate, const char *message);
+    /* What came by a LISTEN of this connection; NULL: nobody listens. Behind the answers that were
+     * sent before it. */
+    void (*on_notify)(void *arg, const char *channel, const char *payload);
     void (*on_copy)(void *arg); /* copy mode: data may be waiting, see wc_pg_copy_next */
 };
 

@@ -60,6 +60,7 @@ struct wc_pg_asked *wc_pg_enqueue(struct wc_pg *, wc_pg_result_fn done, void *ar
 struct wc_pg_asked *wc_pg_first(struct wc_pg *); /* NULL: none waits */
 void wc_pg_answer(struct wc_pg_asked *);         /* calls back and frees */
 void wc_pg_read_pipeline(struct wc_pg *);
+void wc_pg_read_notifications(struct wc_pg *);
 
 /* copy.c */
 void wc_pg_read_simple(struct wc_pg *);

@@ -148,3 +148,15 @@ void wc_pg_read_pipeline(struct wc_pg *pg)
         }
     }
 }
+
+void wc_pg_read_notifications(struct wc_pg *pg)
+{
+    while (pg->state == WC_PG_READY) {
+        PGnotify *n = PQnotifies(pg->conn);
+        if (!n)
+            return;
+        if (pg->events.on_notify)
+            pg->events.on_notify(pg->arg, n->relname, n->extra);
+        PQfreemem(n);
+    }
+}
