@@ -68,6 +68,11 @@ void wc_vault_free(struct wc_vault *v)
     free(v);
 }
 
+bool wc_vault_writes_legacy(const struct wc_vault *v)
+{
+    return v->write_legacy;
+}
+
 bool wc_vault_is_legacy(struct wc_slice stored)
 {
     const size_t n = sizeof prefix - 1;

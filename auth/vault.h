@@ -31,6 +31,7 @@ enum wc_status wc_vault_encrypt(const struct wc_vault *, struct wc_slice plain, 
 WC_MUST_USE
 enum wc_status wc_vault_decrypt(const struct wc_vault *, struct wc_slice stored, struct wc_buf *out,
                                 struct wc_err *err);
+bool wc_vault_writes_legacy(const struct wc_vault *);
 bool wc_vault_is_legacy(struct wc_slice stored);
 
 #endif

@@ -36,6 +36,19 @@ extern const char wc_sql_replay[];
 extern const char wc_sql_migration_lock[];
 extern const char wc_sql_partitions[];
 
+/* The control store (bridge/store). */
+extern const char wc_migration_store_tables[];
+extern const char wc_migration_store_triggers[];
+extern const char wc_sql_store_listen[];
+extern const char wc_sql_store_list[];
+extern const char wc_sql_store_tenants[];
+extern const char wc_sql_store_put_tenant[];
+extern const char wc_sql_store_drop_database[];
+extern const char wc_sql_store_put_database[];
+extern const char wc_sql_store_notify[];
+extern const char wc_sql_store_remove[];
+extern const char wc_sql_store_json[];
+
 /* `walcast migrate`, in this order; each makes what is missing and leaves alone what is there. */
 extern const char wc_migration_roles[]; /* only when asked for */
 extern const char wc_migration_messages[];

@@ -94,11 +94,13 @@ bool wc_record_add_database(struct wc_record *r)
 {
     WC_ASSERT(!r->has_database);
     struct wc_record_database *d = &r->database;
+    /* what the reference cannot do without */
+    static const char *const polling = "{\"poll_interval_ms\":100,\"poll_max_changes\":100}";
     static const char *const publication = "supabase_realtime",
                              *const slot = "supabase_realtime_replication_slot";
     char **const empty[] = {&d->host,     &d->port,   &d->name,        &d->user,
                             &d->password, &d->region, &d->inserted_at, &d->updated_at};
-    bool ok = wc_record_set(&d->type, "postgres_cdc_rls") && wc_record_set(&d->settings, "{}") &&
+    bool ok = wc_record_set(&d->type, "postgres_cdc_rls") && wc_record_set(&d->settings, polling) &&
               wc_record_set(&d->publication, publication) && wc_record_set(&d->slot_name, slot);
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
         ok = ok && wc_record_set(empty[i], "");

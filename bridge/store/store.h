@@ -2,7 +2,7 @@
  * The control store: the tenants in schema `_realtime` of a database of our own, held in memory,
  * kept fresh by LISTEN and by reading all of them again every `refresh_ms`.
  *
- *   new ─→ connecting ─→ migrating (under an advisory lock) ─→ [seed] ─→ loading ─→ loaded: serving
+ *   new ─→ connecting ─→ migrating (under an advisory lock) ─→ loading ─→ [seed] ─→ loaded: serving
  *             ▲                                                                        │
  *             └──────────────────── back-off; the tenants in memory stay ──────────────┘
  *
@@ -10,8 +10,9 @@
  * schema of our own. A row that cannot be read (a secret of another key, a broken setting) is told
  * in the log and is no tenant; the others are. Every write notifies the other nodes.
  *
- * Ownership: copies its options; records in callbacks are borrowed. Threads: the loop's.
- * Errors: of an operation, in its outcome. Source: database reference section 2.
+ * Ownership: borrows the strings of its options, copies the seed; records in callbacks are
+ * borrowed. A callback must not free the store. Threads: the loop's. Errors: of an operation, in
+ * its outcome. Source: database reference section 2.
  */
 #ifndef WC_BRIDGE_STORE_STORE_H
 #define WC_BRIDGE_STORE_STORE_H
@@ -35,6 +36,7 @@ struct wc_store_hooks {
     void (*on_tenant)(void *self, const struct wc_record *); /* new, or not as it was told last */
     void (*on_gone)(void *self, const char *external_id);
     void (*on_loaded)(void *self); /* once: every tenant has been told */
+    /* reason and hint: constant strings, NULL when connected. Told again with each attempt. */
     void (*on_state)(void *self, bool is_connected, const char *reason, const char *hint);
 };
 
@@ -62,11 +64,13 @@ enum wc_store_status {
 struct wc_store_outcome {
     enum wc_store_status status;
     bool is_new;                    /* put: it was not there */
-    const struct wc_record *record; /* put: as it is now; before: as it was, NULL when new */
-    const struct wc_record *before;
+    const struct wc_record *record; /* put: as it is now */
+    const struct wc_record *before; /* as it was told last; NULL when it was new, or unusable */
     char text[200];
 };
 typedef void (*wc_store_done)(void *arg, const struct wc_store_outcome *);
+
+/* `done` is called once, after the call has returned; at once where there is no connection. */
 
 /* Writes the whole record: a new tenant (its id, times and ciphertexts are made here), or in place
  * of the one of that external_id, whose id and inserted_at stay. The hooks hear of it before `done`

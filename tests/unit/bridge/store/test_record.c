@@ -156,7 +156,8 @@ static void a_new_tenant_has_what_the_reference_gives_it(void **state)
     assert_true(r->has_database && r->database.ssl_enforced);
     assert_string_equal(r->database.publication, "supabase_realtime");
     assert_string_equal(r->database.slot_name, "supabase_realtime_replication_slot");
-    assert_string_equal(r->database.settings, "{}");
+    assert_string_equal(r->database.settings,
+                        "{\"poll_interval_ms\":100,\"poll_max_changes\":100}");
     assert_int_equal(r->database.max_record_bytes, 1048576);
     wc_record_free(r);
 }

@@ -1,0 +1,2 @@
+-- Changes of tenants, see m_store_triggers.sql
+listen walcast_store
