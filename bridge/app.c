@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "bridge/ops/health.h"
+#include "bridge/push/push.h"
 #include "bridge/tenant/bridge.h"
 #include "bridge/tenant/directory.h"
 #include "fanout/server.h"
@@ -33,6 +34,7 @@ struct app {
     struct wc_http_route routes[WC_OPS_ROUTES];
     struct wc_server *server;
     struct wc_bridge *bridge;
+    struct wc_push *push; /* NULL: metrics are not sent anywhere */
 };
 
 static void set_log_level(const struct wc_config *c)
@@ -200,6 +202,31 @@ static bool make_server(struct app *app, struct wc_err *err)
     return true;
 }
 
+static void render_page(void *self, struct wc_buf *out)
+{
+    wc_page_render(self, out);
+}
+
+static bool start_push(struct app *app, struct wc_err *err)
+{
+    const struct wc_config *c = app->config;
+    if (c->metrics_pusher_enabled == WC_METRICS_PUSHER_ENABLED_FALSE)
+        return true;
+    app->push =
+        wc_push_new(&(struct wc_push_options){.url = c->metrics_pusher_url,
+                                              .user = c->metrics_pusher_user,
+                                              .auth = c->metrics_pusher_auth,
+                                              .extra_labels = c->metrics_pusher_extra_labels,
+                                              .interval_ms = c->metrics_pusher_interval_ms,
+                                              .timeout_ms = c->metrics_pusher_timeout_ms,
+                                              .is_compressed = c->metrics_pusher_compress ==
+                                                               WC_METRICS_PUSHER_COMPRESS_TRUE,
+                                              .render = render_page,
+                                              .self = app->page},
+                    err);
+    return app->push && wc_push_start(app->push, err) == WC_OK;
+}
+
 static bool start(struct app *app, struct wc_err *err)
 {
     app->bridge = wc_bridge_new(wc_server_mesh(app->server), 0);
@@ -208,7 +235,8 @@ static bool start(struct app *app, struct wc_err *err)
         return false;
     }
     wc_bridge_add(app->bridge, app->tenant);
-    return wc_bridge_start(app->bridge, err) == WC_OK && wc_server_start(app->server, err) == WC_OK;
+    return wc_bridge_start(app->bridge, err) == WC_OK &&
+           wc_server_start(app->server, err) == WC_OK && start_push(app, err);
 }
 
 /* Threads inherit this mask, so every signal waits for the main thread's sigwait. */
@@ -298,6 +326,8 @@ static void stop_serving(struct app *app)
 static void take_down(struct app *app)
 {
     stop_serving(app);
+    wc_push_stop(app->push);
+    wc_push_free(app->push);
     if (app->bridge)
         wc_bridge_stop(app->bridge);
     wc_bridge_free(app->bridge);

@@ -1,6 +1,6 @@
 # Libraries, by pkg-config; the Debian packages are listed in tools/packages.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(lib IN ITEMS libpq libwebsockets libuv libsodium libcrypto libssl)
+foreach(lib IN ITEMS libpq libwebsockets libuv libsodium libcrypto libssl libcurl zlib)
     pkg_check_modules(${lib} REQUIRED IMPORTED_TARGET ${lib})
 endforeach()
