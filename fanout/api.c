@@ -4,19 +4,20 @@
 #include "fanout/broadcast.h"
 #include "fanout/negotiate.h"
 #include "fanout/phxbin.h"
+#include "fanout/private.h"
 #include "fanout/quota.h"
 
 #include <stdio.h>
 #include <strings.h>
 
 static const char json_type[] = WC_JSON_TYPE;
-static const char topic_prefix[] = "realtime:";
 
 struct call {
     const struct wc_http_request *req;
     struct wc_http_response *res;
     struct wc_hub *hub;
     struct wc_tenant_view *tenant; /* a reference */
+    struct wc_claims *claims;      /* likewise, of the token */
     struct wc_json doc;            /* of a JSON body; count 0: there is none */
 };
 
@@ -30,16 +31,9 @@ static bool answer_text(struct call *c, unsigned status, const char *type, const
     return false;
 }
 
-static void answer_message(struct call *c, unsigned status, const char *message)
-{
-    c->res->status = status;
-    c->res->content_type = json_type;
-    wc_buf_printf(&c->res->body, "{\"message\":\"%s\"}", message);
-}
-
 static bool refuse(struct call *c, unsigned status, const char *message)
 {
-    answer_message(c, status, message);
+    wc_response_message(c->res, status, message);
     return false;
 }
 
@@ -53,9 +47,8 @@ static bool refuse_field(struct call *c, const char *field, const char *why)
 
 static bool refuse_status(struct call *c, enum wc_status st)
 {
-    if (st == WC_LIMIT)
-        return refuse(c, 503, "Too many messages wait to be sent, please try again");
-    return refuse(c, 500, "Internal Server Error");
+    wc_response_unsent(c->res, st);
+    return false;
 }
 
 /* ---- what all endpoints ask first ---- */
@@ -113,39 +106,18 @@ static bool check_token(struct call *c)
 {
     const struct wc_http_request *req = c->req;
     struct wc_slice token = req->authorization.p ? bearer(req->authorization) : req->apikey;
-    struct wc_claims *claims = NULL;
-    if (token.p && wc_jwt_verify(c->tenant->keys, token, wc_clock_wall() / 1000000, &claims,
-                                 NULL) == WC_JWT_OK) {
-        wc_claims_unref(claims);
+    if (token.p && wc_jwt_verify(c->tenant->keys, token, wc_clock_wall() / 1000000, &c->claims,
+                                 NULL) == WC_JWT_OK)
         return true;
-    }
     return refuse(c, 401, "Unauthorized");
 }
 
-/* ---- messages ---- */
-
-/* To everybody in a public room. */
-static enum wc_status send(struct call *c, struct wc_slice sub, const struct wc_broadcast *b)
+static bool check_suspended(struct call *c)
 {
-    struct wc_rooms *rooms = c->hub->opt.rooms;
-    struct wc_room *room = wc_room_find(rooms, c->tenant->id, false, sub);
-    wc_hub_observe(c->hub, c->tenant, WC_TH_PAYLOAD_BROADCAST, b->payload.len);
-    if (!room) {
-        wc_broadcast_count_unheard(WC_ORIGIN_HTTP);
-        return WC_OK;
-    }
-    size_t n = sizeof topic_prefix - 1;
-    uint8_t *topic = wc_arena_alloc(&c->hub->arena, n + sub.len);
-    enum wc_status st = WC_NOMEM;
-    if (topic) {
-        memcpy(topic, topic_prefix, n);
-        memcpy(topic + n, sub.p, sub.len);
-        st = wc_broadcast_publish(c->hub, WC_ORIGIN_HTTP, room, wc_slice(topic, n + sub.len),
-                                  (struct wc_handle){0}, b);
-    }
-    wc_room_release(rooms, room);
-    return st;
+    return !c->tenant->is_suspended || refuse(c, 403, "Tenant is suspended");
 }
+
+/* ---- messages ---- */
 
 static bool check_batch_rate(struct call *c, uint32_t n)
 {
@@ -156,20 +128,51 @@ static bool check_batch_rate(struct call *c, uint32_t n)
            refuse(c, 429, "Too many messages to broadcast, please reduce the batch size");
 }
 
-static bool send_batch(struct call *c, const struct wc_batch *batch)
+static bool send_public(struct call *c, struct wc_slice sub, const struct wc_broadcast *b)
+{
+    count(c, WC_QUOTA_EVENTS);
+    enum wc_status st = wc_broadcast_send(c->hub, c->tenant, false, sub, b);
+    return st == WC_OK || refuse_status(c, st);
+}
+
+static struct wc_broadcast broadcast_of(const struct wc_batch_message *m)
+{
+    return (struct wc_broadcast){
+        .form = WC_BROADCAST_NAMED, .event = m->event, .id = m->id, .payload = m->payload};
+}
+
+static bool send_publics(struct call *c, const struct wc_batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
-        const struct wc_batch_message *m = &batch->message[i];
-        const struct wc_broadcast b = {
-            .form = WC_BROADCAST_NAMED, .event = m->event, .id = m->id, .payload = m->payload};
-        if (m->is_private)
-            continue;
-        count(c, WC_QUOTA_EVENTS);
-        enum wc_status st = send(c, m->topic, &b);
-        if (st != WC_OK)
-            return refuse_status(c, st);
+        const struct wc_broadcast b = broadcast_of(&batch->message[i]);
+        if (!batch->message[i].is_private && !send_public(c, batch->message[i].topic, &b))
+            return false;
     }
     return true;
+}
+
+static struct wc_private_sender sender(const struct call *c)
+{
+    return (struct wc_private_sender){.tenant = c->tenant, .claims = c->claims};
+}
+
+/* True: there were none, and all is done. */
+static bool send_privates(struct call *c, const struct wc_batch *batch)
+{
+    uint32_t n = 0;
+    struct wc_private_message *message =
+        wc_arena_calloc(&c->hub->arena, batch->count, sizeof *message);
+    if (!message)
+        return refuse_status(c, WC_NOMEM);
+    for (uint32_t i = 0; i < batch->count; i++)
+        if (batch->message[i].is_private)
+            message[n++] = (struct wc_private_message){
+                .topic = batch->message[i].topic, .broadcast = broadcast_of(&batch->message[i])};
+    if (n == 0)
+        return true;
+    const struct wc_private_sender from = sender(c);
+    wc_private_send_batch(c->req, c->res, &from, message, n);
+    return false;
 }
 
 static bool run_batch(struct call *c)
@@ -187,7 +190,7 @@ static bool run_batch(struct call *c)
         wc_buf_reset(body);
         return refuse_status(c, st);
     }
-    return check_batch_rate(c, batch.count) && send_batch(c, &batch);
+    return check_batch_rate(c, batch.count) && send_publics(c, &batch) && send_privates(c, &batch);
 }
 
 /* The payload of the single endpoint; false: no memory. */
@@ -217,7 +220,7 @@ static bool take_payload(struct call *c, struct wc_broadcast *b)
 
 static bool check_names(struct call *c, struct wc_slice topic, struct wc_slice event)
 {
-    size_t topic_max = WC_PHXBIN_FIELD_MAX - (sizeof topic_prefix - 1);
+    size_t topic_max = WC_PHXBIN_FIELD_MAX - (sizeof "realtime:" - 1);
     if (wc_batch_is_blank(topic))
         return refuse_field(c, "topic", "can't be blank");
     if (wc_batch_is_blank(event))
@@ -242,11 +245,12 @@ static bool run_single(struct call *c)
         return refuse_field(c, "payload", "Payload size exceeds tenant limit");
     if (wc_quota_is_triggered(c->tenant->quota, WC_QUOTA_EVENTS))
         return refuse(c, 429, "You have exceeded your rate limit");
-    if (wc_request_has(c->req, "private=true"))
-        return refuse(c, 403, "Unauthorized");
-    count(c, WC_QUOTA_EVENTS);
-    enum wc_status st = send(c, topic, &b);
-    return st == WC_OK || refuse_status(c, st);
+    if (!wc_request_has(c->req, "private=true"))
+        return send_public(c, topic, &b);
+    const struct wc_private_sender from = sender(c);
+    wc_private_send(c->req, c->res, &from,
+                    &(struct wc_private_message){.topic = topic, .broadcast = b});
+    return false;
 }
 
 /* ---- handlers ---- */
@@ -256,21 +260,26 @@ static struct call begin(const struct wc_http_request *req, struct wc_http_respo
     return (struct call){.req = req, .res = res, .hub = req->hub};
 }
 
+static void end(struct call *c)
+{
+    wc_tenant_view_unref(c->tenant);
+    wc_claims_unref(c->claims);
+}
+
+/* Unless it was refused, or parked. */
 static void accepted(struct call *c, bool ok)
 {
-    if (ok) {
-        c->res->status = 202;
-        c->res->content_type = NULL;
-    }
-    wc_tenant_view_unref(c->tenant);
+    if (ok)
+        wc_response_empty(c->res, 202);
+    end(c);
 }
 
 static void handle_ping(void *self, const struct wc_http_request *req, struct wc_http_response *res)
 {
     struct call c = begin(req, res);
     if (wc_negotiate_accept(req, res) && find_tenant(&c, self) && check_rate(&c))
-        answer_message(&c, 200, "Success");
-    wc_tenant_view_unref(c.tenant);
+        wc_response_message(res, 200, "Success");
+    end(&c);
 }
 
 static void handle_batch(void *self, const struct wc_http_request *req,
@@ -278,7 +287,7 @@ static void handle_batch(void *self, const struct wc_http_request *req,
 {
     struct call c = begin(req, res);
     accepted(&c, negotiate(&c) && find_tenant(&c, self) && check_rate(&c) && check_token(&c) &&
-                     run_batch(&c));
+                     check_suspended(&c) && run_batch(&c));
 }
 
 static bool check_content_type(struct call *c)
@@ -297,7 +306,7 @@ static void handle_single(void *self, const struct wc_http_request *req,
 {
     struct call c = begin(req, res);
     accepted(&c, negotiate(&c) && check_content_type(&c) && find_tenant(&c, self) &&
-                     check_rate(&c) && check_token(&c) && run_single(&c));
+                     check_rate(&c) && check_token(&c) && check_suspended(&c) && run_single(&c));
 }
 
 void wc_api_routes(struct wc_directory *directory, struct wc_http_route out[WC_API_ROUTES])

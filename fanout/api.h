@@ -7,14 +7,13 @@
  *
  * In this order: a JSON body that is none 400; Accept without JSON 406; on the single endpoint a
  * content type other than application/json and application/octet-stream 415; tenant by host 401;
- * rate of requests 429; token (`Authorization: Bearer`, else `apikey`) 401; then the handler: 422
- * for what the request says, 429 for the rate of events. From the tenant on, answers carry
- * `x-rate-rolling`, `x-rate-limit` and `x-rate-limit-remaining`, the last two 4294967295 without a
- * limit. Topics are without "realtime:".
+ * rate of requests 429; token (`Authorization: Bearer`, else `apikey`) 401; a suspended tenant 403;
+ * then the handler: 422 for what the request says, 429 for the rate of events. From the tenant on,
+ * answers carry `x-rate-rolling`, `x-rate-limit` and `x-rate-limit-remaining`, the last two
+ * 4294967295 without a limit. Topics are without "realtime:".
  *
- * Private topics: nobody is permitted to write; a batch skips those messages without a word, the
- * single endpoint answers 403. On the single endpoint topic and event must fit the binary frames of
- * serializer V2 (422), since all its messages take that shape.
+ * Private topics: the tenant's policies decide (private.h). On the single endpoint topic and event
+ * must fit the binary frames of serializer V2 (422), since all its messages take that shape.
  * Threads: the socket thread's. Source: protocol reference, sections 9 and 10.3.
  */
 #ifndef WC_FANOUT_API_H

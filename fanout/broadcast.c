@@ -167,6 +167,29 @@ enum wc_status wc_broadcast_publish(struct wc_hub *hub, enum wc_origin origin,
     return WC_OK;
 }
 
+enum wc_status wc_broadcast_send(struct wc_hub *hub, const struct wc_tenant_view *tenant,
+                                 bool is_private, struct wc_slice sub, const struct wc_broadcast *b)
+{
+    static const char prefix[] = "realtime:";
+    const size_t n = sizeof prefix - 1;
+    struct wc_room *room = wc_room_find(hub->opt.rooms, tenant->id, is_private, sub);
+    wc_hub_observe(hub, tenant, WC_TH_PAYLOAD_BROADCAST, b->payload.len);
+    if (!room) {
+        wc_broadcast_count_unheard(WC_ORIGIN_HTTP);
+        return WC_OK;
+    }
+    uint8_t *topic = wc_arena_alloc(&hub->arena, n + sub.len);
+    enum wc_status st = WC_NOMEM;
+    if (topic) {
+        memcpy(topic, prefix, n);
+        memcpy(topic + n, sub.p, sub.len);
+        st = wc_broadcast_publish(hub, WC_ORIGIN_HTTP, room, wc_slice(topic, n + sub.len),
+                                  (struct wc_handle){0}, b);
+    }
+    wc_room_release(hub->opt.rooms, room);
+    return st;
+}
+
 /* ---- from a client ---- */
 
 static struct wc_broadcast of_message(const struct wc_phx_message *m)

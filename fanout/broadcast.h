@@ -62,6 +62,12 @@ enum wc_status wc_broadcast_publish(struct wc_hub *, enum wc_origin, const struc
                                     struct wc_slice topic, struct wc_handle except,
                                     const struct wc_broadcast *);
 
+/* The same over HTTP, to every channel of a tenant's room, of which there may be none; `sub` is the
+ * topic without "realtime:". */
+WC_MUST_USE
+enum wc_status wc_broadcast_send(struct wc_hub *, const struct wc_tenant_view *, bool is_private,
+                                 struct wc_slice sub, const struct wc_broadcast *);
+
 /* Event `broadcast` on a joined channel. */
 void wc_broadcast_receive(struct wc_channel *, const struct wc_phx_message *);
 

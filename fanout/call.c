@@ -27,14 +27,6 @@ void wc_calls_free(struct wc_calls *calls)
     free(calls);
 }
 
-static void respond(struct wc_http_response *res, unsigned status, const char *message)
-{
-    wc_buf_reset(&res->body);
-    res->status = status;
-    res->content_type = json_type;
-    wc_buf_printf(&res->body, "{\"message\":\"%s\"}", message);
-}
-
 /* ---- parking ---- */
 
 /* With a copy of the response: its fields' values go behind the struct. */
@@ -85,8 +77,8 @@ bool wc_call_park(const struct wc_http_request *req, struct wc_http_response *re
     struct wc_call *c = is_full ? NULL : copy_response(res);
     if (!c) {
         hooks->free(state);
-        respond(res, is_full ? 503 : 500,
-                is_full ? "Too many requests wait" : "Internal Server Error");
+        wc_response_message(res, is_full ? 503 : 500,
+                            is_full ? "Too many requests wait" : "Internal Server Error");
         return false;
     }
     c->hooks = *hooks;
@@ -111,7 +103,7 @@ void wc_call_unpark(const struct wc_http_request *req, struct wc_http_response *
     WC_ASSERT(c && res->call == c);
     res->call = NULL;
     wc_call_end(c);
-    respond(res, 503, "Service Unavailable");
+    wc_response_message(res, 503, "Service Unavailable");
 }
 
 /* ---- answering ---- */
@@ -132,7 +124,7 @@ static void answered(struct wc_call *c)
 
 static void refuse(struct wc_call *c, unsigned status, const char *message)
 {
-    respond(&c->res, status, message);
+    wc_response_message(&c->res, status, message);
     answered(c);
 }
 

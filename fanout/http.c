@@ -1,6 +1,7 @@
 #include "fanout/http.h"
 
 #include "fanout/connect.h"
+#include "fanout/headers.h"
 #include "fanout/hub.h"
 
 #include <libwebsockets.h>
@@ -10,6 +11,8 @@
 
 enum { HEADERS_MAX = 2048 }; /* the longest: the request id, and headers a preflight asks for */
 
+/* That libwebsockets does not know, and policies may look at. */
+static const char other_headers[] = "apikey, x-client-info, x-request-id";
 static const char text_plain[] = "text/plain; charset=utf-8";
 
 /* ---- reading ---- */
@@ -177,6 +180,11 @@ static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
     return wc_slice(text, at);
 }
 
+static struct wc_slice all_headers(const struct wc_http_request *req)
+{
+    return wc_headers_all(req->wsi, other_headers, &req->hub->arena);
+}
+
 static struct wc_http_request read_request(const struct wc_http *http, struct lws *wsi)
 {
     const char *method;
@@ -191,6 +199,8 @@ static struct wc_http_request read_request(const struct wc_http *http, struct lw
     req.accept = wc_http_header(wsi, WSI_TOKEN_HTTP_ACCEPT, arena);
     req.origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, arena);
     req.wanted_headers = wc_http_header(wsi, WSI_TOKEN_HTTP_AC_REQUEST_HEADERS, arena);
+    req.headers = all_headers;
+    req.wsi = wsi;
     return req;
 }
 
@@ -205,6 +215,7 @@ static void respond(struct lws *wsi, const struct wc_http_response *res)
 /* NULL: it is answered. */
 static struct wc_call *answer(const struct wc_http *http, struct lws *wsi, struct wc_slice body)
 {
+    http->hub->now = wc_clock_mono();
     struct wc_http_request req = read_request(http, wsi);
     struct wc_http_response res = {.status = 200, .content_type = text_plain};
     req.body = body;

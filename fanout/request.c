@@ -65,6 +65,31 @@ void wc_response_field(struct wc_http_response *res, const char *name, struct wc
     res->field[res->nfields++] = (struct wc_http_field){name, value};
 }
 
+static const char json_type[] = "application/json; charset=utf-8";
+
+void wc_response_message(struct wc_http_response *res, unsigned status, const char *text)
+{
+    wc_buf_reset(&res->body);
+    res->status = status;
+    res->content_type = json_type;
+    wc_buf_printf(&res->body, "{\"message\":\"%s\"}", text);
+}
+
+void wc_response_empty(struct wc_http_response *res, unsigned status)
+{
+    wc_buf_reset(&res->body);
+    res->status = status;
+    res->content_type = NULL;
+}
+
+void wc_response_unsent(struct wc_http_response *res, enum wc_status why)
+{
+    if (why == WC_LIMIT)
+        wc_response_message(res, 503, "Too many messages wait to be sent, please try again");
+    else
+        wc_response_message(res, 500, "Internal Server Error");
+}
+
 static bool is_header_list(struct wc_slice s)
 {
     for (size_t i = 0; i < s.len; i++)
@@ -131,6 +156,11 @@ static struct wc_slice next_piece(struct wc_slice *rest, char separator)
     struct wc_slice piece = wc_slice(rest->p, end ? (size_t)(end - rest->p) : rest->len);
     *rest = end ? skip(*rest, piece.len + 1) : wc_slice(NULL, 0);
     return piece;
+}
+
+struct wc_slice wc_request_headers(const struct wc_http_request *req)
+{
+    return req->headers ? req->headers(req) : wc_slice_str("{}");
 }
 
 bool wc_request_has(const struct wc_http_request *req, const char *name_and_value)

@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 
+struct lws;
 struct wc_call;
 struct wc_hub;
 
@@ -34,7 +35,10 @@ struct wc_http_request {
     struct wc_slice wanted_headers; /* access-control-request-headers */
     struct wc_slice body;
     struct wc_slice param[WC_REQUEST_PARAMS]; /* of the route's path, in order */
-    struct wc_hub *hub;                       /* of the thread */
+    /* All headers as a JSON object, made when wanted; NULL: there are none. */
+    struct wc_slice (*headers)(const struct wc_http_request *);
+    struct lws *wsi;    /* for that */
+    struct wc_hub *hub; /* of the thread */
 };
 
 struct wc_http_response {
@@ -61,8 +65,17 @@ struct wc_http_route {
 void wc_request_answer(const struct wc_http_route *, size_t nroutes, struct wc_http_request *,
                        struct wc_http_response *);
 
+/* What becomes of the response but for its fields: the body {"message":...}, of text that needs no
+ * escapes; none; or why messages could not be sent (LIMIT, NOMEM). */
+void wc_response_message(struct wc_http_response *, unsigned status, const char *text);
+void wc_response_empty(struct wc_http_response *, unsigned status);
+void wc_response_unsent(struct wc_http_response *, enum wc_status why);
+
 /* The response has room for WC_RESPONSE_FIELDS; more is a bug. */
 void wc_response_field(struct wc_http_response *, const char *name, struct wc_slice value);
+
+/* All headers of the request as a JSON object (headers.h), for policies; p NULL: no memory. */
+struct wc_slice wc_request_headers(const struct wc_http_request *);
 
 /* Is the parameter in the query, with exactly this value? "private=true" */
 bool wc_request_has(const struct wc_http_request *, const char *name_and_value);

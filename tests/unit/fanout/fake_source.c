@@ -26,6 +26,8 @@ void wc_fake_source_init(struct wc_fake_source *f)
 void wc_fake_source_release(struct wc_fake_source *f)
 {
     wc_subscribe_free(f->last);
+    while (f->nquestions)
+        wc_authorize_free(wc_fake_question(f));
     WC_ASSERT(atomic_load_explicit(&f->view.refs, memory_order_relaxed) == 1);
     union {
         const struct wc_keyset *shared;
@@ -60,6 +62,33 @@ static void unsubscribe(void *self, struct wc_tenant_view *tenant, struct wc_han
     f->unsubscribed_handle = handle;
 }
 
+static enum wc_status authorize(void *self, struct wc_authorize *a)
+{
+    struct wc_fake_source *f = self;
+    f->asked++;
+    if (f->authorize_answer != WC_OK)
+        return f->authorize_answer;
+    WC_ASSERT(f->nquestions < WC_FAKE_QUESTIONS);
+    f->question[f->nquestions++] = a;
+    return WC_OK;
+}
+
+struct wc_authorize *wc_fake_question(struct wc_fake_source *f)
+{
+    if (!f->nquestions)
+        return NULL;
+    struct wc_authorize *a = f->question[0];
+    memmove(f->question, f->question + 1, --f->nquestions * sizeof a);
+    return a;
+}
+
+static void touch(void *self, struct wc_tenant_view *tenant)
+{
+    struct wc_fake_source *f = self;
+    (void)tenant;
+    f->touched++;
+}
+
 struct wc_directory wc_fake_directory(struct wc_fake_source *f)
 {
     return (struct wc_directory){.self = f, .find = find};
@@ -67,7 +96,11 @@ struct wc_directory wc_fake_directory(struct wc_fake_source *f)
 
 struct wc_source wc_fake_bridge(struct wc_fake_source *f)
 {
-    return (struct wc_source){.self = f, .subscribe = subscribe, .unsubscribe = unsubscribe};
+    return (struct wc_source){.self = f,
+                              .subscribe = subscribe,
+                              .unsubscribe = unsubscribe,
+                              .authorize = authorize,
+                              .touch = touch};
 }
 
 char *wc_fake_token(const struct wc_fake_source *f, const char *claims)

@@ -7,18 +7,27 @@
 
 #include "fanout/source.h"
 
+enum { WC_FAKE_QUESTIONS = 64 };
+
 struct wc_fake_source {
     struct wc_tenant_view view;
     enum wc_status answer; /* of the next subscribe */
     struct wc_subscribe *last;
     unsigned subscribed, unsubscribed;
     struct wc_handle unsubscribed_handle;
+    enum wc_status authorize_answer;                  /* of the next authorize */
+    struct wc_authorize *question[WC_FAKE_QUESTIONS]; /* not answered yet, oldest first */
+    unsigned nquestions;
+    unsigned asked, touched;
 };
 
 void wc_fake_source_init(struct wc_fake_source *);
 void wc_fake_source_release(struct wc_fake_source *);
 struct wc_directory wc_fake_directory(struct wc_fake_source *);
 struct wc_source wc_fake_bridge(struct wc_fake_source *);
+
+/* Takes the oldest question out; NULL: there is none. Free it. */
+struct wc_authorize *wc_fake_question(struct wc_fake_source *);
 
 /* A token signed with the tenant's key, NUL-terminated; owned. claims: JSON text. */
 char *wc_fake_token(const struct wc_fake_source *, const char *claims);

@@ -141,20 +141,6 @@ static void a_batch_reaches_both_serializers_as_text(void **state)
     expect_nothing(w);
 }
 
-static void private_messages_of_a_batch_are_skipped_in_silence(void **state)
-{
-    struct world *w = *state;
-    assert_int_equal(
-        do_call(w, &(struct call){.path = batch,
-                                  .body = "{\"messages\":[{\"topic\":\"hb\",\"event\":\"p\","
-                                          "\"payload\":{},\"private\":true},{\"topic\":\"hb\","
-                                          "\"event\":\"e\",\"payload\":{}}]}"}),
-        202);
-    expect(w->v1, V1("{\"event\":\"e\",\"payload\":{},\"type\":\"broadcast\"}"));
-    wc_fake_skip(w->v2);
-    expect_nothing(w);
-}
-
 static void one_bad_message_refuses_the_batch(void **state)
 {
     struct world *w = *state;
@@ -252,15 +238,13 @@ static void names_of_the_single_endpoint_are_checked(void **state)
     expect_nothing(w);
 }
 
-static void private_single_messages_are_not_permitted(void **state)
+static void only_private_true_is_private(void **state)
 {
     struct world *w = *state;
     assert_int_equal(
-        do_call(w, &(struct call){.path = single, .query = "private=true", .body = "{}"}), 403);
-    expect_body(w, unauthorized);
-    expect_nothing(w);
-    assert_int_equal(
         do_call(w, &(struct call){.path = single, .query = "private=false", .body = "{}"}), 202);
+    assert_null(w->res.call);
+    assert_int_equal(w->v1->out.count, 1);
     wc_fake_skip(w->v1);
     wc_fake_skip(w->v2);
 }
@@ -450,13 +434,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_batch_reaches_both_serializers_as_text),
-        TEST(private_messages_of_a_batch_are_skipped_in_silence),
         TEST(one_bad_message_refuses_the_batch),
         TEST(a_single_message_takes_the_binary_shape_for_v2),
         TEST(a_single_binary_message_is_for_v2_alone),
         TEST(content_types_of_the_single_endpoint),
         TEST(names_of_the_single_endpoint_are_checked),
-        TEST(private_single_messages_are_not_permitted),
+        TEST(only_private_true_is_private),
         TEST(oversized_single_payloads_are_refused),
         TEST(tokens_come_as_bearer_or_apikey),
         TEST(tokens_need_role_and_a_date_in_the_future),
