@@ -28,7 +28,7 @@ struct app {
     struct wc_config *config;
     struct wc_tenant *tenant;
     struct wc_tenant_directory directory;
-    struct wc_keyset *metrics_keys;
+    struct wc_gate *metrics_gate;
     struct wc_page *page;
     struct wc_ops ops;
     struct wc_http_route routes[WC_OPS_ROUTES];
@@ -42,11 +42,18 @@ static void set_log_level(const struct wc_config *c)
     enum wc_log_level level = WC_LOG_INFO;
     if (c->log_level == WC_LOG_LEVEL_DEBUG)
         level = WC_LOG_DEBUG;
-    else if (c->log_level == WC_LOG_LEVEL_WARN)
+    else if (c->log_level == WC_LOG_LEVEL_WARN || c->log_level == WC_LOG_LEVEL_WARNING)
         level = WC_LOG_WARN;
     else if (c->log_level == WC_LOG_LEVEL_ERROR)
         level = WC_LOG_ERROR;
     wc_log_set_level(level);
+}
+
+static const char *bind_address(const struct wc_config *c)
+{
+    if (c->bind_address[0])
+        return c->bind_address;
+    return c->realtime_ip_version == WC_REALTIME_IP_VERSION_6 ? "::" : "0.0.0.0";
 }
 
 static unsigned socket_threads(const struct wc_config *c)
@@ -146,12 +153,21 @@ static bool make_tenant(struct app *app, struct wc_err *err)
     app->tenant = wc_tenant_new(&o, 1);
     app->directory = (struct wc_tenant_directory){
         .only = app->tenant, .strict = c->tenant_host == WC_TENANT_HOST_STRICT};
-    if (c->metrics_jwt_secret[0])
-        app->metrics_keys = wc_keyset_new(wc_slice_str(c->metrics_jwt_secret));
-    if (app->tenant && (app->metrics_keys || !c->metrics_jwt_secret[0]))
+    if (app->tenant)
         return true;
     (void)wc_err_set(err, WC_NOMEM, "out of memory");
     return false;
+}
+
+/* Without a secret of its own /metrics is open. */
+static bool make_gates(struct app *app, struct wc_err *err)
+{
+    const struct wc_config *c = app->config;
+    const struct wc_gate_options metrics = {.secret = c->metrics_jwt_secret,
+                                            .next_secret = "",
+                                            .blocklist = c->metrics_token_blocklist,
+                                            .validators = c->jwt_claim_validators};
+    return !c->metrics_jwt_secret[0] || wc_gate_make(&metrics, &app->metrics_gate, err) == WC_OK;
 }
 
 static bool make_server(struct app *app, struct wc_err *err)
@@ -166,16 +182,17 @@ static bool make_server(struct app *app, struct wc_err *err)
     app->ops = (struct wc_ops){.version = WC_VERSION,
                                .started = wc_clock_mono(),
                                .tenant = app->tenant,
-                               .metrics_keys = app->metrics_keys,
+                               .metrics_gate = app->metrics_gate,
                                .page = app->page};
     wc_ops_routes(&app->ops, app->routes);
     const struct wc_server_options o = {
-        .bind_address = c->bind_address,
+        .bind_address = bind_address(c),
         .port = (uint16_t)c->port,
         .threads = socket_threads(c),
         .nbridges = BRIDGES,
         .ring_entries = c->ring_entries,
         .max_connections = c->max_connections,
+        .max_header_bytes = c->max_header_length,
         .max_frame_bytes = c->max_frame_bytes,
         .max_queued_bytes = c->max_queued_bytes,
         .pace_bytes_per_second = c->pace_bytes_per_second,
@@ -237,6 +254,19 @@ static bool start(struct app *app, struct wc_err *err)
     wc_bridge_add(app->bridge, app->tenant);
     return wc_bridge_start(app->bridge, err) == WC_OK &&
            wc_server_start(app->server, err) == WC_OK && start_push(app, err);
+}
+
+/* Once, so that whoever has moved here knows what to take out. */
+static void tell_accepted(void)
+{
+    struct wc_buf names;
+    wc_buf_init(&names, 4096);
+    wc_config_accepted(environ, &names);
+    if (names.len)
+        WC_LOG(WC_LOG_INFO, "app", "settings_without_effect",
+               "names=%.*s hint=\"the README says why; they can be taken out\"",
+               WC_SLICE_ARG(wc_buf_view(&names)));
+    wc_buf_release(&names);
 }
 
 /* Threads inherit this mask, so every signal waits for the main thread's sigwait. */
@@ -334,7 +364,7 @@ static void take_down(struct app *app)
     wc_server_free(app->server);
     wc_tenant_free(app->tenant);
     wc_page_free(app->page);
-    wc_keyset_free(app->metrics_keys);
+    wc_gate_free(app->metrics_gate);
     wc_config_free(app->config);
 }
 
@@ -345,11 +375,12 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     set_log_level(config);
     sigset_t signals = block_signals();
     fit_descriptors(config);
-    bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_server(&app, &err) &&
-              start(&app, &err);
+    tell_accepted();
+    bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_gates(&app, &err) &&
+              make_server(&app, &err) && start(&app, &err);
     if (ok) {
         WC_LOG(WC_LOG_INFO, "app", "listening",
-               "address=%s port=%u socket_threads=%u version=%s tenant=%s", config->bind_address,
+               "address=%s port=%u socket_threads=%u version=%s tenant=%s", bind_address(config),
                config->port, socket_threads(config), WC_VERSION, config->tenant_name);
         run_until_told(&app, &signals, argc, argv);
     } else {

@@ -21,6 +21,7 @@ struct wc_server_options {
     unsigned nbridges; /* producers of the mesh before them */
     uint32_t ring_entries;
     uint32_t max_connections;       /* over all threads */
+    uint32_t max_header_bytes;      /* of a request, altogether: a token may be in there twice */
     size_t max_frame_bytes;         /* of one client message; 1009 above it */
     size_t max_queued_bytes;        /* per connection, waiting to be sent; slow_consumer above it */
     uint32_t pace_bytes_per_second; /* a client that drains at least this fast may hold back the

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    FLUSH_BYTES = 64 << 10,  /* past some KiB a write's cost is its bytes (design, section 6) */
-    RUN_MAX = 4096,          /* frames gathered at once */
-    RX_BYTES = 2048,         /* allocated per connection; client messages are mostly smaller */
-    HEADER_BYTES = 16 << 10, /* of a request: room for a long token in the query and in a header */
+    FLUSH_BYTES = 64 << 10, /* past some KiB a write's cost is its bytes (design, section 6) */
+    RUN_MAX = 4096,         /* frames gathered at once */
+    RX_BYTES = 2048,        /* allocated per connection; client messages are mostly smaller */
     REQUEST_TIMEOUT_S = 10,
     REAPS_PER_TIMEOUT = 16, /* each looks at every connection */
     CLOCK_EVERY = 16,       /* writes between looks at the clock */
@@ -381,7 +380,7 @@ static enum wc_status open_context(struct wc_ws *ws)
         .user = ws,
         .uid = -1,
         .gid = -1,
-        .max_http_header_data2 = HEADER_BYTES,
+        .max_http_header_data2 = ws->opt.max_header_bytes,
         .timeout_secs = REQUEST_TIMEOUT_S,
         .retry_and_idle_policy = &never_ping,
         .server_string = "walcast",

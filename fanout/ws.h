@@ -33,6 +33,7 @@ struct wc_ws_options {
     const struct wc_http_route *routes;
     size_t nroutes;
     size_t max_frame_bytes;
+    unsigned max_header_bytes;
     _Atomic uint32_t *connections; /* of all threads; relaxed, it only bounds */
 };
 

@@ -76,4 +76,9 @@ bool wc_config_wants_help(int argc, char *const *argv);
 void wc_config_help(struct wc_buf *out);   /* the options, for a terminal */
 void wc_config_readme(struct wc_buf *out); /* the same as a Markdown table */
 
+/* Settings of Supabase Realtime that do nothing here (accepted.def): the names of those that are
+ * set, separated by commas; and all of them, with the reasons, as a Markdown table. */
+void wc_config_accepted(char *const *env, struct wc_buf *out);
+void wc_config_readme_accepted(struct wc_buf *out);
+
 #endif

@@ -76,31 +76,18 @@ static void handle_health(void *self, const struct wc_http_request *req,
     wc_buf_str(&res->body, "]}\n");
 }
 
-static bool may_read_metrics(const struct wc_ops *ops, struct wc_slice authorization)
-{
-    static const char scheme[] = "Bearer ";
-    size_t n = sizeof scheme - 1;
-    if (!ops->metrics_keys)
-        return true;
-    if (authorization.len <= n || memcmp(authorization.p, scheme, n) != 0)
-        return false;
-    struct wc_slice token = wc_slice(authorization.p + n, authorization.len - n);
-    struct wc_claims *claims = NULL;
-    enum wc_jwt_result r =
-        wc_jwt_verify(ops->metrics_keys, token, wc_clock_wall() / 1000000, &claims, NULL);
-    wc_claims_unref(claims);
-    return r == WC_JWT_OK;
-}
-
 static void handle_metrics(void *self, const struct wc_http_request *req,
                            struct wc_http_response *res)
 {
-    if (!may_read_metrics(self, req->authorization)) {
+    const struct wc_ops *ops = self;
+    int64_t now = wc_clock_wall() / 1000000;
+    if (ops->metrics_gate && !wc_gate_admits(ops->metrics_gate, req->authorization, now)) {
         res->status = 403;
+        res->content_type = NULL;
         return;
     }
     res->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    wc_page_render(((const struct wc_ops *)self)->page, &res->body);
+    wc_page_render(ops->page, &res->body);
 }
 
 void wc_ops_routes(struct wc_ops *ops, struct wc_http_route out[WC_OPS_ROUTES])

@@ -7,17 +7,17 @@
  *                     minus confirmed); when something is wrong reason (a stable name), error and
  *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
  *                     503 when a stream should be up and is not, or its server does not answer
- *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with `Authorization: Bearer`
- *                     and a token it signed, else 403
+ *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it signed
+ *                     (gate.h), else 403
  *
  * Threads: handlers run on socket threads.
  */
 #ifndef WC_BRIDGE_OPS_HEALTH_H
 #define WC_BRIDGE_OPS_HEALTH_H
 
-#include "auth/jwt.h"
 #include "base/clock.h"
 #include "bridge/ops/page.h"
+#include "bridge/ops/gate.h"
 #include "bridge/tenant/tenant.h"
 #include "fanout/request.h"
 
@@ -25,7 +25,7 @@ struct wc_ops {
     const char *version;
     wc_us started; /* monotonic */
     struct wc_tenant *tenant;
-    const struct wc_keyset *metrics_keys; /* NULL: /metrics is open */
+    const struct wc_gate *metrics_gate; /* NULL: /metrics is open */
     struct wc_page *page;
 };
 

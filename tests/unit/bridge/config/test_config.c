@@ -92,7 +92,7 @@ static void defaults_need_nothing_but_the_secret(void **state)
     assert_int_equal(c->port, 4000);
     assert_string_equal(c->jwt_secret, "s3cret");
     assert_string_equal(c->tenant_name, "realtime-dev");
-    assert_int_equal(c->tenant_host, WC_TENANT_HOST_ANY);
+    assert_int_equal(c->tenant_host, WC_TENANT_HOST_AUTO);
     assert_int_equal(c->ring_entries, 4096);
     assert_int_equal(c->max_frame_bytes, 5000000);
     assert_int_equal(c->log_level, WC_LOG_LEVEL_INFO);
@@ -175,9 +175,10 @@ static void a_bad_value_is_named_with_what_is_allowed(void **state)
          "RING_ENTRIES: \"1000\" is not allowed; allowed: a power of two from 2 to 65536\n"},
         {"RING_ENTRIES=1",
          "RING_ENTRIES: \"1\" is not allowed; allowed: a power of two from 2 to 65536\n"},
-        {"TENANT_HOST=all", "TENANT_HOST: \"all\" is not allowed; allowed: one of any, strict\n"},
-        {"LOG_LEVEL=require",
-         "LOG_LEVEL: \"require\" is not allowed; allowed: one of debug, info, warn, error\n"},
+        {"TENANT_HOST=all",
+         "TENANT_HOST: \"all\" is not allowed; allowed: one of auto, any, strict\n"},
+        {"LOG_LEVEL=require", "LOG_LEVEL: \"require\" is not allowed; allowed: one of debug, info, "
+                              "warn, error, warning\n"},
         {"SLOT_NAME=My-Slot",
          "SLOT_NAME: \"My-Slot\" is not allowed; allowed: 0 to 63 characters of a-z, 0-9 and _\n"},
         {"SLOT_NAME=a234567890123456789012345678901234567890123456789012345678901234",
@@ -337,6 +338,23 @@ static void readme_table_has_a_row_for_every_setting(void **state)
     wc_buf_release(&table);
 }
 
+static void settings_without_effect_are_named_when_they_are_set(void **state)
+{
+    (void)state;
+    char a[] = "SECRET_KEY_BASE=x", b[] = "DB_QUEUE_TARGET=1",
+         c[] = "NUM_ACCEPTORS=", d[] = "SECRET_KEY_BASES=x", e[] = "DB_HOST=h",
+         f[] = "OTEL_TRACES_EXPORTER=x", g[] = "APP_NAME", h[] = "DB_QUEUE=1";
+    char *env[] = {a, b, c, d, e, f, g, h, NULL};
+    struct wc_buf names;
+    wc_buf_init(&names, 4096);
+    wc_config_accepted(env, &names);
+    assert_true(
+        wc_slice_is(wc_buf_view(&names), "SECRET_KEY_BASE,DB_QUEUE_TARGET,OTEL_TRACES_EXPORTER"));
+    wc_buf_release(&names);
+    wc_config_accepted(NULL, &names);
+    assert_int_equal(names.len, 0);
+}
+
 static void help_is_asked_for_by_either_option(void **state)
 {
     (void)state;
@@ -367,6 +385,7 @@ int main(void)
         cmocka_unit_test(an_invalid_reload_gives_no_snapshot),
         cmocka_unit_test(help_lists_every_setting_with_its_option),
         cmocka_unit_test(readme_table_has_a_row_for_every_setting),
+        cmocka_unit_test(settings_without_effect_are_named_when_they_are_set),
         cmocka_unit_test(help_is_asked_for_by_either_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
