@@ -15,6 +15,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define MESSAGES_PUBLICATION "supabase_realtime_messages_publication" /* applications know it */
+
 enum {
     LAST_RESORT_S = 10,         /* beyond the time clients have to take the close */
     MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
@@ -142,6 +144,7 @@ static bool make_tenant(struct app *app, struct wc_err *err)
                                             c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
                                         .slot_name = c->slot_name,
                                         .publications = c->publications,
+                                        .messages_publication = MESSAGES_PUBLICATION,
                                         .freshness_ms = c->policy_freshness_ms,
                                         .resume_grace_ms = c->resume_grace_ms,
                                         .status_interval_ms = c->status_interval_ms,
@@ -246,7 +249,7 @@ static bool start_push(struct app *app, struct wc_err *err)
 
 static bool start(struct app *app, struct wc_err *err)
 {
-    app->bridge = wc_bridge_new(wc_server_mesh(app->server), 0);
+    app->bridge = wc_bridge_new(wc_server_mesh(app->server), wc_server_rooms(app->server), 0);
     if (!app->bridge) {
         (void)wc_err_set(err, WC_NOMEM, "out of memory");
         return false;

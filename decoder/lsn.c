@@ -3,6 +3,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum {
+    PAGE = 8192,      /* of the log */
+    PAGE_HEADER = 40, /* at most */
+};
+
 const char *wc_lsn_format(wc_lsn lsn, char out[WC_LSN_TEXT])
 {
     /* cannot be cut: the buffer holds the longest */
@@ -53,4 +58,9 @@ enum wc_status wc_lsn_parse(struct wc_slice text, wc_lsn *out)
         return WC_INVALID;
     *out = (uint64_t)high << 32 | low;
     return WC_OK;
+}
+
+wc_lsn wc_lsn_end_of_record(wc_lsn end_of_log)
+{
+    return end_of_log % PAGE <= PAGE_HEADER ? end_of_log - end_of_log % PAGE : end_of_log;
 }

@@ -18,4 +18,8 @@ const char *wc_lsn_format(wc_lsn, char out[WC_LSN_TEXT]); /* returns out */
 WC_MUST_USE
 enum wc_status wc_lsn_parse(struct wc_slice text, wc_lsn *out); /* INVALID */
 
+/* Where the last record before this end of the log ends: behind a full page the server names the
+ * place behind the next one's header, which a stream reaches with the next record only. */
+wc_lsn wc_lsn_end_of_record(wc_lsn end_of_log);
+
 #endif

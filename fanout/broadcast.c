@@ -2,9 +2,13 @@
 
 #include "fanout/phxbin.h"
 
+#include <stdio.h>
+
 enum {
     SIZE_ALLOWANCE = 500, /* protocol reference, section 4.3 */
     USER_OVERHEAD = 26,   /* of kind 3, same section: what is counted besides its bytes */
+    ROW_OVERHEAD = 6,     /* database reference, section 8.3 */
+    METADATA_MAX = 64,    /* {"id":"..."} with a UUID in it */
     DROPPED_LOG_US = 10 * 1000000,
 };
 
@@ -67,6 +71,27 @@ static enum wc_status encode_user(const struct wc_broadcast *b, enum wc_serializ
     return is_json ? encode_user_v1(b, topic, scratch, out) : WC_OK;
 }
 
+/* The id is a UUID, which needs no escapes. */
+static enum wc_status encode_row(const struct wc_broadcast *b, enum wc_serializer v,
+                                 struct wc_slice topic, struct wc_frame **out)
+{
+    bool is_json = b->form == WC_BROADCAST_ROW_JSON;
+    *out = NULL;
+    if (v == WC_PHX_V1)
+        return is_json ? encode_named(b, v, topic, out) : WC_OK;
+    char metadata[METADATA_MAX];
+    int n = snprintf(metadata, sizeof metadata, "{\"id\":\"%.*s\"}", WC_SLICE_ARG(b->id));
+    if (n < 0 || (size_t)n >= sizeof metadata)
+        return WC_LIMIT;
+    const struct wc_phxbin bin = {.kind = WC_PHXBIN_USER_BROADCAST,
+                                  .topic = topic,
+                                  .event = b->event,
+                                  .metadata = wc_slice(metadata, (size_t)n),
+                                  .is_json = is_json,
+                                  .payload = b->payload};
+    return wc_phxbin_encode(&bin, out);
+}
+
 static enum wc_status encode_push(const struct wc_broadcast *b, enum wc_serializer v,
                                   struct wc_slice topic, struct wc_frame **out)
 {
@@ -88,15 +113,30 @@ enum wc_status wc_broadcast_encode(const struct wc_broadcast *b, enum wc_seriali
     case WC_BROADCAST_USER_JSON:
     case WC_BROADCAST_USER_BINARY: return encode_user(b, v, topic, scratch, out);
     case WC_BROADCAST_PUSH: return encode_push(b, v, topic, out);
+    case WC_BROADCAST_ROW_JSON:
+    case WC_BROADCAST_ROW_BINARY: return encode_row(b, v, topic, out);
     }
     return WC_INVALID;
 }
 
+/* What is counted besides the payload. */
+static size_t overhead(const struct wc_broadcast *b)
+{
+    switch (b->form) {
+    case WC_BROADCAST_USER_JSON:
+    case WC_BROADCAST_USER_BINARY: return b->event.len + USER_OVERHEAD;
+    case WC_BROADCAST_ROW_JSON:
+    case WC_BROADCAST_ROW_BINARY: return ROW_OVERHEAD;
+    case WC_BROADCAST_VERBATIM:
+    case WC_BROADCAST_NAMED:
+    case WC_BROADCAST_PUSH: return 0;
+    }
+    return 0;
+}
+
 bool wc_broadcast_fits(const struct wc_broadcast *b, uint32_t max_payload_kb)
 {
-    bool is_user = b->form == WC_BROADCAST_USER_JSON || b->form == WC_BROADCAST_USER_BINARY;
-    size_t size = b->payload.len + (is_user ? b->event.len + USER_OVERHEAD : 0);
-    return size <= (size_t)max_payload_kb * 1000 + SIZE_ALLOWANCE;
+    return b->payload.len + overhead(b) <= (size_t)max_payload_kb * 1000 + SIZE_ALLOWANCE;
 }
 
 /* ---- publishing ---- */
@@ -143,28 +183,38 @@ void wc_broadcast_count_unheard(enum wc_origin origin)
     wc_metric_add(WC_M_BROADCASTS_EMPTY, 1);
 }
 
+enum wc_status wc_broadcast_emit(struct wc_publisher *publisher,
+                                 const struct wc_broadcast_target *to, const struct wc_broadcast *b,
+                                 struct wc_arena *scratch)
+{
+    uint64_t threads = 0;
+    if (wc_publisher_is_full(publisher))
+        return WC_LIMIT;
+    struct wc_msg *m = wc_msg_new(WC_MSG_ROOM, wc_slice(NULL, 0));
+    if (!m)
+        return WC_NOMEM;
+    m->room = to->room->number;
+    m->handle = to->except;
+    m->has_id = b->uuid != NULL;
+    if (m->has_id)
+        memcpy(m->id, b->uuid, sizeof m->id);
+    enum wc_status st = fill(m, to->room, to->topic, b, scratch, &threads);
+    if (st == WC_OK)
+        st = wc_publish(publisher, to->origin, m, threads);
+    else
+        wc_msg_unref(m);
+    wc_metric_add(WC_M_BROADCASTS_OUT, st == WC_OK);
+    return st;
+}
+
 enum wc_status wc_broadcast_publish(struct wc_hub *hub, enum wc_origin origin,
                                     const struct wc_room *room, struct wc_slice topic,
                                     struct wc_handle except, const struct wc_broadcast *b)
 {
-    uint64_t threads = 0;
+    const struct wc_broadcast_target to = {origin, room, topic, except};
     wc_metric_add(sent_by(origin), 1);
-    if (wc_publisher_is_full(hub->publisher))
-        return count_dropped(hub, WC_LIMIT);
-    struct wc_msg *m = wc_msg_new(WC_MSG_ROOM, wc_slice(NULL, 0));
-    if (!m)
-        return count_dropped(hub, WC_NOMEM);
-    m->room = room->number;
-    m->handle = except;
-    enum wc_status st = fill(m, room, topic, b, &hub->arena, &threads);
-    if (st == WC_OK)
-        st = wc_publish(hub->publisher, origin, m, threads);
-    else
-        wc_msg_unref(m);
-    if (st != WC_OK)
-        return count_dropped(hub, st);
-    wc_metric_add(WC_M_BROADCASTS_OUT, 1);
-    return WC_OK;
+    enum wc_status st = wc_broadcast_emit(hub->publisher, &to, b, &hub->arena);
+    return st == WC_OK ? WC_OK : count_dropped(hub, st);
 }
 
 enum wc_status wc_broadcast_send(struct wc_hub *hub, const struct wc_tenant_view *tenant,

@@ -1,5 +1,5 @@
 /*
- * Broadcasts: what a client, or a request over HTTP, sends to everybody in a room.
+ * Broadcasts: what a client, a request over HTTP or a database sends to everybody in a room.
  *
  * A message is encoded once for each serializer that somebody in the room uses, whatever the number
  * of receivers, and leaves as one room message (msg.h). What the receivers of a serializer get:
@@ -10,16 +10,20 @@
  *   NAMED        HTTP, batch               {event,payload,type[,meta]}  the same
  *   USER_JSON    kind 3; HTTP, single      {event,payload,type}         kind 4
  *   USER_BINARY  kind 3; HTTP, single      none                         kind 4
+ *   ROW_JSON     database                  {event,payload,type,meta}    kind 4, with metadata
+ *   ROW_BINARY   database                  none                         kind 4, with metadata
  *   PUSH         kind 0                    none                         kind 2
  *
  * Payloads are never parsed and written anew: what was received goes out byte for byte, so numbers
  * keep their digits. JSON of a kind 3 is looked at only when it goes into a V1 message, where
  * something else could forge the message around it; V1 receivers get none then.
  *
+ * What a database sends has an id, which receivers get: as meta, or as the metadata of kind 4.
+ *
  * Limits: the tenant's payload size; a publisher whose overflow is full takes no more. While
  * messages wait for a full ring the sending connection is not read.
- * Threads: encode and fits are pure, the rest the hub's. Source: protocol reference, sections 2.4
- * and 4.1 to 4.3.
+ * Threads: encode and fits are pure, emit is the publisher's, the rest the hub's. Source: protocol
+ * reference, sections 2.4 and 4.1 to 4.3.
  */
 #ifndef WC_FANOUT_BROADCAST_H
 #define WC_FANOUT_BROADCAST_H
@@ -33,13 +37,16 @@ enum wc_broadcast_form {
     WC_BROADCAST_USER_JSON,
     WC_BROADCAST_USER_BINARY,
     WC_BROADCAST_PUSH,
+    WC_BROADCAST_ROW_JSON,
+    WC_BROADCAST_ROW_BINARY,
 };
 
 struct wc_broadcast {
     enum wc_broadcast_form form;
-    struct wc_slice event;   /* NAMED and USER: the name inside */
-    struct wc_slice id;      /* NAMED: becomes meta.id; p NULL: none */
-    struct wc_slice payload; /* JSON of VERBATIM and NAMED is valid */
+    struct wc_slice event;   /* NAMED, USER and ROW: the name inside */
+    struct wc_slice id;      /* NAMED, ROW: becomes meta.id; p NULL: none */
+    struct wc_slice payload; /* JSON of VERBATIM, NAMED and ROW is valid */
+    const uint8_t *uuid;     /* ROW: the 16 bytes of the id */
 };
 
 /* *out is the frame for the receivers of this serializer, NULL when they get none. LIMIT: topic or
@@ -55,8 +62,21 @@ bool wc_broadcast_fits(const struct wc_broadcast *, uint32_t max_payload_kb);
 /* One for a room that does not exist, since it has no members. */
 void wc_broadcast_count_unheard(enum wc_origin);
 
-/* To every channel in the room but `except` (generation 0: none); `topic` is the full one. LIMIT
- * and NOMEM: nobody gets it, which is counted. */
+struct wc_broadcast_target {
+    enum wc_origin origin;
+    const struct wc_room *room;
+    struct wc_slice topic;   /* the full one */
+    struct wc_handle except; /* generation 0: none */
+};
+
+/* To every channel in the room but one. Errors as of encode; LIMIT, too: the publisher's overflow
+ * is full. Nobody gets it then. */
+WC_MUST_USE
+enum wc_status wc_broadcast_emit(struct wc_publisher *, const struct wc_broadcast_target *,
+                                 const struct wc_broadcast *, struct wc_arena *scratch);
+
+/* The same from a socket thread, to every channel in the room but `except` (generation 0: none);
+ * `topic` is the full one. LIMIT and NOMEM: nobody gets it, which is counted. */
 WC_MUST_USE
 enum wc_status wc_broadcast_publish(struct wc_hub *, enum wc_origin, const struct wc_room *,
                                     struct wc_slice topic, struct wc_handle except,

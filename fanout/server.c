@@ -134,6 +134,11 @@ struct wc_server *wc_server_new(const struct wc_server_options *opt, struct wc_e
     return NULL;
 }
 
+struct wc_rooms *wc_server_rooms(struct wc_server *s)
+{
+    return s->rooms;
+}
+
 struct wc_mesh *wc_server_mesh(struct wc_server *s)
 {
     return s->mesh;

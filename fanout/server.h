@@ -4,7 +4,7 @@
  *
  * new binds the port (first without SO_REUSEPORT, so that a busy port is an error and not a silent
  * share) and makes the mesh; start creates the threads; stop closes what is open and joins them.
- * Threads: all functions by the main thread, except stats and mesh (any).
+ * Threads: all functions by the main thread, except mesh and rooms (any).
  */
 #ifndef WC_FANOUT_SERVER_H
 #define WC_FANOUT_SERVER_H
@@ -12,6 +12,7 @@
 #include "fanout/guard.h"
 #include "fanout/mesh.h"
 #include "fanout/request.h"
+#include "fanout/room.h"
 #include "fanout/source.h"
 
 struct wc_server_options {
@@ -47,6 +48,7 @@ struct wc_server;
  * selves. */
 struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err *err);
 struct wc_mesh *wc_server_mesh(struct wc_server *);
+struct wc_rooms *wc_server_rooms(struct wc_server *);
 WC_MUST_USE
 enum wc_status wc_server_start(struct wc_server *, struct wc_err *err);
 /* The first step of a shutdown: nothing is accepted any more and no join granted, while the

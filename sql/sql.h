@@ -17,6 +17,7 @@ extern const char wc_sql_value[];
 extern const char wc_sql_values[];
 extern const char wc_sql_pattern[];
 extern const char wc_sql_timeout[];
+extern const char wc_sql_publication[];
 extern const char wc_sql_published[];
 extern const char wc_sql_explain[];
 extern const char wc_sql_access[];

@@ -8,6 +8,8 @@
  */
 #include "bridge/pg/pg_priv.h"
 
+#include "base/assert.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -163,6 +165,13 @@ void wc_pg_close(struct wc_pg *pg)
     if (pg->resolving)
         (void)uv_cancel((uv_req_t *)&pg->resolver); /* too late is fine: its callback looks */
     uv_close((uv_handle_t *)&pg->timer, on_timer_closed);
+}
+
+void wc_pg_hand_over(struct wc_pg *pg, const struct wc_pg_events *events, void *arg)
+{
+    WC_ASSERT(wc_list_is_empty(&pg->asked));
+    pg->events = *events;
+    pg->arg = arg;
 }
 
 /* ---- the socket ---- */

@@ -83,6 +83,9 @@ struct wc_pg *wc_pg_open(struct uv_loop_s *, const struct wc_pg_options *,
  * later. NULL is fine. */
 void wc_pg_close(struct wc_pg *);
 
+/* From now on these events are called, for another owner. No query waits for an answer. */
+void wc_pg_hand_over(struct wc_pg *, const struct wc_pg_events *, void *arg);
+
 /* Queue a segment, of at most WC_PG_SEGMENT_MAX statements. Parameters and texts are copied. done
  * may be NULL. Errors: NOMEM, CLOSED (not ready or lost). */
 WC_MUST_USE

@@ -14,6 +14,7 @@
 enum {
     COMMAND_CAP = 16 << 10,      /* START_REPLICATION with 4 KiB of names, each byte doubled */
     DECODES_ON_STANDBY = 160000, /* server_version_num */
+    HAS_MESSAGES = 140000,       /* likewise */
 };
 
 static void fail_result(struct wc_repl *r, const struct wc_pg_result *res)
@@ -59,20 +60,24 @@ static void on_started(void *arg, const struct wc_pg_result *res)
         fail_result(r, res);
         return;
     }
-    bool new_epoch = !same_epoch(&r->epoch, &r->fresh);
+    bool new_epoch = !r->is_succeeding && !same_epoch(&r->epoch, &r->fresh);
+    r->epoch = r->fresh;
+    r->is_succeeding = false;
     if (new_epoch) {
-        r->epoch = r->fresh;
         r->last = (struct wc_change_key){0};
     }
     wc_pgoutput_reset(r->decoder);
     r->now = (struct wc_change_key){0};
     r->left_out[0] = '\0';
+    r->join_at = 0;
+    wc_optional_started(r->optional);
     r->started_at = wc_clock_mono();
     wc_feedback_heard(&r->feedback);
     wc_repl_clear_trouble(r);
     wc_metric_add(WC_M_REPL_CONNECTS, 1);
-    WC_LOG(WC_LOG_INFO, "repl", "streaming", "tenant=%s slot=%s temporary=%d new_epoch=%d",
-           r->opt.tenant, r->epoch.slot, r->opt.slot_name[0] == '\0', new_epoch);
+    WC_LOG(WC_LOG_INFO, "repl", "streaming",
+           "tenant=%s slot=%s temporary=%d new_epoch=%d messages=%d", r->opt.tenant, r->epoch.slot,
+           r->opt.slot_name[0] == '\0', new_epoch, r->one_more != NULL);
     wc_pg_copy_reading(r->pg, true);
     wc_repl_set_state(r, WC_REPL_STREAMING, new_epoch);
     wc_repl_send_status(r);
@@ -83,7 +88,11 @@ static void start_replication(struct wc_repl *r)
 {
     struct wc_buf sql;
     wc_buf_init(&sql, COMMAND_CAP);
-    wc_slot_start_command(&sql, r->fresh.slot, r->publications);
+    const struct wc_slot_start start = {.name = r->fresh.slot,
+                                        .publications = r->publications,
+                                        .one_more = r->one_more,
+                                        .with_messages = r->version >= HAS_MESSAGES};
+    wc_slot_start_command(&sql, &start);
     wc_repl_set_state(r, WC_REPL_STARTING, false);
     built_command(r, &sql, on_started);
 }
@@ -143,15 +152,20 @@ static void on_blocked(void *arg, const struct wc_repl_blocker *by)
     wc_repl_set_trouble(r, "XWAIT", text);
 }
 
+static void name_temporary_slot(struct wc_repl *r)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = (uint32_t)wc_clock_mono();
+    (void)snprintf(r->fresh.slot, sizeof r->fresh.slot, "walcast_tmp_%d_%08x", (int)getpid(),
+                   random);
+}
+
 static void create_slot(struct wc_repl *r)
 {
     bool temporary = r->opt.slot_name[0] == '\0';
     if (temporary) {
-        uint32_t random = 0;
-        if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-            random = (uint32_t)wc_clock_mono();
-        (void)snprintf(r->fresh.slot, sizeof r->fresh.slot, "walcast_tmp_%d_%08x", (int)getpid(),
-                       random);
+        name_temporary_slot(r);
     } else if (is_known(r)) {
         WC_LOG(WC_LOG_WARN, "repl", "slot_made_anew", "tenant=%s slot=%s hint=\"%s\"",
                r->opt.tenant, r->fresh.slot,
@@ -258,6 +272,20 @@ static const char *preflight_objection(const struct wc_repl *r, const struct wc_
     return NULL;
 }
 
+/* The optional publication as the rows of the preflight have it. */
+static struct wc_optional_found find_optional(const struct wc_repl *r,
+                                              const struct wc_pg_result *res)
+{
+    const char *name = wc_optional_name(r->optional);
+    for (int i = 0; name && i < res->nrows; i++)
+        if (wc_slice_is(wc_pg_slice(res, i, 5), name))
+            return (struct wc_optional_found){
+                .exists = true,
+                .has_other_tables = wc_slice_is(wc_pg_slice(res, i, 6), "t"),
+                .has_messages = wc_slice_is(wc_pg_slice(res, i, 7), "t")};
+    return (struct wc_optional_found){0};
+}
+
 static void on_preflight(void *arg, const struct wc_pg_result *res)
 {
     struct wc_repl *r = arg;
@@ -279,7 +307,11 @@ static void on_preflight(void *arg, const struct wc_pg_result *res)
                r->opt.tenant,
                "set hot_standby_feedback = on on the standby, or the slot is lost "
                "as soon as the primary removes rows of its catalogs");
-    if (r->opt.slot_name[0])
+    const struct wc_optional_found found = find_optional(r, res);
+    r->one_more = wc_optional_decide(r->optional, &found);
+    if (r->is_succeeding)
+        start_replication(r);
+    else if (r->opt.slot_name[0])
         command(r, wc_sql_slot, on_slots);
     else
         create_slot(r);
@@ -308,4 +340,61 @@ static void on_identified(void *arg, const struct wc_pg_result *res)
 void wc_repl_prepare(struct wc_repl *r)
 {
     command(r, "IDENTIFY_SYSTEM", on_identified);
+}
+
+/* ---- the optional publication ---- */
+
+static void succeed(struct wc_repl *r)
+{
+    struct wc_pg *pg = wc_successor_take(r->successor, &wc_repl_pg_events, r);
+    struct wc_epoch fresh = r->fresh;
+    r->successor = NULL;
+    r->join_at = 0;
+    if (!pg)
+        return; /* it is looked at again */
+    wc_repl_replace(r, pg);
+    r->fresh = fresh;
+    r->is_succeeding = true;
+    wc_repl_set_state(r, WC_REPL_PREPARING, false);
+    command(r, wc_sql_preflight, on_preflight);
+}
+
+/* Nothing that was read waits, so that no transaction is cut: in another stream its ordinals are
+ * others. */
+void wc_repl_take_up(struct wc_repl *r)
+{
+    const struct wc_feedback *f = &r->feedback;
+    bool is_time = r->join_at && f->confirmed >= r->join_at && f->confirmed == f->received;
+    if (!is_time || r->state != WC_REPL_STREAMING || r->held || r->in_txn)
+        return;
+    if (r->successor)
+        succeed(r);
+    else
+        wc_repl_replace(r, NULL);
+}
+
+static void on_successor(void *arg, wc_lsn consistent_point)
+{
+    struct wc_repl *r = arg;
+    r->fresh.consistent_point = consistent_point;
+    r->join_at = consistent_point;
+    wc_repl_ask_status(r); /* the answer says how far an idle server has got */
+}
+
+void wc_repl_on_optional(void *arg, wc_lsn ready_at)
+{
+    struct wc_repl *r = arg;
+    wc_successor_free(r->successor);
+    r->successor = NULL;
+    r->join_at = 0;
+    if (r->opt.slot_name[0]) {
+        r->join_at = ready_at;
+        wc_repl_ask_status(r);
+        return;
+    }
+    char options[WC_REPL_OPTIONS_CAP];
+    const struct wc_pg_options o = wc_repl_pg_options(r, options);
+    r->fresh = r->epoch;
+    name_temporary_slot(r);
+    r->successor = wc_successor_new(r->loop, &o, r->fresh.slot, on_successor, r);
 }

@@ -12,6 +12,7 @@
 enum {
     TXN_ARENA_CAP = 64 << 20, /* one message's columns: 1,664 × 32 bytes and room to spare */
     PATIENCE_MS = 60000,      /* wal_sender_timeout's default */
+    LET_GO_MS = 100,          /* until the server has seen that a connection is closed */
     STEADY_US = 5000000,      /* a stream that lived so long was a success */
 };
 
@@ -102,7 +103,11 @@ static void drop_connection(struct wc_repl *r)
     wc_blocker_free(r->blocker);
     r->blocker = NULL;
     r->blocked_by = (struct wc_repl_blocker){0};
-    r->held = r->in_txn = false;
+    r->held = r->in_txn = r->is_succeeding = false;
+    r->join_at = 0;
+    wc_successor_free(r->successor);
+    r->successor = NULL;
+    wc_optional_ended(r->optional);
     (void)uv_timer_stop(&r->status); /* stopping an idle timer is no error */
 }
 
@@ -112,6 +117,9 @@ void wc_repl_fail(struct wc_repl *r, const char *sqlstate, const char *message)
         return;
     drop_connection(r);
     note_trouble(r, sqlstate, message);
+    bool is_blamed = wc_optional_blame(r->optional, sqlstate, message);
+    if (is_blamed)
+        r->trouble.least_wait_ms = 0;
     if (r->state == WC_REPL_STREAMING)
         r->complained_of = NULL; /* the end of a stream is news, whatever was said while it went */
     if (r->state == WC_REPL_STREAMING && wc_clock_mono() - r->started_at >= STEADY_US)
@@ -120,7 +128,19 @@ void wc_repl_fail(struct wc_repl *r, const char *sqlstate, const char *message)
     log_trouble(r, sqlstate, wait_ms);
     wc_metric_add(WC_M_REPL_FAILURES, 1);
     wc_repl_set_state(r, WC_REPL_DOWN, false);
+    if (is_blamed && r->last.ordinal != UINT64_MAX)
+        r->last.ordinal = 0; /* without that publication the transaction has other ordinals */
     (void)uv_timer_start(&r->retry, on_retry, wait_ms, 0); /* valid handle and callback */
+}
+
+void wc_repl_replace(struct wc_repl *r, struct wc_pg *pg)
+{
+    drop_connection(r);
+    r->pg = pg;
+    if (pg)
+        return;
+    wc_repl_set_state(r, WC_REPL_DOWN, false);
+    (void)uv_timer_start(&r->retry, on_retry, LET_GO_MS, 0); /* valid handle and callback */
 }
 
 /* ---- connecting ---- */
@@ -137,25 +157,42 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
     wc_repl_fail(arg, sqlstate, message);
 }
 
-static void connect_now(struct wc_repl *r)
-{
-    static const struct wc_pg_events events = {.on_ready = on_ready,
+const struct wc_pg_events wc_repl_pg_events = {.on_ready = on_ready,
                                                .on_lost = on_lost,
                                                .on_copy = wc_repl_on_copy,
                                                .on_notice = wc_repl_on_notice};
-    char options[sizeof SESSION_OPTIONS + 10];
-    (void)snprintf(options, sizeof options, SESSION_OPTIONS, r->patience_ms); /* fits ten digits */
+
+struct wc_pg_options wc_repl_pg_options(const struct wc_repl *r, char options[WC_REPL_OPTIONS_CAP])
+{
+    (void)snprintf(options, WC_REPL_OPTIONS_CAP, SESSION_OPTIONS, r->patience_ms); /* fits */
     struct wc_pg_options o = r->opt.pg;
     o.replication = true;
     o.application_name = "walcast_stream";
     o.options = options;
+    return o;
+}
+
+static void connect_now(struct wc_repl *r)
+{
+    char options[WC_REPL_OPTIONS_CAP];
+    const struct wc_pg_options o = wc_repl_pg_options(r, options);
     wc_repl_set_state(r, WC_REPL_CONNECTING, false);
-    r->pg = wc_pg_open(r->loop, &o, &events, r);
+    r->pg = wc_pg_open(r->loop, &o, &wc_repl_pg_events, r);
     if (!r->pg)
         wc_repl_fail(r, "", "out of memory");
 }
 
 /* ---- life cycle ---- */
+
+static void free_parts(struct wc_repl *r)
+{
+    wc_optional_free(r->optional);
+    wc_pgoutput_free(r->decoder);
+    wc_arena_release(&r->arena);
+    free(r->publications);
+    free(r->messages_publication);
+    free(r);
+}
 
 struct wc_repl *wc_repl_new(uv_loop_t *loop, const struct wc_repl_options *options,
                             const struct wc_repl_handler *handler, void *self)
@@ -172,12 +209,16 @@ struct wc_repl *wc_repl_new(uv_loop_t *loop, const struct wc_repl_options *optio
     if (r->patience_ms < PATIENCE_MS)
         r->patience_ms = PATIENCE_MS;
     r->publications = strdup(options->publications);
+    r->messages_publication =
+        strdup(options->messages_publication ? options->messages_publication : "");
     r->decoder = wc_pgoutput_new(options->max_rels);
     wc_arena_init(&r->arena, TXN_ARENA_CAP);
-    if (!r->publications || !r->decoder) {
-        free(r->publications);
-        wc_pgoutput_free(r->decoder);
-        free(r);
+    r->optional = r->messages_publication
+                      ? wc_optional_new(loop, &r->opt.pg, r->opt.tenant, r->messages_publication,
+                                        wc_repl_on_optional, r)
+                      : NULL;
+    if (!r->publications || !r->decoder || !r->optional) {
+        free_parts(r);
         return NULL;
     }
     (void)uv_timer_init(loop, &r->retry); /* cannot fail */
@@ -193,10 +234,7 @@ static void on_handle_closed(uv_handle_t *h)
     struct wc_repl *r = h->data;
     if (--r->handles)
         return;
-    wc_pgoutput_free(r->decoder);
-    wc_arena_release(&r->arena);
-    free(r->publications);
-    free(r);
+    free_parts(r);
 }
 
 void wc_repl_stop(struct wc_repl *r)
@@ -237,8 +275,11 @@ void wc_repl_status(const struct wc_repl *r, struct wc_repl_status *out)
                                    .server = r->feedback.server,
                                    .reason = r->trouble.event,
                                    .hint = r->trouble.hint,
-                                   .blocked_by = r->blocked_by};
-    (void)snprintf(out->slot, sizeof out->slot, "%s",
-                   r->fresh.slot[0] ? r->fresh.slot : r->opt.slot_name);
+                                   .blocked_by = r->blocked_by,
+                                   .has_messages = r->state == WC_REPL_STREAMING && r->one_more,
+                                   .messages_reason = wc_optional_reason(r->optional).event,
+                                   .messages_hint = wc_optional_reason(r->optional).hint};
+    const char *slot = r->state == WC_REPL_STREAMING ? r->epoch.slot : r->fresh.slot;
+    (void)snprintf(out->slot, sizeof out->slot, "%s", slot[0] ? slot : r->opt.slot_name);
     (void)snprintf(out->error, sizeof out->error, "%s", r->error);
 }

@@ -4,7 +4,8 @@
  *
  *            ┌──────────────────────── back-off ───────────────────────┐
  *   DOWN ─→ CONNECTING ─→ PREPARING ─→ WAITING ─→ STARTING ─→ STREAMING ┘
- *                                      (permanent slot, until wc_repl_go)
+ *                             ↑        (permanent slot, until wc_repl_go)│
+ *                             └────────── successor (temporary slot) ────┘
  *
  * PREPARING runs IDENTIFY_SYSTEM, the checks of sql/q_preflight.sql and q_slot.sql, and creates the
  * slot when needed, which may wait for old transactions (blocker.h). WAITING: a permanent slot that
@@ -15,11 +16,19 @@
  * slot that cannot be read any more is never dropped by us: whoever does so loses what it held. A
  * permanent slot that is missing is made anew; on a standby (from 16 on) slots are made there.
  *
+ * The publication of realtime.messages is taken along when it is there and nothing is wrong with it
+ * (optional.h), else left out, which the status says and the log. When it can be taken up, the
+ * stream begins anew between two transactions: from a permanent slot by connecting again, from a
+ * temporary one through a successor (successor.h). Nothing is missed, nothing comes twice, and the
+ * epoch goes on.
+ *
  * Order key: every change has (commit LSN, ordinal); the ordinal counts each I, U, D, T and M
- * message of its transaction before any filter of ours. Epoch: (system id, timeline, slot,
- * consistent point). A key not above the last one handed over is suppressed, within one epoch only.
- * A new epoch: a temporary slot after any loss of its connection; a permanent one that was made
- * anew, moved on by somebody else, or is found on another timeline (after a promotion) or system.
+ * message of its transaction before any filter of ours; a logical message outside of transactions
+ * has its own position in the place of the commit's, and ordinal 1. Epoch: (system id, timeline,
+ * slot, consistent point). A key not above the last one handed over is suppressed, within one epoch
+ * only. A new epoch: a temporary slot after any loss of its connection; a permanent one that was
+ * made anew, moved on by somebody else, or is found on another timeline (after a promotion) or
+ * system.
  *
  * Back-pressure: the owner answers AGAIN to an event to hold it; the message is kept, the socket is
  * not read, status updates go on, and wc_repl_resume offers the same event again.
@@ -47,8 +56,9 @@ struct wc_change_key {
 struct wc_repl_handler {
     /* May this relation interest anybody? No: its changes are skipped undecoded. */
     bool (*wants)(void *self, const struct wc_rel *);
-    /* BEGIN, COMMIT, RELATION and CHANGE events. OK takes it for good: it is not offered again in
-     * this epoch, even if the connection is lost before it was confirmed. AGAIN holds the stream.
+    /* BEGIN, COMMIT, RELATION, CHANGE and MESSAGE events. OK takes it for good: it is not offered
+     * again in this epoch, even if the connection is lost before it was confirmed. AGAIN holds the
+     * stream.
      */
     enum wc_status (*on_event)(void *self, const struct wc_event *, const struct wc_change_key *);
     /* Everything that committed before `position` has been offered; no transaction is open. */
@@ -59,10 +69,11 @@ struct wc_repl_handler {
 };
 
 struct wc_repl_options {
-    struct wc_pg_options pg;  /* replication, application_name and options are set by us */
-    const char *tenant;       /* for the log; borrowed for the life of the stream */
-    const char *slot_name;    /* empty: a temporary slot with a name of ours */
-    const char *publications; /* comma separated */
+    struct wc_pg_options pg;          /* replication, application_name and options are set by us */
+    const char *tenant;               /* for the log; borrowed for the life of the stream */
+    const char *slot_name;            /* empty: a temporary slot with a name of ours */
+    const char *publications;         /* comma separated; required */
+    const char *messages_publication; /* taken along if possible; NULL or empty: none */
     uint32_t status_interval_ms;
     size_t max_rels;
 };
@@ -117,6 +128,8 @@ struct wc_repl_status {
     const char *reason, *hint;
     char error[200];
     struct wc_repl_blocker blocked_by;
+    bool has_messages; /* it streams, with the publication of realtime.messages */
+    const char *messages_reason, *messages_hint; /* why it does not; static texts, or NULL */
 };
 void wc_repl_status(const struct wc_repl *, struct wc_repl_status *out);
 

@@ -10,8 +10,10 @@
 #include "bridge/pg/reason.h"
 #include "bridge/repl/blocker.h"
 #include "bridge/repl/feedback.h"
+#include "bridge/repl/optional.h"
 #include "bridge/repl/repl.h"
 #include "bridge/repl/slot.h"
+#include "bridge/repl/successor.h"
 
 #include <uv.h>
 
@@ -25,7 +27,7 @@ struct wc_epoch {
 struct wc_repl {
     uv_loop_t *loop;
     struct wc_repl_options opt;
-    char *publications;
+    char *publications, *messages_publication;
     struct wc_repl_handler handler;
     void *self;
     enum wc_repl_state state;
@@ -47,6 +49,12 @@ struct wc_repl {
     bool is_standby;
     char walsender_pid[12];
     struct wc_blocker *blocker; /* while a slot is being created */
+
+    struct wc_optional *optional;
+    const char *one_more; /* its name, when it is included */
+    wc_lsn join_at;       /* confirmed: it can be taken up; 0: it is not ready */
+    struct wc_successor *successor;
+    bool is_succeeding; /* PREPARING and STARTING: the slot is there already */
 
     /* The publications were there when the log had reached this point. A server that leaves a
      * missing one out says so only in a notice, which may be about what the slot still has to read
@@ -71,11 +79,23 @@ void wc_repl_clear_trouble(struct wc_repl *);
 /* repl.c: the only line that changes the state. */
 void wc_repl_set_state(struct wc_repl *, enum wc_repl_state, bool new_epoch);
 
+/* repl.c: the connection of the stream is given up for this one, or, NULL, for a new one. */
+void wc_repl_replace(struct wc_repl *, struct wc_pg *);
+/* repl.c: what a replication connection is opened with; options[] holds one of them. */
+enum { WC_REPL_OPTIONS_CAP = 300 };
+struct wc_pg_options wc_repl_pg_options(const struct wc_repl *, char options[WC_REPL_OPTIONS_CAP]);
+extern const struct wc_pg_events wc_repl_pg_events;
+
 /* prepare.c: the connection is ready; ends in STREAMING, WAITING or a failure. */
 void wc_repl_prepare(struct wc_repl *);
 
+/* prepare.c: the optional publication is ready from here on; takes it up if it is time. */
+void wc_repl_on_optional(void *repl, wc_lsn ready_at);
+void wc_repl_take_up(struct wc_repl *);
+
 /* stream.c */
 void wc_repl_send_status(struct wc_repl *);
+void wc_repl_ask_status(struct wc_repl *); /* and asks for an answer */
 void wc_repl_status_every(struct wc_repl *, uint32_t interval_ms);
 void wc_repl_on_copy(void *repl); /* something has arrived */
 void wc_repl_on_notice(void *repl, const char *sqlstate, const char *message);

@@ -59,18 +59,23 @@ static void add_name(struct wc_buf *out, struct wc_slice name)
     wc_buf_byte(out, '"');
 }
 
-void wc_slot_start_command(struct wc_buf *out, const char *name, const char *publications)
+void wc_slot_start_command(struct wc_buf *out, const struct wc_slot_start *s)
 {
+    const char *publications = s->publications;
     wc_buf_printf(out,
                   "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (proto_version '1', "
                   "publication_names '",
-                  name);
+                  s->name);
     struct wc_slice pub;
     for (bool first = true; wc_pg_next_name(&publications, &pub); first = false) {
         if (!first)
             wc_buf_byte(out, ',');
         add_name(out, pub);
     }
-    wc_buf_str(out, "')");
+    if (s->one_more) {
+        wc_buf_byte(out, ',');
+        add_name(out, wc_slice_str(s->one_more));
+    }
+    wc_buf_str(out, s->with_messages ? "', messages 'true')" : "')");
     wc_buf_byte(out, '\0');
 }

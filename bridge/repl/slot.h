@@ -1,11 +1,11 @@
 /*
  * Slots as the catalog shows them, and the commands that make and read one. Pure.
  *
- * Options of the stream, the same on every version: proto_version 1 (from 10 on; what 2 to 4 add,
+ * Options of the stream: proto_version 1 (from 10 on; what 2 to 4 add,
  * streaming of open transactions and two-phase commits, is not wanted: changes leave in commit
- * order), publication_names. Not given: `messages` (from 14; nobody listens to them), `binary`
- * (from 14; text is what is rendered), `origin` (from 16; its default `any` is meant: a row that
- * came by replication from elsewhere has changed here as well).
+ * order), publication_names; and `messages` where the server knows it (from 14). Not given:
+ * `binary` (from 14; text is what is rendered), `origin` (from 16; its default `any` is meant: a
+ * row that came by replication from elsewhere has changed here as well).
  *
  * Ownership: borrows. Source: database reference 6.2, 6.3, 6.7.
  */
@@ -31,6 +31,12 @@ const char *wc_slot_objection(const struct wc_slot_row *, char *text, size_t cap
 
 /* The commands, NUL-terminated. The name is of a-z, 0-9 and _. */
 void wc_slot_create_command(struct wc_buf *, const char *name, bool temporary);
-void wc_slot_start_command(struct wc_buf *, const char *name, const char *publications);
+struct wc_slot_start {
+    const char *name;
+    const char *publications; /* comma separated */
+    const char *one_more;     /* another one; NULL: none */
+    bool with_messages;
+};
+void wc_slot_start_command(struct wc_buf *, const struct wc_slot_start *);
 
 #endif

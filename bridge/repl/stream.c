@@ -27,6 +27,12 @@ void wc_repl_send_status(struct wc_repl *r)
     send_update(r, false);
 }
 
+void wc_repl_ask_status(struct wc_repl *r)
+{
+    if (r->state == WC_REPL_STREAMING)
+        send_update(r, true);
+}
+
 /* A process that was stopped, or a host that froze, leaves the connection open. */
 static void look_at_silence(struct wc_repl *r)
 {
@@ -59,6 +65,7 @@ static void on_status_timer(uv_timer_t *t)
         look_at_silence(r);
     if (r->state == WC_REPL_STREAMING)
         look_at_publication(r);
+    wc_repl_take_up(r);
 }
 
 void wc_repl_status_every(struct wc_repl *r, uint32_t interval_ms)
@@ -71,6 +78,8 @@ void wc_repl_confirm(struct wc_repl *r, wc_lsn lsn)
     bool due = wc_feedback_confirm(&r->feedback, lsn, wc_clock_mono());
     if (due && r->state == WC_REPL_STREAMING)
         wc_repl_send_status(r);
+    if (r->state == WC_REPL_STREAMING && r->join_at && r->feedback.confirmed >= r->join_at)
+        (void)uv_timer_start(&r->status, on_status_timer, 0, r->opt.status_interval_ms);
 }
 
 void wc_repl_server_at(struct wc_repl *r, wc_lsn lsn)
@@ -124,11 +133,11 @@ static void accepted(struct wc_repl *r, const struct wc_event *ev)
         handed_over(r, r->now);
         wc_metric_add(WC_M_CHANGES_IN, 1);
         break;
+    case WC_EVENT_MESSAGE: handed_over(r, r->now); break;
     case WC_EVENT_RELATION: r->left_out[0] = '\0'; break;
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
-    case WC_EVENT_TRUNCATE:
-    case WC_EVENT_MESSAGE: break;
+    case WC_EVENT_TRUNCATE: break;
     }
 }
 
@@ -138,11 +147,11 @@ static bool is_of_interest(const struct wc_repl *r, const struct wc_event *ev)
     case WC_EVENT_BEGIN:
     case WC_EVENT_COMMIT:
     case WC_EVENT_RELATION: return true;
-    case WC_EVENT_CHANGE: return !already_handed_over(r);
+    case WC_EVENT_CHANGE:
+    case WC_EVENT_MESSAGE: return !already_handed_over(r);
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
-    case WC_EVENT_TRUNCATE:
-    case WC_EVENT_MESSAGE: return false;
+    case WC_EVENT_TRUNCATE: return false;
     }
     return false;
 }
@@ -162,6 +171,8 @@ static bool offer(struct wc_repl *r, struct wc_slice msg)
     }
     if (ev.kind == WC_EVENT_BEGIN)
         r->now = (struct wc_change_key){.commit_lsn = ev.begin.final_lsn};
+    else if (ev.kind == WC_EVENT_MESSAGE && !ev.message.transactional)
+        r->now = (struct wc_change_key){.commit_lsn = ev.message.lsn, .ordinal = 1};
     if (is_of_interest(r, &ev)) {
         enum wc_status st = r->handler.on_event(r->self, &ev, &r->now);
         if (st == WC_AGAIN) {
@@ -225,6 +236,7 @@ static void pump(struct wc_repl *r)
     }
     if (r->state == WC_REPL_STREAMING)
         r->handler.on_batch_end(r->self);
+    wc_repl_take_up(r);
 }
 
 void wc_repl_resume(struct wc_repl *r)
@@ -253,6 +265,7 @@ void wc_repl_on_notice(void *arg, const char *sqlstate, const char *message)
     struct wc_repl *r = arg;
     WC_LOG(WC_LOG_WARN, "repl", "notice", "tenant=%s sqlstate=%s message=\"%s\"", r->opt.tenant,
            sqlstate, message);
-    if (strcmp(sqlstate, "55000") == 0 && strstr(message, "publication"))
+    bool is_optional = wc_optional_is_named(r->optional, message);
+    if (strcmp(sqlstate, "55000") == 0 && strstr(message, "publication") && !is_optional)
         (void)snprintf(r->left_out, sizeof r->left_out, "%s", message);
 }

@@ -106,6 +106,11 @@ bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
     return wc_match_wants(s->match, rel);
 }
 
+bool wc_subs_publishes(const struct wc_subs *s, wc_oid oid)
+{
+    return wc_watch_is_published(s->watch, oid);
+}
+
 void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
 {
     s->open.xid = xid;

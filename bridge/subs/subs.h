@@ -100,6 +100,8 @@ void wc_subs_stream_waits(struct wc_subs *, struct wc_slice why);
 
 /* The stream, in order. */
 bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
+/* Do the application's publications hold it, as far as is known? */
+bool wc_subs_publishes(const struct wc_subs *, wc_oid);
 void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
 WC_MUST_USE
 enum wc_status wc_subs_relation(struct wc_subs *, const struct wc_rel *);

@@ -17,9 +17,7 @@ enum {
     SOONEST_US = 100000,
     ON_DISK_US = 700000, /* a visible commit is by then: three times wal_writer_delay, and some */
     LATE_PAUSE_US = 250000,
-    PRINT_MAX = 64,   /* count and sum of the tables */
-    PAGE = 8192,      /* of the log */
-    PAGE_HEADER = 40, /* at most */
+    PRINT_MAX = 64, /* count and sum of the tables */
 };
 
 enum { COL_PRINT, COL_END, COL_ON_DISK, COL_OID, COL_SCHEMA, COL_NAME };
@@ -186,6 +184,12 @@ static struct relation *find_relation(const struct wc_watch *w, wc_oid oid)
 {
     struct wc_map_node *n = wc_map_get(&w->relations, wc_slice(&oid, sizeof oid));
     return n ? WC_CONTAINER(n, struct relation, node) : NULL;
+}
+
+bool wc_watch_is_published(const struct wc_watch *w, wc_oid oid)
+{
+    const struct relation *r = find_relation(w, oid);
+    return r && r->is_published;
 }
 
 /* NULL when out of memory, or too many are known: then it will be news again. */
@@ -363,13 +367,6 @@ static void drop_unlisted(struct wc_watch *w, const struct answer *a)
     }
 }
 
-/* Where the last record before it ends: behind a full page the server names the place behind the
- * next one's header, which the stream reaches with the next record only. */
-static wc_lsn end_of_record(wc_lsn at)
-{
-    return at % PAGE <= PAGE_HEADER ? at - at % PAGE : at;
-}
-
 static void take_news(struct wc_watch *w, const struct wc_pg_result *res, const struct answer *a)
 {
     (void)snprintf(w->print, sizeof w->print, "%s", wc_pg_value(res, 0, COL_PRINT));
@@ -387,8 +384,8 @@ static void on_answer(void *arg, const struct wc_pg_result *res)
     if (!res->ok || wc_lsn_parse(wc_pg_slice(res, 0, COL_END), &a.end) != WC_OK ||
         wc_lsn_parse(wc_pg_slice(res, 0, COL_ON_DISK), &a.on_disk) != WC_OK)
         return;
-    a.end = end_of_record(a.end);
-    hasten(w, end_of_record(a.on_disk));
+    a.end = wc_lsn_end_of_record(a.end);
+    hasten(w, wc_lsn_end_of_record(a.on_disk));
     bool is_news = !wc_slice_is(wc_pg_slice(res, 0, COL_PRINT), w->print);
     if (is_news)
         take_news(w, res, &a);

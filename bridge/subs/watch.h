@@ -63,6 +63,7 @@ enum wc_status wc_watch_add(struct wc_watch *, struct wc_interest *, struct wc_s
                             struct wc_slice table);
 void wc_watch_remove(struct wc_watch *, struct wc_interest *);
 
+bool wc_watch_is_published(const struct wc_watch *, wc_oid);
 /* The catalog said elsewhere that this table is published. */
 void wc_watch_found(struct wc_watch *, wc_oid, struct wc_slice schema, struct wc_slice table);
 

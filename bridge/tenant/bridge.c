@@ -28,6 +28,7 @@ struct request {
 
 struct wc_bridge {
     struct wc_mesh *mesh;
+    struct wc_rooms *rooms;
     unsigned index;
     pthread_t thread;
     bool running;
@@ -110,8 +111,7 @@ static void source_touch(void *self, struct wc_tenant_view *view)
 static bool source_is_replicating(void *self, struct wc_tenant_view *view)
 {
     (void)self;
-    (void)view;
-    return false; /* broadcasts of the database are not read */
+    return wc_tenant_is_replicating(view->owner);
 }
 
 enum wc_status wc_bridge_post(struct wc_bridge *b, const struct wc_bridge_call *call)
@@ -127,6 +127,11 @@ struct uv_loop_s *wc_bridge_loop(struct wc_bridge *b)
 struct wc_publisher *wc_bridge_publisher(struct wc_bridge *b)
 {
     return b->publisher;
+}
+
+struct wc_rooms *wc_bridge_rooms(struct wc_bridge *b)
+{
+    return b->rooms;
 }
 
 struct wc_source wc_bridge_source(void)
@@ -256,12 +261,13 @@ static void *run(void *arg)
 
 /* ---- life cycle: main thread ---- */
 
-struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, unsigned index)
+struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, struct wc_rooms *rooms, unsigned index)
 {
     struct wc_bridge *b = calloc(1, sizeof *b);
     if (!b)
         return NULL;
     b->mesh = mesh;
+    b->rooms = rooms;
     b->index = index;
     wc_list_init(&b->inbox);
     (void)pthread_mutex_init(&b->lock, NULL); /* cannot fail with default attributes */

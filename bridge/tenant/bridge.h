@@ -11,9 +11,11 @@
 
 #include "bridge/tenant/tenant.h"
 #include "fanout/mesh.h"
+#include "fanout/room.h"
 
-/* `index` is this bridge's producer index in the mesh. Returns owned; NULL when out of memory. */
-struct wc_bridge *wc_bridge_new(struct wc_mesh *, unsigned index);
+/* `index` is this bridge's producer index in the mesh. Returns owned; NULL when out of memory.
+ * Borrows mesh and rooms. */
+struct wc_bridge *wc_bridge_new(struct wc_mesh *, struct wc_rooms *, unsigned index);
 void wc_bridge_add(struct wc_bridge *, struct wc_tenant *); /* before start; borrows */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
@@ -40,6 +42,7 @@ enum wc_status wc_bridge_post(struct wc_bridge *, const struct wc_bridge_call *)
  * published goes out at the end of the turn or with a flush. */
 struct uv_loop_s *wc_bridge_loop(struct wc_bridge *);
 struct wc_publisher *wc_bridge_publisher(struct wc_bridge *);
+struct wc_rooms *wc_bridge_rooms(struct wc_bridge *); /* any thread */
 
 /* Routes each request to the bridge of its tenant. */
 struct wc_source wc_bridge_source(void);

@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "bridge/authz/authz.h"
+#include "bridge/messages/messages.h"
+#include "bridge/tenant/bridge.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -27,6 +29,7 @@ struct wc_tenant {
     struct wc_subs *subs;
     struct wc_repl *repl;
     struct wc_authz *authz;
+    struct wc_messages *messages;
     uv_timer_t *tick, *grace;
     bool stalled; /* an event was refused because the rings are full */
     wc_lsn progress;
@@ -36,7 +39,8 @@ struct wc_tenant {
     bool is_draining;
     struct wc_publisher_mark last; /* all that it will ever publish of the stream */
 
-    pthread_mutex_t lock; /* guards status */
+    _Atomic bool is_replicating; /* written by the bridge thread, read by any; says nothing else */
+    pthread_mutex_t lock;        /* guards status */
     struct wc_repl_status status;
 };
 
@@ -73,7 +77,28 @@ static void confirm(struct wc_tenant *t)
 static bool on_wants(void *self, const struct wc_rel *rel)
 {
     struct wc_tenant *t = self;
-    return wc_subs_wants(t->subs, rel);
+    return wc_messages_are_in(rel) || wc_subs_wants(t->subs, rel);
+}
+
+/* realtime.messages is in the stream for the broadcasts; who has subscribed to every table gets its
+ * changes only if an application's publication holds it. */
+static bool is_for_subscribers(const struct wc_tenant *t, const struct wc_rel *rel)
+{
+    return !wc_messages_are_in(rel) || wc_subs_publishes(t->subs, rel->oid);
+}
+
+static enum wc_status on_change(struct wc_tenant *t, const struct wc_change *change,
+                                const struct wc_change_key *key)
+{
+    if (wc_publisher_is_backlogged(t->publisher)) {
+        t->stalled = true;
+        return WC_AGAIN;
+    }
+    if (wc_messages_are_in(change->rel))
+        wc_messages_change(t->messages, change, key->commit_lsn, key->ordinal);
+    if (!is_for_subscribers(t, change->rel))
+        return WC_OK;
+    return wc_subs_change(t->subs, change, key->ordinal);
 }
 
 static enum wc_status on_event(void *self, const struct wc_event *ev,
@@ -86,13 +111,10 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
         return WC_OK;
-    case WC_EVENT_RELATION: return wc_subs_relation(t->subs, ev->relation);
-    case WC_EVENT_CHANGE:
-        if (wc_publisher_is_backlogged(t->publisher)) {
-            t->stalled = true;
-            return WC_AGAIN;
-        }
-        return wc_subs_change(t->subs, &ev->change, key->ordinal);
+    case WC_EVENT_RELATION:
+        return is_for_subscribers(t, ev->relation) ? wc_subs_relation(t->subs, ev->relation)
+                                                   : WC_OK;
+    case WC_EVENT_CHANGE: return on_change(t, &ev->change, key);
     case WC_EVENT_COMMIT:
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
@@ -121,6 +143,7 @@ static void publish_status(struct wc_tenant *t)
 {
     struct wc_repl_status status;
     wc_repl_status(t->repl, &status);
+    atomic_store_explicit(&t->is_replicating, status.has_messages, memory_order_relaxed);
     (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
     t->status = status;
     (void)pthread_mutex_unlock(&t->lock);
@@ -138,6 +161,8 @@ static void on_state(void *self, enum wc_repl_state state, bool new_epoch)
         t->marked = t->stalled = false;
         t->progress = t->mark_lsn = 0;
     }
+    if (stream == WC_SUBS_STREAM_UP && new_epoch)
+        wc_messages_begin_epoch(t->messages);
     wc_subs_stream(t->subs, stream, new_epoch);
     publish_status(t);
 }
@@ -237,14 +262,14 @@ static void free_view(struct wc_tenant_view *v)
     (void)v; /* part of the tenant, which outlives the socket threads */
 }
 
-enum { STRINGS = 11 };
+enum { STRINGS = 12 };
 
 static void strings_of(struct wc_tenant_options *o, const char **out[STRINGS])
 {
     const char **const all[STRINGS] = {
-        &o->external_id,   &o->slot_name,         &o->publications,     &o->pg.host,
-        &o->pg.dbname,     &o->pg.user,           &o->pg.password,      &o->pg.sslmode,
-        &o->judge.pg.user, &o->judge.pg.password, &o->judge.search_path};
+        &o->external_id,   &o->slot_name,         &o->publications,      &o->pg.host,
+        &o->pg.dbname,     &o->pg.user,           &o->pg.password,       &o->pg.sslmode,
+        &o->judge.pg.user, &o->judge.pg.password, &o->judge.search_path, &o->messages_publication};
     memcpy(out, all, sizeof all);
 }
 
@@ -364,6 +389,11 @@ struct wc_bridge *wc_tenant_bridge(const struct wc_tenant *t)
     return t->bridge;
 }
 
+bool wc_tenant_is_replicating(const struct wc_tenant *t)
+{
+    return atomic_load_explicit(&t->is_replicating, memory_order_relaxed);
+}
+
 void wc_tenant_status(struct wc_tenant *t, struct wc_repl_status *out)
 {
     (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
@@ -417,6 +447,7 @@ static bool open_stream(struct wc_tenant *t)
                                       .tenant = t->opt.external_id,
                                       .slot_name = t->opt.slot_name,
                                       .publications = t->opt.publications,
+                                      .messages_publication = t->opt.messages_publication,
                                       .status_interval_ms = t->opt.status_interval_ms,
                                       .max_rels = MAX_RELATIONS};
     t->repl = wc_repl_new(t->loop, &o, &handler, t);
@@ -458,13 +489,25 @@ static bool open_authz(struct wc_tenant *t)
     return t->authz != NULL;
 }
 
+static bool open_messages(struct wc_tenant *t)
+{
+    const struct wc_messages_options o = {.tenant = t->opt.external_id,
+                                          .tenant_number = t->view.id,
+                                          .quota = t->view.quota,
+                                          .rooms = wc_bridge_rooms(t->bridge),
+                                          .publisher = t->publisher};
+    t->messages = wc_messages_new(&o);
+    return t->messages != NULL;
+}
+
 enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher)
 {
     t->loop = loop;
     t->publisher = publisher;
     t->tick = make_timer(t);
     t->grace = make_timer(t);
-    if (!t->tick || !t->grace || !open_subs(t) || !open_authz(t) || !open_stream(t)) {
+    if (!t->tick || !t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) ||
+        !open_stream(t)) {
         wc_tenant_close(t);
         return WC_NOMEM;
     }
@@ -490,6 +533,9 @@ void wc_tenant_close(struct wc_tenant *t)
     t->subs = NULL;
     wc_authz_free(t->authz);
     t->authz = NULL;
+    wc_messages_free(t->messages);
+    t->messages = NULL;
+    atomic_store_explicit(&t->is_replicating, false, memory_order_relaxed);
     if (t->tick)
         uv_close((uv_handle_t *)t->tick, on_timer_closed);
     if (t->grace)

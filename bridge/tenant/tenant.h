@@ -27,6 +27,7 @@ struct wc_tenant_options {
     bool withhold_deletes;         /* under row security, see subs.h */
     const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
+    const char *messages_publication; /* of realtime.messages; empty: none */
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
     size_t max_record_bytes;
@@ -63,6 +64,8 @@ struct wc_subs *wc_tenant_subs(struct wc_tenant *);
 /* Takes the question; it is answered with a permissions message. */
 void wc_tenant_authorize(struct wc_tenant *, struct wc_authorize *);
 
+/* Its stream stands and brings the broadcasts of its database. Any thread. */
+bool wc_tenant_is_replicating(const struct wc_tenant *);
 /* A copy at most 100 ms old. Any thread. */
 void wc_tenant_status(struct wc_tenant *, struct wc_repl_status *out);
 

@@ -1,10 +1,11 @@
 // walcast migrate: what private channels and broadcasts from SQL need, made where it is missing.
 import assert from 'node:assert/strict'
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { after, before, test } from 'node:test'
 import { Cluster } from './lib/cluster.mjs'
 import { BINARY } from './lib/env.mjs'
 import { since } from './lib/major.mjs'
+import { migrate as migrateOf } from './lib/migrate.mjs'
 import { childEnv } from './lib/server.mjs'
 import { until } from './lib/wait.mjs'
 
@@ -12,11 +13,7 @@ let cluster
 before(async () => { cluster = await Cluster.start({ bare: true }) })
 after(() => cluster?.remove())
 
-function migrate(args = [], env = {}) {
-  const { status, stdout, stderr } = spawnSync(BINARY, ['migrate', ...args], { encoding: 'utf8', env: childEnv({ ...cluster.serverEnv, ...env }), timeout: 60_000 })
-  assert.doesNotMatch(stderr, /Sanitizer|runtime error/)
-  return { status, lines: stdout.trim().split('\n'), stderr }
-}
+const migrate = (args, env) => migrateOf(cluster, args, env)
 
 /** Resolves with the exit status. */
 const migrateLater = (env = {}) => new Promise((resolve) => {

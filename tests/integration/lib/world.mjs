@@ -1,16 +1,18 @@
 // A cluster and a server together.
 import { after, before } from 'node:test'
 import { Cluster } from './cluster.mjs'
+import { migrated } from './migrate.mjs'
 import { Server } from './server.mjs'
 
 /**
  * `sql` runs before the server starts; tables named in `publish` go into the publication with SELECT
- * granted to the three roles. `conf`, `bin`: see Cluster.start. `env`: more settings of the server;
+ * granted to the three roles. `migrate`: `walcast migrate` before all that. `conf`, `bin`: see Cluster.start. `env`: more settings of the server;
  * `wait`: see Server.start.
  */
-async function start(world, { sql = '', publish = [], conf, bin, env = {}, ...options }) {
+async function start(world, { sql = '', publish = [], migrate = false, conf, bin, env = {}, ...options }) {
   world.cluster = await Cluster.start({ conf, bin })
   world.sql = world.cluster.sql.bind(world.cluster)
+  if (migrate) migrated(world.cluster)
   if (sql) await world.sql(sql)
   for (const table of publish) await publishTable(world, table)
   world.server = await Server.start({ ...world.cluster.serverEnv, ...env }, options)

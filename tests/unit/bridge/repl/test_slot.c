@@ -80,7 +80,7 @@ static void expect_start(const char *publications, const char *option)
     struct wc_buf sql, expected;
     wc_buf_init(&sql, 1 << 16);
     wc_buf_init(&expected, 1 << 16);
-    wc_slot_start_command(&sql, "s", publications);
+    wc_slot_start_command(&sql, &(struct wc_slot_start){.name = "s", .publications = publications});
     wc_buf_printf(&expected,
                   "START_REPLICATION SLOT \"s\" LOGICAL 0/0 (proto_version '1', publication_names "
                   "%s)",

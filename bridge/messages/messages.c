@@ -1,0 +1,170 @@
+#include "bridge/messages/messages.h"
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "bridge/messages/row.h"
+#include "fanout/broadcast.h"
+#include "fanout/phxbin.h"
+
+#include <stdlib.h>
+
+enum {
+    ARENA_CAP = 256 << 20, /* one payload, within the tenant's limit, and the topic */
+    LOG_EVERY_US = 10 * 1000000,
+};
+
+#define PREFIX "realtime:"
+
+enum fault { TOO_LARGE, RATE_LIMITED, INCOMPLETE, HEADER_SIZE, OVERFLOW, NO_MEMORY, FAULTS };
+
+struct wc_messages {
+    struct wc_messages_options opt;
+    struct wc_arena arena;
+    wc_lsn last_lsn; /* the last one seen in this epoch */
+    uint64_t last_ordinal;
+    struct wc_log_limit log[FAULTS];
+};
+
+struct wc_messages *wc_messages_new(const struct wc_messages_options *options)
+{
+    struct wc_messages *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->opt = *options;
+    wc_arena_init(&m->arena, ARENA_CAP);
+    return m;
+}
+
+void wc_messages_free(struct wc_messages *m)
+{
+    if (!m)
+        return;
+    wc_arena_release(&m->arena);
+    free(m);
+}
+
+bool wc_messages_are_in(const struct wc_rel *rel)
+{
+    return wc_row_is_message(rel);
+}
+
+/* ---- what is not delivered ---- */
+
+static void drop(struct wc_messages *m, enum fault fault, const char *why)
+{
+    static const enum wc_metric metric[FAULTS] = {
+        [TOO_LARGE] = WC_M_BROADCASTS_TOO_LARGE,   [RATE_LIMITED] = WC_M_BROADCASTS_RATE,
+        [INCOMPLETE] = WC_M_BROADCASTS_INCOMPLETE, [HEADER_SIZE] = WC_M_BROADCASTS_HEADER,
+        [OVERFLOW] = WC_M_BROADCASTS_OVERFLOW,     [NO_MEMORY] = WC_M_BROADCASTS_NO_MEMORY,
+    };
+    unsigned long more = 0;
+    wc_metric_add(metric[fault], 1);
+    if (wc_log_limit(&m->log[fault], LOG_EVERY_US, &more))
+        WC_LOG(WC_LOG_ERROR, "messages", "UnableToBroadcastChanges",
+               "tenant=%s why=%s suppressed=%lu", m->opt.tenant, why, more);
+}
+
+/* ---- delivery ---- */
+
+static struct wc_slice full_topic(struct wc_arena *arena, struct wc_slice sub)
+{
+    enum { LEN = sizeof PREFIX - 1 };
+    uint8_t *text = wc_arena_alloc(arena, LEN + sub.len);
+    if (!text)
+        return wc_slice(NULL, 0);
+    memcpy(text, PREFIX, LEN);
+    if (sub.len)
+        memcpy(text + LEN, sub.p, sub.len);
+    return wc_slice(text, LEN + sub.len);
+}
+
+/* False: out of memory, or not a bytea as Postgres prints it. */
+static bool unpack(struct wc_messages *m, struct wc_broadcast *b)
+{
+    uint8_t *bytes = wc_arena_alloc(&m->arena, wc_row_binary_len(b->payload) + 1);
+    if (!bytes || !wc_row_binary(b->payload, bytes))
+        return false;
+    b->payload = wc_slice(bytes, wc_row_binary_len(b->payload));
+    return true;
+}
+
+static void publish(struct wc_messages *m, const struct wc_row_broadcast *row,
+                    struct wc_broadcast *b, const struct wc_room *room)
+{
+    struct wc_broadcast_target to = {
+        .origin = WC_ORIGIN_BRIDGE, .room = room, .topic = full_topic(&m->arena, row->topic)};
+    bool is_made = to.topic.p && (!row->is_binary || unpack(m, b));
+    enum wc_status st = is_made ? wc_broadcast_emit(m->opt.publisher, &to, b, &m->arena) : WC_NOMEM;
+    if (st == WC_NOMEM)
+        drop(m, NO_MEMORY, "no_memory");
+    else if (st != WC_OK)
+        drop(m, OVERFLOW, "overflow");
+}
+
+static bool is_too_large(const struct wc_messages *m, const struct wc_broadcast *b)
+{
+    struct wc_broadcast size = *b;
+    if (b->form == WC_BROADCAST_ROW_BINARY)
+        size.payload.len = wc_row_binary_len(b->payload);
+    return !wc_broadcast_fits(&size, wc_quota_max_payload_kb(m->opt.quota));
+}
+
+static void deliver(struct wc_messages *m, const struct wc_row_broadcast *row)
+{
+    struct wc_broadcast b = {.form =
+                                 row->is_binary ? WC_BROADCAST_ROW_BINARY : WC_BROADCAST_ROW_JSON,
+                             .event = row->event,
+                             .id = row->id,
+                             .payload = row->payload,
+                             .uuid = row->uuid};
+    if (is_too_large(m, &b)) {
+        drop(m, TOO_LARGE, "payload_size_exceeded");
+    } else if (wc_quota_is_triggered(m->opt.quota, WC_QUOTA_EVENTS)) {
+        drop(m, RATE_LIMITED, "too_many_requests");
+    } else if (sizeof PREFIX - 1 + row->topic.len > WC_PHXBIN_FIELD_MAX ||
+               row->event.len > WC_PHXBIN_FIELD_MAX) {
+        drop(m, HEADER_SIZE, "topic_or_event_too_long");
+    } else {
+        struct wc_room *room =
+            wc_room_find(m->opt.rooms, m->opt.tenant_number, row->is_private, row->topic);
+        if (room)
+            publish(m, row, &b, room);
+        else
+            wc_metric_add(WC_M_BROADCASTS_EMPTY, 1);
+        wc_room_release(m->opt.rooms, room);
+    }
+}
+
+/* ---- rows ---- */
+
+void wc_messages_begin_epoch(struct wc_messages *m)
+{
+    m->last_lsn = 0;
+    m->last_ordinal = 0;
+}
+
+/* False: it was seen before. */
+static bool note_key(struct wc_messages *m, wc_lsn lsn, uint64_t ordinal)
+{
+    if (lsn < m->last_lsn || (lsn == m->last_lsn && ordinal <= m->last_ordinal))
+        return false;
+    m->last_lsn = lsn;
+    m->last_ordinal = ordinal;
+    return true;
+}
+
+void wc_messages_change(struct wc_messages *m, const struct wc_change *ch, wc_lsn commit_lsn,
+                        uint64_t ordinal)
+{
+    if (ch->op != WC_OP_INSERT || !note_key(m, commit_lsn, ordinal))
+        return;
+    struct wc_row_broadcast row;
+    wc_arena_reset(&m->arena);
+    wc_metric_add(WC_M_BROADCASTS_DATABASE, 1);
+    wc_quota_count(m->opt.quota, wc_publisher_producer(m->opt.publisher), WC_QUOTA_EVENTS, 1);
+    const char *missing = wc_row_read(ch->rel, &ch->new, &row);
+    if (missing)
+        drop(m, INCOMPLETE, missing);
+    else
+        deliver(m, &row);
+}

@@ -1,0 +1,127 @@
+#include "bridge/messages/row.h"
+
+enum { JSON_OID = 114, JSONB_OID = 3802 };
+
+bool wc_row_is_message(const struct wc_rel *rel)
+{
+    static const char leaf[] = "messages_";
+    enum { LEAF = sizeof leaf - 1 };
+    if (!wc_slice_is(rel->schema, "realtime"))
+        return false;
+    return wc_slice_is(rel->name, "messages") ||
+           (rel->name.len > LEAF && memcmp(rel->name.p, leaf, LEAF) == 0);
+}
+
+static bool hex_digit(uint8_t c, uint8_t *value)
+{
+    if (c >= '0' && c <= '9')
+        *value = (uint8_t)(c - '0');
+    else if (c >= 'a' && c <= 'f')
+        *value = (uint8_t)(c - 'a' + 10);
+    else
+        return false;
+    return true;
+}
+
+/* Postgres prints both halves of a byte in lower case. */
+static bool hex_byte(const uint8_t *digits, uint8_t *out)
+{
+    uint8_t high, low;
+    if (!hex_digit(digits[0], &high) || !hex_digit(digits[1], &low))
+        return false;
+    *out = (uint8_t)(high << 4 | low);
+    return true;
+}
+
+bool wc_row_parse_uuid(struct wc_slice text, uint8_t out[16])
+{
+    enum { UUID_TEXT = 36 };
+    size_t n = 0;
+    if (text.len != UUID_TEXT)
+        return false;
+    for (size_t i = 0; i < UUID_TEXT;) {
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            if (text.p[i++] != '-')
+                return false;
+        } else {
+            if (!hex_byte(text.p + i, &out[n++]))
+                return false;
+            i += 2;
+        }
+    }
+    return true;
+}
+
+size_t wc_row_binary_len(struct wc_slice printed)
+{
+    return printed.len < 2 ? 0 : (printed.len - 2) / 2;
+}
+
+bool wc_row_binary(struct wc_slice printed, uint8_t *out)
+{
+    if (printed.len < 2 || printed.len % 2 || printed.p[0] != '\\' || printed.p[1] != 'x')
+        return false;
+    for (size_t i = 2; i < printed.len; i += 2)
+        if (!hex_byte(printed.p + i, out++))
+            return false;
+    return true;
+}
+
+/* NULL: there is no such column, or no value in it. */
+static const struct wc_col *value(const struct wc_rel *rel, const struct wc_row *row,
+                                  const char *name, wc_oid *type)
+{
+    for (uint16_t i = 0; i < rel->ncols; i++) {
+        if (!wc_slice_is(rel->col[i].name, name))
+            continue;
+        *type = rel->col[i].type;
+        return row->col[i].kind == WC_COL_TEXT ? &row->col[i] : NULL;
+    }
+    return NULL;
+}
+
+static bool text_of(const struct wc_rel *rel, const struct wc_row *row, const char *name,
+                    struct wc_slice *out)
+{
+    wc_oid type;
+    const struct wc_col *c = value(rel, row, name, &type);
+    if (c)
+        *out = c->val;
+    return c != NULL;
+}
+
+static bool payload_of(const struct wc_rel *rel, const struct wc_row *row,
+                       struct wc_row_broadcast *out)
+{
+    wc_oid type;
+    out->is_binary = text_of(rel, row, "binary_payload", &out->payload);
+    if (out->is_binary)
+        return true;
+    const struct wc_col *c = value(rel, row, "payload", &type);
+    if (!c || (type != JSON_OID && type != JSONB_OID))
+        return false;
+    out->payload = c->val;
+    return true;
+}
+
+const char *wc_row_read(const struct wc_rel *rel, const struct wc_row *row,
+                        struct wc_row_broadcast *out)
+{
+    struct wc_row_broadcast b = {0};
+    struct wc_slice inserted_at, is_private;
+    if (!text_of(rel, row, "inserted_at", &inserted_at))
+        return "inserted_at_missing";
+    if (!text_of(rel, row, "event", &b.event))
+        return "event_missing";
+    if (!text_of(rel, row, "id", &b.id) || !wc_row_parse_uuid(b.id, b.uuid))
+        return "id_missing";
+    if (!text_of(rel, row, "topic", &b.topic))
+        return "topic_missing";
+    if (!text_of(rel, row, "private", &is_private) || is_private.len != 1)
+        return "private_missing";
+    if (!payload_of(rel, row, &b))
+        return "payload_missing";
+    b.is_private = is_private.p[0] == 't';
+    *out = b;
+    return NULL;
+}
