@@ -13,12 +13,13 @@ from (
                coalesce(pg_catalog.octet_length(binary_payload), pg_catalog.octet_length(payload::text)) as size
         from realtime.messages
         where topic = $1::text and private is true and extension = 'broadcast'
+          and event is not null and (payload is not null or binary_payload is not null)
           and inserted_at >= timestamp '1970-01-01' + $2::float8 * interval '1 millisecond'
           and inserted_at < (pg_catalog.now() at time zone 'UTC') + interval '1 minute'
         order by inserted_at desc
         limit $3::int
     ) as newest
-    where size <= $4::bigint and event is not null
+    where size <= $4::bigint
 ) as counted
 where newer <= $5::bigint
 order by inserted_at, id desc

@@ -21,7 +21,8 @@ const struct wc_authz_times wc_authz_times = {.statement_ms = 5000,
                                               .replay_ms = 5000,
                                               .queue_ms = 5000,
                                               .answer_ms = 15000,
-                                              .idle_ms = 60000};
+                                              .idle_ms = 60000,
+                                              .retry_ms = 5000};
 
 /* ---- answers ---- */
 
@@ -82,6 +83,7 @@ void wc_authz_done(struct wc_authz_question *q)
     struct wc_authz *az = q->authz;
     wc_list_remove(&q->link);
     q->conn->nsent--;
+    q->conn->since = wc_clock_mono();
     free(q);
     az->late = 0;
     wc_authz_pump(az);
@@ -102,7 +104,8 @@ void wc_authz_pump(struct wc_authz *az)
         wc_list_remove(&q->link);
         az->nqueue--;
         wc_list_push(&c->sent, &q->link);
-        c->nsent++;
+        if (c->nsent++ == 0)
+            c->since = wc_clock_mono();
         q->conn = c;
         if (wc_authz_send(q))
             continue;

@@ -17,7 +17,7 @@
  * another. Connections are those of questions alone: `pool` of them at most are all that a tenant's
  * database must be able to give. They are opened when questions come, and only then; closed when
  * no question came for idle_ms. Whoever waits for a connection that cannot be had is told at once;
- * after three failures within 5 s nothing is tried until those 5 s are over. When a connection is
+ * after three failures within retry_ms nothing is tried until that is over. When a connection is
  * lost, those behind the question that it was busy with are asked again on the next; so is that
  * one, once.
  *
@@ -43,6 +43,7 @@ struct wc_authz_times {
     uint32_t queue_ms;     /* behind other questions, with a connection */
     uint32_t answer_ms;    /* in all */
     uint32_t idle_ms;
+    uint32_t retry_ms; /* of three failed connection attempts within it no fourth is made */
 };
 extern const struct wc_authz_times wc_authz_times; /* the usual ones */
 

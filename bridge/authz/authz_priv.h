@@ -11,10 +11,10 @@
 #include <uv.h>
 
 enum {
-    WC_AUTHZ_ID_SIZE = 37,   /* a UUID as text */
-    WC_AUTHZ_DEPTH = 16,     /* questions on their way on one connection; see benchmarks/README */
-    WC_AUTHZ_FAILURES = 3,   /* connection attempts, */
-    WC_AUTHZ_FAILURES_S = 5, /* within which nothing is tried any more */
+    WC_AUTHZ_ID_SIZE = 37,  /* a UUID as text */
+    WC_AUTHZ_DEPTH = 16,    /* questions on their way on one connection; see benchmarks/README */
+    WC_AUTHZ_SLOW_MS = 100, /* nothing more is sent behind a question that takes longer */
+    WC_AUTHZ_FAILURES = 3,  /* to connect, within retry_ms */
 };
 
 /* A question, from when it came until Postgres has done with it. */
@@ -39,6 +39,7 @@ struct wc_authz_conn {
     bool is_up;
     struct wc_list sent; /* the first is what it is busy with */
     unsigned nsent;
+    wc_us since; /* it is busy with that, more or less */
 };
 
 struct wc_authz {

@@ -43,6 +43,7 @@ void wc_authz_drop(struct wc_authz_conn *c)
     c->pg = NULL;
     c->is_up = false;
     c->nsent = 0;
+    c->authz->late = 0; /* what was late for it gets another */
     if (!wc_list_is_empty(&c->sent)) {
         struct wc_authz_question *busy = WC_CONTAINER(c->sent.next, struct wc_authz_question, link);
         if (++busy->losses == 2)
@@ -106,7 +107,7 @@ static bool may_try(const struct wc_authz *az)
 {
     wc_us oldest = az->failed[az->nfailed % WC_AUTHZ_FAILURES];
     return az->nfailed < WC_AUTHZ_FAILURES ||
-           wc_clock_mono() - oldest >= (wc_us)WC_AUTHZ_FAILURES_S * 1000000;
+           wc_clock_mono() - oldest >= (wc_us)az->opt.times.retry_ms * 1000;
 }
 
 bool wc_authz_is_barred(const struct wc_authz *az)
@@ -124,12 +125,19 @@ static void open_another(struct wc_authz *az)
         az->conn[i].pg = wc_pg_open(az->loop, &az->opt.pg, &events, &az->conn[i]);
 }
 
+static bool has_room(const struct wc_authz_conn *c, wc_us now)
+{
+    return c->is_up && (c->nsent == 0 || (c->nsent < WC_AUTHZ_DEPTH &&
+                                          now - c->since < (wc_us)WC_AUTHZ_SLOW_MS * 1000));
+}
+
 struct wc_authz_conn *wc_authz_get(struct wc_authz *az)
 {
     struct wc_authz_conn *best = NULL;
+    wc_us now = wc_clock_mono();
     for (uint32_t i = 0; i < az->opt.pool; i++) {
         struct wc_authz_conn *c = &az->conn[i];
-        if (c->is_up && c->nsent < WC_AUTHZ_DEPTH && (!best || c->nsent < best->nsent))
+        if (has_room(c, now) && (!best || c->nsent < best->nsent))
             best = c;
     }
     if (!best || best->nsent > 0)

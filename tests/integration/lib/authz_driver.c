@@ -10,7 +10,7 @@
  * Answers, as they come: answer NUMBER PERMISSIONS ERROR [ID EVENT t|b PAYLOAD]...  (hex)
  *
  * The database is that of DB_HOST, DB_PORT, DB_NAME, DB_USER; POOL, SEARCH_PATH, and the times
- * STATEMENT_MS, REPLAY_MS, QUEUE_MS, ANSWER_MS, IDLE_MS, CONNECT_MS; MAX_PAYLOAD_KB.
+ * STATEMENT_MS, REPLAY_MS, QUEUE_MS, ANSWER_MS, IDLE_MS, RETRY_MS, CONNECT_MS; MAX_PAYLOAD_KB.
  */
 #include "base/clock.h"
 #include "base/metrics.h"
@@ -243,7 +243,8 @@ static void make(void)
                   .replay_ms = number("REPLAY_MS", usual.replay_ms),
                   .queue_ms = number("QUEUE_MS", usual.queue_ms),
                   .answer_ms = number("ANSWER_MS", usual.answer_ms),
-                  .idle_ms = number("IDLE_MS", usual.idle_ms)}};
+                  .idle_ms = number("IDLE_MS", usual.idle_ms),
+                  .retry_ms = number("RETRY_MS", usual.retry_ms)}};
     mesh = wc_mesh_new(1, 1, 4096);
     quota = wc_quota_new(2, &limits);
     publisher = mesh ? wc_publisher_new(mesh, 0) : NULL;
