@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/metrics.h"
 #include "bridge/pg/policy.h"
+#include "fanout/quota.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,22 @@ static void publish(struct wc_authz *az, const struct wc_authorize *a, unsigned 
     wc_publisher_flush(az->publisher);
 }
 
+/* How long it took to judge, and then to read what is replayed. */
+static void count_time(const struct wc_authz_question *q)
+{
+    enum { READ = WC_MAY_READ_BROADCAST | WC_MAY_READ_PRESENCE };
+    const struct wc_authorize *a = q->asked;
+    struct wc_tenant_metrics *t = wc_quota_metrics(a->tenant->quota);
+    unsigned producer = wc_publisher_producer(q->authz->publisher);
+    wc_us now = wc_clock_mono(), judged = q->replay_since ? q->replay_since : now;
+    if (a->ask & READ)
+        wc_tenant_metric_observe(t, producer, WC_TH_READ_CHECK, (uint64_t)(judged - q->since));
+    if (a->ask & ~(unsigned)READ)
+        wc_tenant_metric_observe(t, producer, WC_TH_WRITE_CHECK, (uint64_t)(judged - q->since));
+    if (q->replay_since)
+        wc_tenant_metric_observe(t, producer, WC_TH_REPLAY, (uint64_t)(now - q->replay_since));
+}
+
 void wc_authz_answer(struct wc_authz_question *q, unsigned permissions,
                      enum wc_authorize_error error, struct wc_replay *replay)
 {
@@ -67,6 +84,8 @@ void wc_authz_answer(struct wc_authz_question *q, unsigned permissions,
     }
     wc_metric_add(metric_of[error], 1);
     wc_metric_add(WC_M_AUTHORIZE_US, wc_clock_mono() - q->since);
+    if (error == WC_AUTHORIZE_OK)
+        count_time(q);
     publish(az, q->asked, permissions, error, replay);
     wc_authorize_free(q->asked);
     q->asked = NULL;

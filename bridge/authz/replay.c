@@ -119,6 +119,7 @@ bool wc_authz_ask_replay(struct wc_authz_question *q)
                                         {.sql = wc_sql_replay, .nparams = 5, .params = which}};
     if (wc_pg_segment(q->conn->pg, s, 2, on_rows, q) != WC_OK)
         return false;
+    q->replay_since = wc_clock_mono();
     wc_list_remove(&q->link); /* it is behind all that was sent meanwhile */
     wc_list_push(&q->conn->sent, &q->link);
     return true;

@@ -2,7 +2,7 @@
 // each channel exactly once, whatever clients do meanwhile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { books, isBalanced } from './lib/books.mjs'
+import { books, isBalanced, oddSums } from './lib/books.mjs'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Random, seedFrom } from './lib/random.mjs'
@@ -69,6 +69,7 @@ test('every change for every channel is delivered or withheld, once', async (t) 
   let last
   await until(async () => isBalanced(last = await books(world.server)), () => `the books balance; they say ${JSON.stringify(last)}`)
   assert.deepEqual(await books(world.server), last)
+  assert.deepEqual(oddSums(await world.server.metrics()), [])
 
   assert.deepEqual(open.map((c) => c.count), open.map(() => rows), 'who stays gets everything')
   assert.ok(last.delivered >= sum(everybody.map((c) => c.count)), `${JSON.stringify(last)}; clients have ${everybody.map((c) => c.count)}`)

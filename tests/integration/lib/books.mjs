@@ -1,4 +1,6 @@
 // The counters of /metrics about pairs of message and channel, and whether they add up.
+import { nameOf } from './metrics.mjs'
+
 const AFTER_PUBLISHING = ['stale_generation', 'slow_consumer', 'connection_closed', 'no_memory']
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0)
@@ -29,3 +31,27 @@ export async function broadcastBooks(server) {
 
 export const areBroadcastsBalanced = ({ sent, published, dropped, recipients, delivered, withheld }) =>
   sum(Object.values(sent)) === published + sum(Object.values(dropped)) && recipients === delivered + sum(Object.values(withheld))
+
+/** Series of tenants, and the series of the node that is their sum. */
+const TOTALS = {
+  realtime_connections_connected: 'realtime_connections_global_connected',
+  realtime_channel_joins: 'realtime_channel_global_joins',
+  realtime_channel_events: 'realtime_channel_global_events',
+  realtime_channel_presence_events: 'realtime_channel_global_presence_events',
+  realtime_channel_db_events: 'realtime_channel_global_db_events',
+  realtime_channel_input_bytes: 'realtime_channel_global_input_bytes',
+  realtime_channel_output_bytes: 'realtime_channel_global_output_bytes',
+  realtime_channel_error: 'realtime_channel_global_error',
+  realtime_tenants_payload_size_bucket: 'realtime_payload_size_bucket',
+  realtime_tenants_payload_size_count: 'realtime_payload_size_count',
+  realtime_tenants_payload_size_sum: 'realtime_payload_size_sum',
+}
+
+/** What does not add up, of one page: { series of the node: [its value, the sum over tenants] }; and changes whose age was not taken. */
+export function oddSums(page) {
+  const sums = new Map(Object.values(TOTALS).flatMap((name) => page.all(name)).map((sample) => [nameOf(sample), [sample.value, 0]]))
+  for (const [name, total] of Object.entries(TOTALS))
+    for (const { labels: { tenant, ...labels }, value } of page.all(name)) sums.get(nameOf({ name: total, labels }))[1] += value
+  const ages = ['walcast_changes_delivered_total', [page.get('walcast_changes_delivered_total'), page.get('walcast_commit_to_socket_seconds_count')]]
+  return [...sums, ages].filter(([, [node, tenants]]) => node !== tenants)
+}
