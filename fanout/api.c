@@ -61,7 +61,7 @@ static bool negotiate(struct call *c)
 
 static bool find_tenant(struct call *c, const struct wc_directory *directory)
 {
-    const struct wc_tenant_address at = {.host = c->req->host};
+    const struct wc_tenant_address at = {.host = c->req->host, .name = c->req->tenant};
     c->tenant = directory->find(directory->self, &at);
     return c->tenant || refuse(c, 401, "Tenant not found in database");
 }
@@ -319,5 +319,6 @@ void wc_api_routes(struct wc_directory *directory, struct wc_http_route out[WC_A
     for (size_t i = 0; i < WC_API_ROUTES; i++) {
         out[i] = routes[i];
         out[i].self = directory;
+        out[i].is_tenants = true;
     }
 }

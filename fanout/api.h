@@ -6,7 +6,7 @@
  *   POST /api/broadcast/:topic/events/:event  one; the body is its payload; 202
  *
  * In this order: a JSON body that is none 400; Accept without JSON 406; on the single endpoint a
- * content type other than application/json and application/octet-stream 415; tenant by host 401;
+ * content type other than application/json and application/octet-stream 415; tenant (whose.h) 401;
  * rate of requests 429; token (`Authorization: Bearer`, else `apikey`) 401; a suspended tenant 403;
  * then the handler: 422 for what the request says, 429 for the rate of events. From the tenant on,
  * answers carry `x-rate-rolling`, `x-rate-limit` and `x-rate-limit-remaining`, the last two

@@ -73,15 +73,3 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
     }
     return refuse_token(verdict, &detail);
 }
-
-struct wc_slice wc_host_without_port(struct wc_slice host)
-{
-    size_t end = 0; /* of a bracketed address, whose colons are not the port's */
-    if (host.len && host.p[0] == '[')
-        while (end < host.len && host.p[end] != ']')
-            end++;
-    for (size_t i = end; i < host.len; i++)
-        if (host.p[i] == ':')
-            return wc_slice(host.p, i);
-    return host;
-}

@@ -30,7 +30,4 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *,
 /* text: shorter than wc_connect_result.text. */
 struct wc_connect_result wc_connect_refusal(unsigned status, const char *text);
 
-/* "example.com:4000" without the port, "[::1]:4000" too. */
-struct wc_slice wc_host_without_port(struct wc_slice host);
-
 #endif

@@ -1,6 +1,5 @@
 #include "fanout/http.h"
 
-#include "fanout/connect.h"
 #include "fanout/headers.h"
 #include "fanout/hub.h"
 
@@ -57,7 +56,7 @@ struct wc_slice wc_http_parameter(struct lws *wsi, const char *name, struct wc_a
     return wc_slice(NULL, 0);
 }
 
-struct wc_slice wc_http_path(struct lws *wsi, const char **method, struct wc_arena *arena)
+static struct wc_slice read_path(struct lws *wsi, const char **method, struct wc_arena *arena)
 {
     static const struct {
         enum lws_token_indexes token;
@@ -76,6 +75,13 @@ struct wc_slice wc_http_path(struct lws *wsi, const char **method, struct wc_are
     }
     *method = "";
     return wc_slice(NULL, 0);
+}
+
+struct wc_whose wc_http_whose(struct lws *wsi, const char **method, struct wc_arena *arena)
+{
+    struct wc_slice path = read_path(wsi, method, arena);
+    return wc_whose(path, wc_http_header(wsi, WSI_TOKEN_HOST, arena),
+                    wc_http_custom_header(wsi, "x-tenant-id:", arena));
 }
 
 /* ---- writing ---- */
@@ -189,10 +195,13 @@ static struct wc_http_request read_request(const struct wc_http *http, struct lw
 {
     const char *method;
     struct wc_arena *arena = http->arena;
-    struct wc_http_request req = {.path = wc_http_path(wsi, &method, arena), .hub = http->hub};
+    struct wc_whose whose = wc_http_whose(wsi, &method, arena);
+    struct wc_http_request req = {.path = whose.path, .is_by_path = whose.is_by_path};
+    req.hub = http->hub;
     req.method = wc_slice_str(method);
+    req.host = whose.address.host;
+    req.tenant = whose.address.name;
     req.query = whole_query(wsi, arena);
-    req.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena));
     req.authorization = wc_http_header(wsi, WSI_TOKEN_HTTP_AUTHORIZATION, arena);
     req.apikey = wc_http_custom_header(wsi, "apikey:", arena);
     req.content_type = wc_http_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, arena);
@@ -311,7 +320,7 @@ int wc_http_on_request(const struct wc_http *http, struct lws *wsi)
 {
     struct wc_slice length = wc_http_header(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH, http->arena);
     const char *method;
-    (void)wc_http_path(wsi, &method, http->arena); /* only the method is of interest here */
+    (void)read_path(wsi, &method, http->arena); /* only the method is of interest here */
     if (wc_http_header(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING, http->arena).p) {
         respond_text(wsi, 411, "Length Required");
         return -1;

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "fanout/intake.h"
 #include "fanout/request.h"
+#include "fanout/whose.h"
 
 struct lws;
 struct wc_call;
@@ -63,7 +64,7 @@ struct wc_slice wc_http_header(struct lws *, int token, struct wc_arena *);
 struct wc_slice wc_http_custom_header(struct lws *, const char *name_with_colon, struct wc_arena *);
 /* A parameter of the query ("vsn="), percent-decoded; the first one counts. */
 struct wc_slice wc_http_parameter(struct lws *, const char *name_with_equals, struct wc_arena *);
-/* Method ("GET") and path. */
-struct wc_slice wc_http_path(struct lws *, const char **method, struct wc_arena *);
+/* Method ("GET"), and by path, host and x-tenant-id whose the request is. */
+struct wc_whose wc_http_whose(struct lws *, const char **method, struct wc_arena *);
 
 #endif

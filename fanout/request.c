@@ -133,7 +133,8 @@ void wc_request_answer(const struct wc_http_route *routes, size_t nroutes,
     for (size_t i = 0; i < nroutes; i++) {
         const struct wc_http_route *r = &routes[i];
         if (!(is_preflight || wc_slice_is(req->method, r->method)) ||
-            (is_preflight && r->no_cors) || !is_path_of(r, req->path, req->param))
+            (is_preflight && r->no_cors) || (req->is_by_path && !r->is_tenants) ||
+            !is_path_of(r, req->path, req->param))
             continue;
         if (is_preflight) {
             answer_preflight(req, res);

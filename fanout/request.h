@@ -30,6 +30,8 @@ struct wc_http_request {
     struct wc_slice method, path; /* path decoded */
     struct wc_slice query;        /* parameters joined by '&', each percent-decoded */
     struct wc_slice host;         /* port removed */
+    struct wc_slice tenant;       /* named otherwise (whose.h); p NULL: not */
+    bool is_by_path;              /* by a prefix of the path, which is removed */
     /* Headers; p NULL: absent. */
     struct wc_slice authorization, apikey, content_type, accept, origin;
     struct wc_slice wanted_headers; /* access-control-request-headers */
@@ -57,7 +59,8 @@ struct wc_http_route {
     const char *method, *path;
     void (*handle)(void *self, const struct wc_http_request *, struct wc_http_response *);
     void *self;
-    bool no_cors; /* not for web pages: no preflight is answered */
+    bool is_tenants; /* about one tenant: found under /t/NAME too, as nothing else is */
+    bool no_cors;    /* not for web pages: no preflight is answered */
 };
 
 /* Runs the route's handler, or fills in the answer to a CORS preflight, or the 404. The request's

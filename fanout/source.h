@@ -53,7 +53,8 @@ static inline void wc_tenant_view_unref(struct wc_tenant_view *t)
 /* How a request says whose it is. */
 struct wc_tenant_address {
     struct wc_slice host; /* the Host header, port removed */
-    struct wc_slice name; /* by a header or in the path, which come before the host; p NULL: not */
+    struct wc_slice name; /* by a header or in the path (whose.h), which come before the host; p
+                             NULL: not */
 };
 
 struct wc_directory {

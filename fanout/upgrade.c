@@ -39,9 +39,10 @@ static struct visitor visitor_of(struct wc_upgrade *u, struct lws *wsi)
 
 static struct wc_connect_result check_request(struct wc_upgrade *u, struct lws *wsi)
 {
+    const char *method;
     struct wc_arena *arena = &u->hub->arena;
     struct wc_connect_request req = {
-        .address.host = wc_host_without_port(wc_http_header(wsi, WSI_TOKEN_HOST, arena)),
+        .address = wc_http_whose(wsi, &method, arena).address,
         .vsn = wc_http_parameter(wsi, "vsn=", arena),
         .key = wc_http_custom_header(wsi, "x-api-key:", arena),
     };
@@ -195,7 +196,7 @@ void wc_upgrade_refuse(struct wc_upgrade *u, struct lws *wsi, const char *method
 struct wc_session *wc_upgrade_confirm(struct wc_upgrade *u, struct lws *wsi, const char *to)
 {
     const char *method;
-    struct wc_slice path = wc_http_path(wsi, &method, &u->hub->arena);
+    struct wc_slice path = wc_http_whose(wsi, &method, &u->hub->arena).path;
     if (strcasecmp(to, "h2c") == 0) /* not spoken; others lws has answered itself */
         respond_text(wsi, 400, "only websocket upgrades are supported");
     else if (strcasecmp(to, "websocket") == 0 && wc_upgrade_is_for(path))

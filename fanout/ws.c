@@ -57,9 +57,9 @@ static int on_confirm_upgrade(struct wc_ws *ws, struct lws *wsi, const char *wha
 static int on_http(struct wc_ws *ws, struct lws *wsi)
 {
     const char *method;
-    struct wc_slice path = wc_http_path(wsi, &method, &ws->hub->arena);
+    struct wc_whose whose = wc_http_whose(wsi, &method, &ws->hub->arena);
     int result = -1;
-    if (wc_upgrade_is_for(path))
+    if (wc_upgrade_is_for(whose.path))
         wc_upgrade_refuse(&ws->upgrade, wsi, method, "this is a WebSocket endpoint");
     else
         result = wc_http_on_request(&ws->http, wsi);

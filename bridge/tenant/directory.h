@@ -1,6 +1,6 @@
 /*
- * Which tenant a Host header belongs to. Environment mode: the one tenant, which answers to any
- * host, or (strict) only to a host whose first label is its name.
+ * Which tenant a request belongs to. Environment mode: the one tenant, which answers to its name,
+ * and where none is given to any host, or (strict) only to one whose first label is its name.
  * Threads: find: any. Source: protocol reference section 1.1; design section 7, "Modes".
  */
 #ifndef WC_BRIDGE_TENANT_DIRECTORY_H

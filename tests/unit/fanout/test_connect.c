@@ -87,28 +87,11 @@ static void a_valid_key_is_accepted_in_its_version(void **state)
     wc_fake_source_release(&f);
 }
 
-static void the_port_is_no_part_of_the_host(void **state)
-{
-    (void)state;
-    static const char *const cases[][2] = {
-        {"dev.localhost:4000", "dev.localhost"},
-        {"dev", "dev"},
-        {"", ""},
-        {":1", ""},
-        {"[::1]:4000", "[::1]"},
-        {"[::1]", "[::1]"},
-        {"[::1", "[::1"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_true(wc_slice_is(wc_host_without_port(wc_slice_str(cases[i][0])), cases[i][1]));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_come_in_the_documented_order),
         cmocka_unit_test(a_valid_key_is_accepted_in_its_version),
-        cmocka_unit_test(the_port_is_no_part_of_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ static char health[] = "health", ping[] = "ping", single[] = "single", item[] = 
 
 static const struct wc_http_route routes[] = {
     {.method = "GET", .path = "/health", .handle = handle, .self = health},
-    {.method = "GET", .path = "/api/ping", .handle = handle, .self = ping},
+    {.method = "GET", .path = "/api/ping", .handle = handle, .self = ping, .is_tenants = true},
     {.method = "POST",
      .path = "/api/broadcast/:topic/events/:event",
      .handle = handle,
@@ -237,6 +237,25 @@ static void the_request_id_is_taken_over_or_made_up(void **state)
     assert_ptr_equal(wc_request_id(none, wc_slice(long_id, 201), fresh).p, fresh);
 }
 
+static void a_path_with_a_tenant_has_only_what_is_the_tenants(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *path;
+        unsigned status;
+    } cases[] = {
+        {"GET", "/api/ping", 200},     {"GET", "/realtime/v1/api/ping", 200},
+        {"OPTIONS", "/api/ping", 204}, {"GET", "/health", 404},
+        {"GET", "/api/items/1", 404},  {"OPTIONS", "/api/items/1", 404},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct wc_http_request req = {.is_by_path = true};
+        struct wc_http_response res = answer(cases[i].method, cases[i].path, &req);
+        assert_int_equal(res.status, cases[i].status);
+        wc_buf_release(&res.body);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_preflight_that_asks_for_a_nul_does_not_get_it),
         cmocka_unit_test(an_unknown_route_is_told_in_json_to_who_asks_for_json_alone),
         cmocka_unit_test(any_origin_may_read_answers_of_the_api_alone),
+        cmocka_unit_test(a_path_with_a_tenant_has_only_what_is_the_tenants),
         cmocka_unit_test(query_parameters_are_compared_whole),
         cmocka_unit_test(the_request_id_is_taken_over_or_made_up),
     };
