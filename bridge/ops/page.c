@@ -12,7 +12,7 @@
 enum { LABELS_MAX = 8192 };
 
 enum page_metric {
-#define WC_PAGE(symbol, name, kind, help) PAGE_##symbol,
+#define WC_PAGE(symbol, name, label, kind, help) PAGE_##symbol,
 #include "bridge/ops/page.def"
 #undef WC_PAGE
 };
@@ -20,7 +20,7 @@ enum page_metric {
 static const struct {
     const char *name, *kind, *help;
 } metrics[] = {
-#define WC_PAGE(symbol, name, kind, help) {name, kind, help},
+#define WC_PAGE(symbol, name, label, kind, help) {name, kind, help},
 #include "bridge/ops/page.def"
 #undef WC_PAGE
 };
