@@ -49,6 +49,8 @@ extern const char wc_sql_store_put_database[];
 extern const char wc_sql_store_notify[];
 extern const char wc_sql_store_remove[];
 extern const char wc_sql_store_json[];
+extern const char wc_sql_store_legacy[];
+extern const char wc_sql_store_seal[];
 
 /* `walcast migrate`, in this order; each makes what is missing and leaves alone what is there. */
 extern const char wc_migration_roles[]; /* only when asked for */

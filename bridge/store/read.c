@@ -16,7 +16,6 @@
 
 enum {
     PAGE = 1000,
-    BATCH = 100,       /* some 7 secrets each: a few milliseconds */
     WANTED_MAX = 2000, /* notifications; more of them: all are read */
     ARRAY_CAP = 4 << 20,
 };
@@ -80,7 +79,7 @@ void wc_store_read_release(struct wc_store *s)
 
 /* ---- entries ---- */
 
-static struct wc_store_entry *find(const struct wc_store *s, const char *id)
+struct wc_store_entry *wc_store_entry(const struct wc_store *s, const char *id)
 {
     struct wc_map_node *n = wc_map_get(&s->entries, wc_slice_str(id));
     return n ? WC_CONTAINER(n, struct wc_store_entry, node) : NULL;
@@ -88,7 +87,7 @@ static struct wc_store_entry *find(const struct wc_store *s, const char *id)
 
 static struct wc_store_entry *find_or_add(struct wc_store *s, const char *id)
 {
-    struct wc_store_entry *e = find(s, id);
+    struct wc_store_entry *e = wc_store_entry(s, id);
     size_t len = strlen(id);
     if (e || !(e = calloc(1, sizeof *e + len + 1)))
         return e;
@@ -102,7 +101,7 @@ static struct wc_store_entry *find_or_add(struct wc_store *s, const char *id)
 
 struct wc_record *wc_store_drop(struct wc_store *s, const char *external_id)
 {
-    struct wc_store_entry *e = find(s, external_id);
+    struct wc_store_entry *e = wc_store_entry(s, external_id);
     if (!e)
         return NULL;
     struct wc_record *r = e->record;
@@ -206,7 +205,7 @@ static bool ask_tenants(struct wc_store *s)
     struct wc_buf array;
     wc_buf_init(&array, ARRAY_CAP);
     bool ok = true;
-    for (size_t n = 0; ok && n < BATCH; n++) {
+    for (size_t n = 0; ok && n < WC_STORE_BATCH; n++) {
         struct wc_map_node *node = wc_map_each(&s->wanted, NULL);
         if (!node)
             break;
@@ -242,7 +241,7 @@ static bool take_page(struct wc_store *s, const struct wc_pg_result *res)
 {
     for (int row = 0; row < res->nrows; row++) {
         const char *id = wc_store_row_id(res, row), *print = wc_store_row_fingerprint(res, row);
-        struct wc_store_entry *e = find(s, id);
+        struct wc_store_entry *e = wc_store_entry(s, id);
         if (e)
             e->seen = s->pass;
         if ((!e || strcmp(e->fingerprint, print) != 0) && !want(s, id))
@@ -331,7 +330,7 @@ void wc_store_read_changed(struct wc_store *s, const char *external_id)
 
 const struct wc_record *wc_store_find(const struct wc_store *s, const char *external_id)
 {
-    const struct wc_store_entry *e = find(s, external_id);
+    const struct wc_store_entry *e = wc_store_entry(s, external_id);
     return e ? e->record : NULL;
 }
 

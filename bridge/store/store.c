@@ -237,7 +237,8 @@ static void on_seeded(void *arg, const struct wc_store_outcome *o)
 void wc_store_read_all_done(struct wc_store *s)
 {
     s->phase = WC_STORE_SERVING;
-    if (s->is_loaded)
+    wc_store_backfill(s);
+    if (s->is_loaded || s->phase != WC_STORE_SERVING)
         return;
     const struct wc_record *there = s->seed ? wc_store_find(s, s->seed->external_id) : NULL;
     bool is_same = there && wc_record_compare(there, s->seed) == WC_RECORD_SAME;

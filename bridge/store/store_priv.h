@@ -1,5 +1,5 @@
 /* Shared by store.c (connection, life cycle), read.c (what is held in memory), row.c (from a row to
- * a record) and write.c (operations). */
+ * a record), write.c (operations) and backfill.c (secrets in the old form). */
 #ifndef WC_BRIDGE_STORE_STORE_PRIV_H
 #define WC_BRIDGE_STORE_STORE_PRIV_H
 
@@ -11,7 +11,11 @@
 
 #include <uv.h>
 
-enum { WC_STORE_FINGERPRINT = 24, WC_STORE_UUID = 37 };
+enum {
+    WC_STORE_FINGERPRINT = 24,
+    WC_STORE_UUID = 37,
+    WC_STORE_BATCH = 100, /* tenants sealed or unsealed in one turn: a few milliseconds */
+};
 
 /* A tenant as it was read last. */
 struct wc_store_entry {
@@ -61,6 +65,9 @@ struct wc_store {
     struct wc_list ops;  /* asked, in order */
     struct wc_list over; /* with an outcome that is to be told on the next turn */
     uv_timer_t soon;
+
+    /* backfill.c */
+    struct wc_log_limit unsealed;
 };
 
 /* ---- store.c ---- */
@@ -84,6 +91,7 @@ void wc_store_read_release(struct wc_store *);
 void wc_store_read_forget(struct wc_store *); /* what was asked for: the connection is gone */
 void wc_store_read_all(struct wc_store *);
 void wc_store_read_changed(struct wc_store *, const char *external_id); /* "": any */
+struct wc_store_entry *wc_store_entry(const struct wc_store *, const char *external_id);
 /* Takes a row of wc_sql_store_tenants into memory and tells the hooks. *before is returned owned:
  * what was in its place, NULL: nothing. NULL: `err` says why. */
 struct wc_store_entry *wc_store_take(struct wc_store *, const struct wc_pg_result *, int row,
@@ -106,5 +114,9 @@ enum wc_status wc_store_row(const struct wc_vault *, const struct wc_pg_result *
 void wc_store_write_init(struct wc_store *);
 void wc_store_write_release(struct wc_store *);
 void wc_store_write_fail(struct wc_store *); /* all that is asked: the connection is gone */
+
+/* ---- backfill.c ---- */
+
+void wc_store_backfill(struct wc_store *);
 
 #endif

@@ -294,6 +294,40 @@ test('the seed takes the place of a tenant that differs, and of no other', async
   assert.equal((await broken.find('local')).jwt_secret, 'another-secret')
 })
 
+test('secrets in the old form are sealed anew where the flag says so, and nobody notices', async (t) => {
+  const db = await database()
+  await (await Store.loaded(t, cluster, db.env)).end()
+  for (const id of ['a', 'b', 'refuses']) await insertTenant(db.sql, id, { secret: `secret of ${id}`, settings: { ...LOGIN, db_queue_target: 7 } })
+  await db.sql(`update _realtime.tenants set feature_flags = '{"gcm_encryption_backfill":false}' where external_id = 'refuses'`)
+  const rows = () => db.sql(`select external_id, gcm_migrated_at is not null as is_stamped, jwt_secret like 'g1:%' as is_new, settings ->> 'db_password' like 'g1:%' as is_login_new, settings ->> 'db_queue_target' as other, t.updated_at::text from _realtime.tenants t join _realtime.extensions on tenant_external_id = external_id order by 1`)
+  const before = await rows()
+  const store = await Store.loaded(t, cluster, { ...db.env, REFRESH_MS: '200' })
+  const first = await store.find('a')
+  assert.deepEqual(await rows(), before, 'nothing without the flag')
+  await db.sql(`insert into _realtime.feature_flags (id, name, enabled, rollout_percentage, inserted_at, updated_at) values (md5('')::uuid, 'gcm_encryption_backfill', true, 100, now(), now())`)
+  await until(async () => (await rows()).filter(({ is_stamped }) => is_stamped).length === 2, 'that both are sealed anew')
+  assert.deepEqual(await rows(), before.map((row) => row.external_id === 'refuses' ? row : { ...row, is_stamped: true, is_new: true, is_login_new: true }))
+  await store.next('tenant', ({ record }) => record.external_id === 'a' && record.database.settings.db_password.startsWith('g1:'))
+  const { database: { settings: _, ...login }, ...record } = await store.find('a'), { database: { settings: __, ...loginBefore }, ...recordBefore } = first
+  assert.deepEqual([record, login], [recordBefore, loginBefore])
+  const reader = await Store.loaded(t, cluster, { ...db.env, ENC_KEY: '' })
+  assert.deepEqual(await reader.names(), ['a', 'b'])
+})
+
+test('a secret that is changed while it is sealed anew is the changed one', async (t) => {
+  const db = await database()
+  await (await Store.loaded(t, cluster, db.env)).end()
+  await insertTenant(db.sql, 'a', { secret: 'before', settings: LOGIN })
+  await db.sql(`insert into _realtime.feature_flags (id, name, enabled, inserted_at, updated_at) values (md5('')::uuid, 'gcm_encryption_backfill', true, now(), now())`)
+  await db.sql('begin')
+  await db.sql(`update _realtime.tenants set jwt_secret = $1`, [sealLegacy('rotated')])
+  const store = await Store.loaded(t, cluster, { ...db.env, REFRESH_MS: '300' })
+  await until(async () => (await db.sql(`select from pg_stat_activity where application_name = 'walcast_store' and datname = $1 and wait_event_type = 'Lock'`, [db.name])).length, 'that sealing waits')
+  await db.sql('commit')
+  await until(async () => (await db.sql(`select from _realtime.tenants where jwt_secret like 'g1:%'`)).length, 'that it is sealed anew')
+  await until(async () => (await store.find('a')).jwt_secret === 'rotated', 'the changed one')
+})
+
 test('a connection whose first statement fails is told, and tried again', async (t) => {
   const db = await database()
   const store = Store.start(t, cluster, { ...db.env, AFTER_CONNECT_QUERY: `select pg_catalog.set_config('role', 'later_${databases}', false)` })
