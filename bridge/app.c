@@ -2,10 +2,9 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "bridge/environment.h"
 #include "bridge/ops/health.h"
 #include "bridge/push/push.h"
-#include "bridge/tenant/bridge.h"
-#include "bridge/tenant/directory.h"
 #include "fanout/server.h"
 
 #include <malloc.h>
@@ -15,27 +14,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MESSAGES_PUBLICATION "supabase_realtime_messages_publication" /* applications know it */
-
 enum {
-    LAST_RESORT_S = 10,         /* beyond the time clients have to take the close */
-    MAX_RECORD_BYTES = 1048576, /* the reference's poll_max_record_bytes */
-    BRIDGES = 1,
-    THREADS_MAX = 64 - BRIDGES, /* a mask of 64 bits has both (server.h, quota.h) */
+    LAST_RESORT_S = 10, /* beyond the time clients have to take the close */
+    THREADS_MAX = 64,   /* a mask of 64 bits has bridges and socket threads (server.h, quota.h) */
+    BRIDGES_MAX = 32,
     TRIM_SECONDS = 10,
     SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
 
 struct app {
     struct wc_config *config;
-    struct wc_tenant *tenant;
-    struct wc_tenant_directory directory;
+    struct wc_registry *registry;
     struct wc_gate *metrics_gate;
     struct wc_page *page;
     struct wc_ops ops;
     struct wc_http_route routes[WC_OPS_ROUTES];
     struct wc_server *server;
-    struct wc_bridge *bridge;
+    struct wc_bridge *bridge[BRIDGES_MAX];
+    size_t nbridges;
     struct wc_push *push; /* NULL: metrics are not sent anywhere */
 };
 
@@ -60,10 +56,10 @@ static const char *bind_address(const struct wc_config *c)
 
 static unsigned socket_threads(const struct wc_config *c)
 {
-    if (c->socket_threads)
-        return c->socket_threads;
+    const unsigned most = THREADS_MAX - c->bridge_threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > THREADS_MAX ? THREADS_MAX : (unsigned)cores;
+    unsigned wanted = c->socket_threads ? c->socket_threads : cores < 1 ? 1 : (unsigned)cores;
+    return wanted < most ? wanted : most;
 }
 
 /* Every connection is a descriptor, and the usual soft limit is 1024. Where it is a billion it is
@@ -86,77 +82,27 @@ static void fit_descriptors(const struct wc_config *c)
                      : " hint=\"raise the hard limit of open files, or lower MAX_CONNECTIONS\"");
 }
 
-static struct wc_tenant_limits limits_of(const struct wc_config *c)
+/* What the one tenant is by these settings; also when they are read again. */
+static enum wc_status put_tenant(struct app *app, const struct wc_config *c, struct wc_err *err)
 {
-    return (struct wc_tenant_limits){.max_concurrent_users = c->tenant_max_concurrent_users,
-                                     .max_channels_per_client = c->tenant_max_channels_per_client,
-                                     .max_joins_per_second = c->tenant_max_joins_per_second,
-                                     .max_events_per_second = c->tenant_max_events_per_second,
-                                     .max_presence_events_per_second =
-                                         c->tenant_max_presence_events_per_second,
-                                     .max_payload_kb = c->tenant_max_payload_kb};
-}
-
-/* NULL: err says which setting is wrong. */
-static struct wc_keyset *make_keys(const struct wc_config *c, struct wc_err *err)
-{
-    struct wc_keyset *keys = NULL;
     struct wc_err why = {0};
-    const struct wc_keyset_source from = {.secret = wc_slice_str(c->jwt_secret),
-                                          .jwks = wc_slice_str(c->api_jwt_jwks),
-                                          .validators = wc_slice_str(c->jwt_claim_validators)};
-    if (wc_keyset_make(&from, &keys, &why) != WC_OK)
-        (void)wc_err_set(err, why.code, "JWT_SECRET, API_JWT_JWKS, JWT_CLAIM_VALIDATORS: %s",
-                         why.text);
-    return keys;
+    struct wc_record *record = wc_environment_record(c);
+    if (!record)
+        return wc_err_set(err, WC_NOMEM, "out of memory");
+    enum wc_status st = wc_registry_put(app->registry, record, &why);
+    wc_record_free(record);
+    if (st != WC_OK)
+        (void)wc_err_set(err, st, "JWT_SECRET, API_JWT_JWKS, JWT_CLAIM_VALIDATORS: %s", why.text);
+    return st;
 }
 
-/* Without a login of their own the checks use the other one. */
-static struct wc_judge_options judge_options(const struct wc_config *c)
-{
-    bool is_own = c->db_rls_user[0] != '\0';
-    return (struct wc_judge_options){
-        .pg = {.user = is_own ? c->db_rls_user : c->db_user,
-               .password = is_own ? c->db_rls_password : c->db_password},
-        .search_path = c->db_rls_search_path,
-        .statement_timeout_ms = c->db_rls_statement_timeout_ms,
-        .lock_timeout_ms = c->db_rls_lock_timeout_ms,
-        .batch_timeout_ms = c->db_rls_batch_timeout_ms};
-}
-
-static bool make_tenant(struct app *app, struct wc_err *err)
+static bool make_registry(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
-    struct wc_keyset *keys = make_keys(c, err);
-    if (!keys)
-        return false;
-    const struct wc_tenant_options o = {.external_id = c->tenant_name,
-                                        .keys = keys,
-                                        .pg = {.host = c->db_host,
-                                               .port = (uint16_t)c->db_port,
-                                               .dbname = c->db_name,
-                                               .user = c->db_user,
-                                               .password = c->db_password,
-                                               .sslmode = wc_config_word_text(c->db_sslmode),
-                                               .connect_timeout_ms = c->db_connect_timeout_ms},
-                                        .judge = judge_options(c),
-                                        .withhold_deletes =
-                                            c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
-                                        .slot_name = c->slot_name,
-                                        .publications = c->publications,
-                                        .messages_publication = MESSAGES_PUBLICATION,
-                                        .freshness_ms = c->policy_freshness_ms,
-                                        .resume_grace_ms = c->resume_grace_ms,
-                                        .status_interval_ms = c->status_interval_ms,
-                                        .max_bindings = c->max_bindings_per_channel,
-                                        .max_record_bytes = MAX_RECORD_BYTES,
-                                        .pool = c->db_pool,
-                                        .producers = BRIDGES + socket_threads(c),
-                                        .limits = limits_of(c)};
-    app->tenant = wc_tenant_new(&o, 1);
-    app->directory = (struct wc_tenant_directory){
-        .only = app->tenant, .strict = c->tenant_host == WC_TENANT_HOST_STRICT};
-    if (app->tenant)
+    const struct wc_registry_options o =
+        wc_environment_options(c, c->bridge_threads + socket_threads(c));
+    app->registry = wc_registry_new(&o);
+    if (app->registry)
         return true;
     (void)wc_err_set(err, WC_NOMEM, "out of memory");
     return false;
@@ -177,14 +123,15 @@ static bool make_server(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
     app->page = wc_page_new(&(struct wc_page_options){
-        .region = c->region, .port = (uint16_t)c->port, .tenant = app->tenant});
+        .region = c->region, .port = (uint16_t)c->port, .registry = app->registry});
     if (!app->page) {
         (void)wc_err_set(err, WC_NOMEM, "out of memory");
         return false;
     }
     app->ops = (struct wc_ops){.version = WC_VERSION,
                                .started = wc_clock_mono(),
-                               .tenant = app->tenant,
+                               .registry = app->registry,
+                               .needs_every_tenant = true,
                                .metrics_gate = app->metrics_gate,
                                .page = app->page};
     wc_ops_routes(&app->ops, app->routes);
@@ -192,7 +139,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         .bind_address = bind_address(c),
         .port = (uint16_t)c->port,
         .threads = socket_threads(c),
-        .nbridges = BRIDGES,
+        .nbridges = c->bridge_threads,
         .ring_entries = c->ring_entries,
         .max_connections = c->max_connections,
         .max_header_bytes = c->max_header_length,
@@ -210,7 +157,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         .presence_window_ms = c->client_presence_window_ms,
         .presence_max_bytes = c->presence_max_bytes,
         .send_buffer_bytes = c->send_buffer_bytes,
-        .directory = wc_tenant_directory(&app->directory),
+        .directory = wc_registry_directory(app->registry),
         .source = wc_bridge_source(),
         .routes = app->routes,
         .nroutes = WC_OPS_ROUTES};
@@ -220,6 +167,22 @@ static bool make_server(struct app *app, struct wc_err *err)
     wc_page_set_mesh(app->page, wc_server_mesh(app->server));
     wc_metric_add(WC_M_CONNECTIONS_MAX, c->max_connections);
     return true;
+}
+
+static bool make_bridges(struct app *app, struct wc_err *err)
+{
+    for (; app->nbridges < app->config->bridge_threads; app->nbridges++) {
+        unsigned index = (unsigned)app->nbridges;
+        app->bridge[index] =
+            wc_bridge_new(wc_server_mesh(app->server), wc_server_rooms(app->server), index);
+        if (!app->bridge[index])
+            break;
+    }
+    if (app->nbridges == app->config->bridge_threads &&
+        wc_registry_use_bridges(app->registry, app->bridge, app->nbridges) == WC_OK)
+        return true;
+    (void)wc_err_set(err, WC_NOMEM, "out of memory");
+    return false;
 }
 
 static void render_page(void *self, struct wc_buf *out)
@@ -249,14 +212,10 @@ static bool start_push(struct app *app, struct wc_err *err)
 
 static bool start(struct app *app, struct wc_err *err)
 {
-    app->bridge = wc_bridge_new(wc_server_mesh(app->server), wc_server_rooms(app->server), 0);
-    if (!app->bridge) {
-        (void)wc_err_set(err, WC_NOMEM, "out of memory");
-        return false;
-    }
-    wc_bridge_add(app->bridge, app->tenant);
-    return wc_bridge_start(app->bridge, err) == WC_OK &&
-           wc_server_start(app->server, err) == WC_OK && start_push(app, err);
+    for (size_t i = 0; i < app->nbridges; i++)
+        if (wc_bridge_start(app->bridge[i], err) != WC_OK)
+            return false;
+    return wc_server_start(app->server, err) == WC_OK && start_push(app, err);
 }
 
 /* Once, so that whoever has moved here knows what to take out. */
@@ -288,8 +247,9 @@ static sigset_t block_signals(void)
 /* The log level last: the line about the reload is judged by the old one. */
 static void apply(struct app *app, struct wc_config *fresh)
 {
-    const struct wc_tenant_limits limits = limits_of(fresh);
-    wc_tenant_set_limits(app->tenant, &limits);
+    struct wc_err err = {.code = WC_OK};
+    if (put_tenant(app, fresh, &err) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "app", "limits_stay", "error=\"%s\"", err.text);
     wc_config_free(app->config);
     app->config = fresh;
 }
@@ -349,7 +309,7 @@ static void stop_serving(struct app *app)
     uint32_t half_ms = app->config->shutdown_timeout_ms / 2;
     if (app->server)
         wc_server_drain(app->server);
-    if (app->bridge && !wc_bridge_end_streams(app->bridge, half_ms))
+    if (!wc_bridges_end_streams(app->bridge, app->nbridges, half_ms))
         WC_LOG(WC_LOG_WARN, "app", "not_drained",
                "waited_ms=%u hint=\"a permanent slot holds what was not delivered\"", half_ms);
     if (app->server)
@@ -361,11 +321,11 @@ static void take_down(struct app *app)
     stop_serving(app);
     wc_push_stop(app->push);
     wc_push_free(app->push);
-    if (app->bridge)
-        wc_bridge_stop(app->bridge);
-    wc_bridge_free(app->bridge);
+    wc_bridges_stop(app->bridge, app->nbridges);
+    for (size_t i = 0; i < app->nbridges; i++)
+        wc_bridge_free(app->bridge[i]);
     wc_server_free(app->server);
-    wc_tenant_free(app->tenant);
+    wc_registry_free(app->registry);
     wc_page_free(app->page);
     wc_gate_free(app->metrics_gate);
     wc_config_free(app->config);
@@ -379,8 +339,9 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     sigset_t signals = block_signals();
     fit_descriptors(config);
     tell_accepted();
-    bool ok = wc_metrics_attach() == WC_OK && make_tenant(&app, &err) && make_gates(&app, &err) &&
-              make_server(&app, &err) && start(&app, &err);
+    bool ok = wc_metrics_attach() == WC_OK && make_registry(&app, &err) && make_gates(&app, &err) &&
+              make_server(&app, &err) && make_bridges(&app, &err) &&
+              put_tenant(&app, config, &err) == WC_OK && start(&app, &err);
     if (ok) {
         WC_LOG(WC_LOG_INFO, "app", "listening",
                "address=%s port=%u socket_threads=%u version=%s tenant=%s", bind_address(config),

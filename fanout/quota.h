@@ -64,6 +64,6 @@ WC_MUST_USE
 bool wc_quota_user_enter(struct wc_quota *);
 void wc_quota_user_leave(struct wc_quota *);
 bool wc_quota_is_full(const struct wc_quota *);
-uint32_t wc_quota_users(const struct wc_quota *);
+uint32_t wc_quota_users(const struct wc_quota *); /* that have entered and not left */
 
 #endif

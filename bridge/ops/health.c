@@ -3,6 +3,8 @@
 #include "base/jsonw.h"
 #include "base/metrics.h"
 
+enum { LISTED_MAX = 100 };
+
 static void handle_healthcheck(void *self, const struct wc_http_request *req,
                                struct wc_http_response *res)
 {
@@ -54,25 +56,57 @@ static void add_tenant(struct wc_buf *out, const char *name, const struct wc_rep
     wc_buf_byte(out, '}');
 }
 
+struct listing {
+    struct wc_buf *out;
+    bool wants_troubled, is_any_troubled;
+    size_t shown, open, known;
+    bool all; /* also those that are not open */
+};
+
+static bool is_well(const struct wc_repl_status *s)
+{
+    return (s->state == WC_REPL_STREAMING || s->state == WC_REPL_WAITING) && !s->reason;
+}
+
+static void on_tenant(void *arg, const struct wc_tenant_health *t)
+{
+    struct listing *l = arg;
+    bool is_troubled = !is_well(&t->repl);
+    if ((!t->is_open && !l->all) || is_troubled != l->wants_troubled || l->shown == LISTED_MAX)
+        return;
+    if (l->shown++)
+        wc_buf_byte(l->out, ',');
+    add_tenant(l->out, t->external_id, &t->repl);
+}
+
+static void count_tenant(void *arg, const struct wc_tenant_health *t)
+{
+    struct listing *l = arg;
+    l->known++;
+    l->open += t->is_open;
+    l->is_any_troubled |= (t->is_open || l->all) && !is_well(&t->repl);
+}
+
 static void handle_health(void *self, const struct wc_http_request *req,
                           struct wc_http_response *res)
 {
     (void)req;
     const struct wc_ops *ops = self;
-    struct wc_repl_status s;
-    wc_tenant_status(ops->tenant, &s);
-    bool is_up = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
-    bool healthy = is_up && !s.reason;
+    struct listing l = {.out = &res->body, .wants_troubled = true, .all = ops->needs_every_tenant};
+    wc_registry_each(ops->registry, count_tenant, &l);
+    bool healthy = !ops->needs_every_tenant || !l.is_any_troubled;
     res->status = healthy ? 200 : 503;
     res->content_type = "application/json; charset=utf-8";
     wc_buf_printf(&res->body,
                   "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%lld,\"connections\":%lld,"
-                  "\"channels\":%lld,\"tenants\":[",
+                  "\"channels\":%lld,\"tenants_known\":%zu,\"tenants_open\":%zu,\"tenants\":[",
                   healthy ? "ok" : "unavailable", ops->version,
                   (long long)((wc_clock_mono() - ops->started) / 1000000),
                   (long long)wc_metric_sum(WC_M_CONNECTIONS),
-                  (long long)wc_metric_sum(WC_M_CHANNELS));
-    add_tenant(&res->body, wc_tenant_name(ops->tenant), &s);
+                  (long long)wc_metric_sum(WC_M_CHANNELS), l.known, l.open);
+    wc_registry_each(ops->registry, on_tenant, &l);
+    l.wants_troubled = false;
+    wc_registry_each(ops->registry, on_tenant, &l);
     wc_buf_str(&res->body, "]}\n");
 }
 

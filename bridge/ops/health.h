@@ -2,13 +2,13 @@
  * The routes an operator's tools ask:
  *
  *   GET /healthcheck  200 `ok`: the process answers
- *   GET /health       JSON: version, uptime_s, connections, and for each tenant state, slot,
- *                     received_lsn, confirmed_lsn, lag_bytes (end of WAL as the server last told us
- *                     minus confirmed); when something is wrong reason (a stable name), error and
- *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
- *                     503 when a stream should be up and is not, or its server does not answer
- *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it signed
- *                     (gate.h), else 403
+ *   GET /health       JSON: version, uptime_s, connections, how many tenants are known and open,
+ * and for at most 100 open ones, those in trouble first: state, slot, received_lsn, confirmed_lsn,
+ * lag_bytes (end of WAL as the server last told us minus confirmed); when something is wrong reason
+ * (a stable name), error and hint; blocked_by (xid, pid, age_s) while a new slot waits for a
+ * transaction. 503 when the one stream of environment mode should be up and is not, or its server
+ * does not answer GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it
+ * signed (gate.h), else 403
  *
  * Threads: handlers run on socket threads.
  */
@@ -18,13 +18,14 @@
 #include "base/clock.h"
 #include "bridge/ops/page.h"
 #include "bridge/ops/gate.h"
-#include "bridge/tenant/tenant.h"
+#include "bridge/tenant/registry.h"
 #include "fanout/request.h"
 
 struct wc_ops {
     const char *version;
     wc_us started; /* monotonic */
-    struct wc_tenant *tenant;
+    struct wc_registry *registry;
+    bool needs_every_tenant;            /* environment mode: unhealthy when a stream is not up */
     const struct wc_gate *metrics_gate; /* NULL: /metrics is open */
     struct wc_page *page;
 };

@@ -26,7 +26,7 @@ static const struct {
 };
 
 struct wc_page {
-    struct wc_tenant *tenant;
+    struct wc_registry *registry;
     const struct wc_mesh *mesh;
     struct wc_buf node; /* labels */
     pthread_mutex_t lock;
@@ -44,7 +44,8 @@ struct reading {
 struct tenants {
     struct wc_tenant_row *row;
     struct reading *reading; /* of the same tenants */
-    size_t count;
+    size_t count, cap;
+    struct wc_buf labels; /* one after the other; rows have their lengths until all are there */
 };
 
 static void make_labels(struct wc_page *p, const struct wc_page_options *o)
@@ -63,7 +64,7 @@ struct wc_page *wc_page_new(const struct wc_page_options *o)
     struct wc_page *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    p->tenant = o->tenant;
+    p->registry = o->registry;
     wc_buf_init(&p->node, LABELS_MAX);
     (void)pthread_mutex_init(&p->lock, NULL); /* cannot fail with default attributes */
     make_labels(p, o);
@@ -111,9 +112,11 @@ static bool is_known(const struct reading *r, bool was_counted)
     return is_used;
 }
 
-/* label: holds it until the page is done. */
-static void add_tenant(struct tenants *all, struct wc_tenant *t, struct wc_buf *label)
+static void add_tenant(void *arg, struct wc_tenant *t)
 {
+    struct tenants *all = arg;
+    if (all->count == all->cap) /* it came just now, and is on the next page */
+        return;
     struct wc_tenant_row *row = &all->row[all->count];
     all->reading[all->count] = read_tenant(t);
     *row = (struct wc_tenant_row){0};
@@ -121,9 +124,37 @@ static void add_tenant(struct tenants *all, struct wc_tenant *t, struct wc_buf *
         wc_tenant_metrics_read(wc_quota_metrics(wc_tenant_view(t)->quota), &row->sums);
     if (!is_known(&all->reading[all->count], was_counted))
         return;
-    wc_exposition_label(label, "tenant", wc_slice_str(wc_tenant_name(t)));
-    row->label = wc_buf_view(label);
+    size_t before = all->labels.len;
+    wc_exposition_label(&all->labels, "tenant", wc_slice_str(wc_tenant_name(t)));
+    row->label.len = all->labels.len - before;
     all->count++;
+}
+
+/* False when out of memory. */
+static bool read_tenants(struct wc_registry *registry, struct tenants *all)
+{
+    all->cap = wc_registry_count(registry);
+    all->row = calloc(all->cap + 1, sizeof *all->row);
+    all->reading = calloc(all->cap + 1, sizeof *all->reading);
+    wc_buf_init(&all->labels, (all->cap + 1) * LABELS_MAX);
+    if (!all->row || !all->reading)
+        return false;
+    wc_registry_each_tenant(registry, add_tenant, all);
+    if (all->labels.status != WC_OK)
+        return false;
+    const uint8_t *at = all->labels.p;
+    for (size_t i = 0; i < all->count; i++) {
+        all->row[i].label.p = at;
+        at += all->row[i].label.len;
+    }
+    return true;
+}
+
+static void release_tenants(struct tenants *all)
+{
+    wc_buf_release(&all->labels);
+    free(all->row);
+    free(all->reading);
 }
 
 /* ---- writing ---- */
@@ -214,21 +245,24 @@ static void write_host(const struct wc_exposition *x, struct wc_page *p)
     }
 }
 
+static void write_page(struct wc_page *p, const struct wc_exposition *x, const struct tenants *all)
+{
+    wc_metrics_render(x);
+    write_connected(x, all);
+    write_totals(x, all);
+    wc_tenant_metrics_render(x, all->row, all->count);
+    if (p->mesh)
+        write_rings(x, p->mesh);
+    write_host(x, p);
+}
+
 void wc_page_render(struct wc_page *p, struct wc_buf *out)
 {
     const struct wc_exposition x = {.out = out, .node = wc_buf_view(&p->node)};
-    struct wc_tenant_row row;
-    struct reading reading;
-    struct tenants all = {.row = &row, .reading = &reading};
-    struct wc_buf label;
-    wc_buf_init(&label, LABELS_MAX);
-    add_tenant(&all, p->tenant, &label);
-    wc_metrics_render(&x);
-    write_connected(&x, &all);
-    write_totals(&x, &all);
-    wc_tenant_metrics_render(&x, all.row, all.count);
-    if (p->mesh)
-        write_rings(&x, p->mesh);
-    write_host(&x, p);
-    wc_buf_release(&label);
+    struct tenants all = {.count = 0};
+    if (read_tenants(p->registry, &all))
+        write_page(p, &x, &all);
+    else
+        out->status = WC_NOMEM;
+    release_tenants(&all);
 }

@@ -14,13 +14,13 @@
 #define WC_BRIDGE_OPS_PAGE_H
 
 #include "base/exposition.h"
-#include "bridge/tenant/tenant.h"
+#include "bridge/tenant/registry.h"
 #include "fanout/mesh.h"
 
 struct wc_page_options {
     const char *region;
     uint16_t port;
-    struct wc_tenant *tenant;
+    struct wc_registry *registry;
 };
 
 struct wc_page;

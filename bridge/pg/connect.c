@@ -58,6 +58,8 @@ static void start_connecting(struct wc_pg *pg, const char *hosts, const char *ad
                {"user", o->user},
                {"password", o->password},
                {"sslmode", o->sslmode ? o->sslmode : "prefer"},
+               {"sslrootcert", o->sslrootcert},
+               {"channel_binding", "prefer"},
                {"application_name", o->application_name},
                {"options", o->options},
                {"client_encoding", "UTF8"},

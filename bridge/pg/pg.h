@@ -28,7 +28,8 @@ struct wc_pg;
 struct wc_pg_options {
     const char *host, *dbname, *user, *password;
     uint16_t port;
-    const char *sslmode; /* libpq's; "prefer" when NULL */
+    const char *sslmode;     /* libpq's; "prefer" when NULL */
+    const char *sslrootcert; /* file of the authorities to trust; NULL or empty: libpq's */
     const char *application_name;
     const char *options; /* startup options, "-c TimeZone=UTC ..." */
     bool replication;

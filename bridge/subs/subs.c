@@ -201,3 +201,8 @@ void wc_subs_free(struct wc_subs *s)
     free(s->publications);
     free(s);
 }
+
+uint64_t wc_subs_next_audience(const struct wc_subs *s)
+{
+    return s->next_audience;
+}

@@ -88,6 +88,8 @@ struct wc_subs;
 struct wc_subs *wc_subs_new(struct uv_loop_s *, const struct wc_subs_options *,
                             struct wc_publisher *, const struct wc_subs_hooks *, void *self);
 void wc_subs_free(struct wc_subs *);
+/* No audience has had this number or one above it. */
+uint64_t wc_subs_next_audience(const struct wc_subs *);
 
 void wc_subs_add(struct wc_subs *, struct wc_subscribe *); /* takes */
 void wc_subs_drop(struct wc_subs *, struct wc_handle);     /* unknown handles are fine */

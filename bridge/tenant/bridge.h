@@ -3,8 +3,9 @@
  * threads reach them. Implements fanout's change source.
  *
  * The inbox is bounded: a subscribe is refused with AGAIN when INBOX_MAX requests wait; an
- * unsubscribe always gets in, since there is at most one for each accepted subscribe.
- * Threads: new, start, end_streams, stop, free: main. The change source: any.
+ * unsubscribe always gets in, since there is at most one for each accepted subscribe, and so do
+ * orders, which a tenant has at most once each.
+ * Threads: new, start, end_streams, stop, free: main. The change source and orders: any.
  */
 #ifndef WC_BRIDGE_TENANT_BRIDGE_H
 #define WC_BRIDGE_TENANT_BRIDGE_H
@@ -16,16 +17,29 @@
 /* `index` is this bridge's producer index in the mesh. Returns owned; NULL when out of memory.
  * Borrows mesh and rooms. */
 struct wc_bridge *wc_bridge_new(struct wc_mesh *, struct wc_rooms *, unsigned index);
-void wc_bridge_add(struct wc_bridge *, struct wc_tenant *); /* before start; borrows */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
-/* Takes no more changes, waits until the socket threads have popped what was taken, at most this
- * long (false: not in time), confirms it, and ends the streams. To be called before the clients are
- * sent away: changes that find nobody subscribed would count as handed over, and a permanent slot
- * would not hold them for the next start. */
-bool wc_bridge_end_streams(struct wc_bridge *, uint32_t timeout_ms);
-void wc_bridge_stop(struct wc_bridge *); /* closes the tenants and joins the thread */
-void wc_bridge_free(struct wc_bridge *);
+/* All of them at once: takes no more changes, waits until the socket threads have popped what was
+ * taken, at most this long (false: not in time), confirms it, and ends the streams. To be called
+ * before the clients are sent away: changes that find nobody subscribed would count as handed over,
+ * and a permanent slot would not hold them for the next start. */
+bool wc_bridges_end_streams(struct wc_bridge *const *, size_t n, uint32_t timeout_ms);
+/* Close the tenants and join the threads. */
+void wc_bridges_stop(struct wc_bridge *const *, size_t n);
+void wc_bridge_free(struct wc_bridge *); /* NULL is fine */
+
+/* What a bridge does with a tenant that lives on it. The first order makes the tenant known there.
+ * Those given together are carried out from RETIRE, after which there is nothing left to do, to
+ * OPEN. */
+enum wc_bridge_order {
+    WC_BRIDGE_KNOW = 0,
+    WC_BRIDGE_OPEN = 1,       /* its database is wanted */
+    WC_BRIDGE_LET_GO = 2,     /* its database is not, for now */
+    WC_BRIDGE_DISCONNECT = 4, /* its clients are told and closed */
+    WC_BRIDGE_RETIRE = 8,     /* the last three, for good; then it is freed with its last view */
+};
+/* Never refused, carried out on the bridge's thread; shares the tenant until then. Any thread. */
+void wc_bridge_order(struct wc_bridge *, struct wc_tenant *, unsigned orders);
 
 /* Something to do on the bridge's thread: exactly one of the two is called there or, when it does
  * not run any more, by whoever takes the bridge down. */

@@ -10,9 +10,9 @@
  * A tenant that is replaced gets a new number, view, quota and rooms; the one before it goes on
  * until its last connection has ended, and no message of one reaches the other.
  *
- * Ownership: copies records. Threads: put, remove, restart and each: one at a time, a bridge's or
- * main before the bridges start; the directory and health: any.
- * Source: protocol reference sections 1.1, 8.5, 10.2; design section 7, "Modes".
+ * Ownership: copies options and records. Threads: put, remove, restart and each: one at a time, a
+ * bridge's or main before the bridges start; the directory and health: any. Source: protocol
+ * reference sections 1.1, 8.5, 10.2; design section 7, "Modes".
  */
 #ifndef WC_BRIDGE_TENANT_REGISTRY_H
 #define WC_BRIDGE_TENANT_REGISTRY_H
@@ -21,20 +21,22 @@
 #include "bridge/tenant/bridge.h"
 
 struct wc_registry_options {
-    struct wc_tenant_options defaults; /* what records do not say; its external_id, keys, pg.host,
-                                          dbname, user, password and limits are not used */
-    const char *validators;            /* JWT_CLAIM_VALIDATORS */
-    const char *default_tenant;        /* who gets requests that name nobody known; empty: nobody */
-    bool always_open;                  /* tenants are opened when they are put, and stay open */
+    /* What records do not say. Its external_id, keys, limits, and of
+     * pg the host, dbname, user and password are not used; judge.pg.user and pg.sslmode only where
+     * they are set (NULL: the record's, mapping_priv.h). */
+    struct wc_tenant_options defaults;
+    const char *validators;     /* JWT_CLAIM_VALIDATORS */
+    const char *default_tenant; /* who gets requests that name nobody known; empty: nobody */
+    bool always_open;           /* tenants are opened when they are put, and stay open */
     uint32_t idle_close_ms;
 };
 
 struct wc_registry;
 
-/* Returns owned; NULL when out of memory. The bridges are borrowed; tenants are spread over them.
- */
-struct wc_registry *wc_registry_new(const struct wc_registry_options *, struct wc_bridge **bridges,
-                                    size_t nbridges);
+struct wc_registry *wc_registry_new(const struct wc_registry_options *); /* owned; NULL: NOMEM */
+/* Before the first put, once: tenants are spread over these, which are borrowed. NOMEM. */
+WC_MUST_USE
+enum wc_status wc_registry_use_bridges(struct wc_registry *, struct wc_bridge *const *, size_t n);
 void wc_registry_free(struct wc_registry *); /* after the bridges and socket threads have ended */
 
 struct wc_directory wc_registry_directory(struct wc_registry *);
@@ -60,6 +62,10 @@ struct wc_tenant_health {
 };
 /* False: unknown. Any thread. */
 bool wc_registry_health(struct wc_registry *, const char *external_id, struct wc_tenant_health *);
+/* For who reads many figures at once. */
+size_t wc_registry_count(struct wc_registry *); /* any thread */
+void wc_registry_each_tenant(struct wc_registry *, void (*)(void *arg, struct wc_tenant *),
+                             void *arg); /* as each */
 void wc_registry_each(struct wc_registry *, void (*)(void *arg, const struct wc_tenant_health *),
                       void *arg); /* any thread; the callback must not come back here */
 

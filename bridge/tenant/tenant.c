@@ -1,4 +1,5 @@
-#include "bridge/tenant/tenant.h"
+#include "bridge/tenant/options_priv.h"
+#include "bridge/tenant/seat_priv.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -12,7 +13,6 @@
 #include <uv.h>
 
 enum {
-    TICK_MS = 100,
     MAX_RELATIONS = 65536, /* relations one stream may describe; about 200 MiB at 100 columns */
     AUDIENCE_BITS = 40,    /* audience numbers of one tenant */
 };
@@ -22,6 +22,7 @@ struct wc_tenant {
     struct wc_tenant_options opt; /* strings owned */
     struct wc_keyset *keys;
     struct wc_bridge *bridge;
+    struct wc_seat seat;
 
     /* the bridge thread's, between open and close */
     uv_loop_t *loop;
@@ -30,8 +31,9 @@ struct wc_tenant {
     struct wc_repl *repl;
     struct wc_authz *authz;
     struct wc_messages *messages;
-    uv_timer_t *tick, *grace;
-    bool stalled; /* an event was refused because the rings are full */
+    uv_timer_t *grace;
+    uint64_t next_audience; /* when it is opened again */
+    bool stalled;           /* an event was refused because the rings are full */
     wc_lsn progress;
     struct wc_publisher_mark mark; /* permanent slot: reached means mark_lsn may be confirmed */
     wc_lsn mark_lsn;
@@ -139,14 +141,19 @@ static void on_batch_end(void *self)
     confirm(t);
 }
 
+static void set_status(struct wc_tenant *t, const struct wc_repl_status *status)
+{
+    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
+    t->status = *status;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 static void publish_status(struct wc_tenant *t)
 {
     struct wc_repl_status status;
     wc_repl_status(t->repl, &status);
     atomic_store_explicit(&t->is_replicating, status.has_messages, memory_order_relaxed);
-    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
-    t->status = status;
-    (void)pthread_mutex_unlock(&t->lock);
+    set_status(t, &status);
 }
 
 static void on_state(void *self, enum wc_repl_state state, bool new_epoch)
@@ -257,38 +264,6 @@ void wc_tenant_resume(struct wc_tenant *t)
 
 /* ---- life cycle ---- */
 
-static void free_view(struct wc_tenant_view *v)
-{
-    (void)v; /* part of the tenant, which outlives the socket threads */
-}
-
-enum { STRINGS = 12 };
-
-static void strings_of(struct wc_tenant_options *o, const char **out[STRINGS])
-{
-    const char **const all[STRINGS] = {
-        &o->external_id,   &o->slot_name,         &o->publications,      &o->pg.host,
-        &o->pg.dbname,     &o->pg.user,           &o->pg.password,       &o->pg.sslmode,
-        &o->judge.pg.user, &o->judge.pg.password, &o->judge.search_path, &o->messages_publication};
-    memcpy(out, all, sizeof all);
-}
-
-static void wipe(const char *s)
-{
-    if (s)
-        explicit_bzero((char *)(uintptr_t)s, strlen(s));
-}
-
-static void free_options(struct wc_tenant *t)
-{
-    const char **field[STRINGS];
-    strings_of(&t->opt, field);
-    wipe(t->opt.pg.password);
-    wipe(t->opt.judge.pg.password);
-    for (size_t i = 0; i < STRINGS; i++)
-        free((void *)(uintptr_t)*field[i]); /* ours, from strdup; const in the struct */
-}
-
 /* The checks go to the same database. */
 static void complete_judge(struct wc_tenant_options *o)
 {
@@ -299,19 +274,16 @@ static void complete_judge(struct wc_tenant_options *o)
     o->judge.tenant = o->external_id;
 }
 
-static bool copy_options(struct wc_tenant *t, const struct wc_tenant_options *o)
+/* The last reference is gone: nobody has it open. */
+static void free_view(struct wc_tenant_view *v)
 {
-    const char **field[STRINGS];
-    bool copied = true;
-    t->opt = *o;
-    t->opt.keys = NULL;
-    strings_of(&t->opt, field);
-    for (size_t i = 0; i < STRINGS; i++) {
-        *field[i] = strdup(*field[i]);
-        copied &= *field[i] != NULL;
-    }
-    complete_judge(&t->opt);
-    return copied;
+    struct wc_tenant *t = v->owner;
+    WC_ASSERT(!t->repl && !t->subs);
+    wc_keyset_free(t->keys);
+    wc_quota_free(t->view.quota);
+    wc_tenant_options_release(&t->opt);
+    (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
+    free(t);
 }
 
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_t number)
@@ -321,11 +293,12 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
         wc_keyset_free(options->keys);
         return NULL;
     }
-    bool copied = copy_options(t, options);
+    bool copied = wc_tenant_options_copy(&t->opt, options);
+    complete_judge(&t->opt);
     t->keys = options->keys;
     struct wc_quota *quota = wc_quota_new(options->producers, &options->limits);
     if (!copied || !quota) {
-        free_options(t);
+        wc_tenant_options_release(&t->opt);
         wc_keyset_free(t->keys);
         wc_quota_free(quota);
         free(t);
@@ -336,22 +309,14 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .external_id = t->opt.external_id,
                                       .keys = t->keys,
                                       .quota = quota,
+                                      .is_suspended = options->is_suspended,
+                                      .private_only = options->private_only,
                                       .free = free_view,
                                       .owner = t};
+    t->next_audience = number << AUDIENCE_BITS;
+    wc_seat_init(&t->seat, t);
     (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail with default attributes */
     return t;
-}
-
-void wc_tenant_free(struct wc_tenant *t)
-{
-    if (!t)
-        return;
-    WC_ASSERT(!t->repl);
-    wc_keyset_free(t->keys);
-    wc_quota_free(t->view.quota);
-    free_options(t);
-    (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
-    free(t);
 }
 
 void wc_tenant_set_limits(struct wc_tenant *t, const struct wc_tenant_limits *limits)
@@ -369,9 +334,38 @@ const char *wc_tenant_name(const struct wc_tenant *t)
     return t->opt.external_id;
 }
 
-void wc_tenant_authorize(struct wc_tenant *t, struct wc_authorize *a)
+const struct wc_tenant_options *wc_tenant_options(const struct wc_tenant *t)
 {
-    wc_authz_ask(t->authz, a);
+    return &t->opt;
+}
+
+struct wc_seat *wc_tenant_seat(struct wc_tenant *t)
+{
+    return &t->seat;
+}
+
+bool wc_tenant_has_database(const struct wc_tenant *t)
+{
+    return t->opt.pg.host[0] != '\0';
+}
+
+void wc_tenant_authorize(struct wc_tenant *t, struct wc_publisher *publisher,
+                         struct wc_authorize *a)
+{
+    if (t->authz) {
+        wc_authz_ask(t->authz, a);
+        return;
+    }
+    struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
+    if (m) {
+        m->handle = a->handle;
+        m->is_call = a->is_call;
+        m->question = a->question;
+        m->error = WC_AUTHORIZE_UNAVAILABLE;
+    }
+    if (!m || wc_publish(publisher, WC_ORIGIN_BRIDGE, m, UINT64_C(1) << a->handle.thread) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s what=answer", t->opt.external_id);
+    wc_authorize_free(a);
 }
 
 struct wc_subs *wc_tenant_subs(struct wc_tenant *t)
@@ -411,12 +405,10 @@ static void tell_why_it_waits(struct wc_tenant *t)
     wc_subs_stream_waits(t->subs, wc_slice_str(text));
 }
 
-static void on_tick(uv_timer_t *timer)
+void wc_tenant_tick(struct wc_tenant *t)
 {
-    struct wc_tenant *t = timer->data;
     if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
         confirm(t);
-    wc_quota_tick(t->view.quota, wc_clock_mono());
     publish_status(t);
     tell_why_it_waits(t);
 }
@@ -466,7 +458,7 @@ static bool open_subs(struct wc_tenant *t)
     const struct wc_subs_options o = {.pg = t->opt.pg,
                                       .tenant = t->opt.external_id,
                                       .publications = t->opt.publications,
-                                      .first_audience = t->view.id << AUDIENCE_BITS,
+                                      .first_audience = t->next_audience,
                                       .quota = t->view.quota,
                                       .freshness_ms = t->opt.freshness_ms,
                                       .max_bindings = t->opt.max_bindings,
@@ -504,14 +496,13 @@ enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_pu
 {
     t->loop = loop;
     t->publisher = publisher;
-    t->tick = make_timer(t);
+    t->stalled = t->marked = t->is_draining = false;
+    t->progress = t->mark_lsn = 0;
     t->grace = make_timer(t);
-    if (!t->tick || !t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) ||
-        !open_stream(t)) {
+    if (!t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) || !open_stream(t)) {
         wc_tenant_close(t);
         return WC_NOMEM;
     }
-    (void)uv_timer_start(t->tick, on_tick, TICK_MS, TICK_MS); /* valid handle and callback */
     publish_status(t);
     return WC_OK;
 }
@@ -529,6 +520,8 @@ void wc_tenant_close(struct wc_tenant *t)
 {
     wc_repl_free(t->repl);
     t->repl = NULL;
+    if (t->subs)
+        t->next_audience = wc_subs_next_audience(t->subs);
     wc_subs_free(t->subs);
     t->subs = NULL;
     wc_authz_free(t->authz);
@@ -536,9 +529,8 @@ void wc_tenant_close(struct wc_tenant *t)
     wc_messages_free(t->messages);
     t->messages = NULL;
     atomic_store_explicit(&t->is_replicating, false, memory_order_relaxed);
-    if (t->tick)
-        uv_close((uv_handle_t *)t->tick, on_timer_closed);
     if (t->grace)
         uv_close((uv_handle_t *)t->grace, on_timer_closed);
-    t->tick = t->grace = NULL;
+    t->grace = NULL;
+    set_status(t, &(struct wc_repl_status){.state = WC_REPL_DOWN});
 }

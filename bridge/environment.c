@@ -1,0 +1,84 @@
+#include "bridge/environment.h"
+
+#include <stdio.h>
+
+#define MESSAGES_PUBLICATION "supabase_realtime_messages_publication" /* applications know it */
+
+static void take_limits(struct wc_record *r, const struct wc_config *c)
+{
+    r->max_concurrent_users = c->tenant_max_concurrent_users;
+    r->max_channels_per_client = c->tenant_max_channels_per_client;
+    r->max_joins_per_second = c->tenant_max_joins_per_second;
+    r->max_events_per_second = c->tenant_max_events_per_second;
+    r->max_presence_events_per_second = c->tenant_max_presence_events_per_second;
+    r->max_payload_kb = c->tenant_max_payload_kb;
+}
+
+static bool take_database(struct wc_record *r, const struct wc_config *c)
+{
+    if (!wc_record_add_database(r))
+        return false;
+    struct wc_record_database *d = &r->database;
+    char port[12];
+    (void)snprintf(port, sizeof port, "%u", c->db_port); /* fits: ten digits */
+    d->pool = c->db_pool;
+    d->permanent_slot = c->slot_name[0] != '\0';
+    return wc_record_set(&d->host, c->db_host) && wc_record_set(&d->port, port) &&
+           wc_record_set(&d->name, c->db_name) && wc_record_set(&d->user, c->db_user) &&
+           wc_record_set(&d->password, c->db_password) &&
+           wc_record_set(&d->publication, c->publications) &&
+           wc_record_set(&d->slot_name, c->slot_name);
+}
+
+struct wc_record *wc_environment_record(const struct wc_config *c)
+{
+    struct wc_record *r = wc_record_new(c->tenant_name);
+    if (!r)
+        return NULL;
+    take_limits(r, c);
+    const char *jwks = c->api_jwt_jwks[0] ? c->api_jwt_jwks : NULL;
+    if (wc_record_set(&r->jwt_secret, c->jwt_secret) && wc_record_set(&r->jwt_jwks, jwks) &&
+        take_database(r, c))
+        return r;
+    wc_record_free(r);
+    return NULL;
+}
+
+/* DB_SSL is the reference's switch, and goes before our own. */
+static const char *sslmode_of(const struct wc_config *c)
+{
+    if (c->db_ssl == WC_DB_SSL_FALSE)
+        return wc_config_word_text(c->db_sslmode);
+    return c->db_ssl_ca_cert[0] ? "verify-full" : "require";
+}
+
+/* Without a login of their own (user empty) the checks use the tenant's. */
+static struct wc_judge_options judge_of(const struct wc_config *c)
+{
+    return (struct wc_judge_options){.pg = {.user = c->db_rls_user, .password = c->db_rls_password},
+                                     .search_path = c->db_rls_search_path,
+                                     .statement_timeout_ms = c->db_rls_statement_timeout_ms,
+                                     .lock_timeout_ms = c->db_rls_lock_timeout_ms,
+                                     .batch_timeout_ms = c->db_rls_batch_timeout_ms};
+}
+
+struct wc_registry_options wc_environment_options(const struct wc_config *c, unsigned producers)
+{
+    bool is_any = c->tenant_host != WC_TENANT_HOST_STRICT;
+    return (struct wc_registry_options){
+        .defaults = {.pg = {.sslmode = sslmode_of(c),
+                            .sslrootcert = c->db_ssl_ca_cert,
+                            .connect_timeout_ms = c->db_connect_timeout_ms},
+                     .judge = judge_of(c),
+                     .withhold_deletes = c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
+                     .publications = c->publications,
+                     .messages_publication = MESSAGES_PUBLICATION,
+                     .freshness_ms = c->policy_freshness_ms,
+                     .resume_grace_ms = c->resume_grace_ms,
+                     .status_interval_ms = c->status_interval_ms,
+                     .max_bindings = c->max_bindings_per_channel,
+                     .producers = producers},
+        .validators = c->jwt_claim_validators,
+        .default_tenant = is_any ? c->tenant_name : "",
+        .always_open = true};
+}
