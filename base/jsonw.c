@@ -32,3 +32,11 @@ void wc_jsonw_string(struct wc_buf *out, struct wc_slice s)
     wc_buf_append(out, s.p ? s.p + run : NULL, s.len - run);
     wc_buf_byte(out, '"');
 }
+
+void wc_jsonw_uuid(struct wc_buf *out, const uint8_t uuid[16])
+{
+    wc_buf_byte(out, '"');
+    for (unsigned i = 0; i < 16; i++)
+        wc_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    wc_buf_byte(out, '"');
+}

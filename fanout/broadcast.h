@@ -88,7 +88,8 @@ WC_MUST_USE
 enum wc_status wc_broadcast_send(struct wc_hub *, const struct wc_tenant_view *, bool is_private,
                                  struct wc_slice sub, const struct wc_broadcast *);
 
-/* Event `broadcast` on a joined channel. */
+/* Event `broadcast` on a joined channel, of which is known whether it may (permit.h); one that may
+ * not is not answered. */
 void wc_broadcast_receive(struct wc_channel *, const struct wc_phx_message *);
 
 #endif

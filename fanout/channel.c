@@ -175,6 +175,7 @@ static struct wc_channel *build(const struct wc_channel_join *j)
     c->node.key = wc_slice(c->text, sizeof j->serial + j->topic.len);
     c->session = j->session;
     c->subscription_slot = WC_CHANNEL_NO_SLOT;
+    c->known = c->may = j->config.is_private ? 0 : WC_MAY_ALL;
     wc_list_init(&c->by_session);
     return c;
 }
@@ -216,6 +217,7 @@ void wc_channel_free(struct wc_channels *t, struct wc_channel *c)
     if (c->subscription_slot != WC_CHANNEL_NO_SLOT)
         return_slot(t, c->subscription_slot);
     wc_claims_unref(c->claims);
+    free(c->replayed);
     free(c);
 }
 

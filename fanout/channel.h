@@ -20,10 +20,11 @@
 #include "fanout/group.h"
 #include "fanout/msg.h"
 #include "fanout/presence.h"
+#include "fanout/source.h"
 
+struct wc_replay_ids;
 struct wc_room;
 struct wc_session;
-struct wc_subscribe;
 struct wc_wait;
 
 #define WC_CHANNEL_NO_SLOT UINT32_MAX
@@ -44,11 +45,14 @@ struct wc_channel {
     struct wc_claims *claims; /* a reference */
     uint32_t slot, generation;
     uint32_t heap_index;
-    uint32_t weight;            /* bytes it keeps alive, part of session->weight */
-    uint32_t subscription_slot; /* WC_CHANNEL_NO_SLOT: it never asked for changes */
-    bool is_subscribed;         /* the change source knows the subscription */
-    struct wc_subscribe *asked; /* owned: what a new token asks for again; NULL: nothing */
-    struct wc_wait *wait;       /* owned: its join waits for the verdict; NULL: it is answered */
+    uint32_t weight;                /* bytes it keeps alive, part of session->weight */
+    uint32_t subscription_slot;     /* WC_CHANNEL_NO_SLOT: it never asked for changes */
+    bool is_subscribed;             /* the change source knows the subscription */
+    struct wc_subscribe *asked;     /* owned: what a new token asks for again; NULL: nothing */
+    struct wc_wait *wait;           /* owned: it waits for an answer; NULL: it does not */
+    uint8_t may, known;             /* of enum wc_permission: granted, and asked about (permit.h) */
+    uint32_t question;              /* number of the last one asked about them */
+    struct wc_replay_ids *replayed; /* owned: what it got again; NULL: nothing */
     struct wc_membership in[WC_GROUP_KINDS];
     struct wc_room *room; /* a reference; the hub enters and leaves it */
     struct wc_presence_member presence;

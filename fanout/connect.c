@@ -57,6 +57,10 @@ struct wc_connect_result wc_connect_check(const struct wc_directory *directory,
     r.tenant = directory->find(directory->self, &req->address);
     if (!r.tenant)
         return wc_connect_refusal(404, "Tenant not found");
+    if (r.tenant->is_suspended) {
+        wc_tenant_view_unref(r.tenant);
+        return wc_connect_refusal(403, "Realtime was disabled for this tenant");
+    }
     if (!req->key.p) {
         wc_tenant_view_unref(r.tenant);
         return wc_connect_refusal(401, "API key is missing");

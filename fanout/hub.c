@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 #include "base/jsonw.h"
+#include "fanout/join.h"
+#include "fanout/permit.h"
 #include "fanout/phoenix.h"
 #include "fanout/presence_home.h"
 #include "fanout/subscription.h"
@@ -171,7 +173,7 @@ void wc_channel_push_disconnect(struct wc_channel *c)
     static const char payload[] = "{\"extension\":\"system\",\"status\":\"ok\","
                                   "\"message\":\"Server requested disconnect\"}";
     const struct wc_phx_envelope e = {.topic = c->topic, .event = wc_slice_str("system")};
-    if (!c->wait)
+    if (!wc_wait_is_join(c->wait))
         wc_session_send(c->session,
                         wc_phx_encode(c->session->serializer, &e, wc_slice_str(payload)));
 }
@@ -180,12 +182,14 @@ void wc_hub_shut_channel(struct wc_hub *hub, struct wc_channel *c, struct wc_sli
 {
     /* Sending may close the session, and that ends its channels. */
     struct wc_session *s = c->session;
+    struct wc_kept kept = wc_wait_take(c->wait);
     wc_hub_count_error(hub, s->tenant, wc_slice_str("ChannelShutdown"));
     wc_channel_push_system(c, "system", false, text);
     if (s->state == WC_SESSION_OPEN)
         wc_channel_push_close(c);
     if (s->state == WC_SESSION_OPEN)
         wc_hub_end_channel(hub, c);
+    wc_kept_hand_over(s, &kept);
 }
 
 void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
@@ -195,8 +199,8 @@ void wc_hub_expire(struct wc_hub *hub, int64_t wall_s)
         struct wc_buf text;
         wc_buf_init(&text, 64);
         wc_token_expired_text(&text, wall_s - c->claims->exp);
-        if (c->wait)
-            wc_wait_verdict(c, false, wc_buf_view(&text));
+        if (wc_wait_is_join(c->wait))
+            wc_join_expired(c, wc_buf_view(&text));
         else
             wc_hub_shut_channel(hub, c, wc_buf_view(&text));
         wc_buf_release(&text);
@@ -234,20 +238,25 @@ static void count_no_memory(const struct wc_msg *m)
     wc_metric_add(WC_M_BROADCAST_NO_MEMORY, book == WC_BOOK_BROADCAST);
 }
 
-static void send_to(struct fanout *f, struct wc_session *s)
+/* There is a frame for this session. NULL: no memory, and it is closed. */
+static struct wc_held *held_for(struct fanout *f, struct wc_session *s)
 {
     struct wc_frame *frame = f->msg->frame[s->serializer];
     struct wc_held **held = &f->held[s->serializer];
-    if (!frame)
-        return;
     if (!*held)
         *held = hold(f, frame);
-    if (*held) {
-        wc_session_send_held(s, *held);
-        return;
+    if (!*held) {
+        wc_session_close(s, WC_CLOSE_NO_MEMORY);
+        count_no_memory(f->msg);
     }
-    wc_session_close(s, WC_CLOSE_NO_MEMORY);
-    count_no_memory(f->msg);
+    return *held;
+}
+
+static void send_to(struct fanout *f, struct wc_session *s)
+{
+    struct wc_held *h = held_for(f, s);
+    if (h)
+        wc_session_send_held(s, h);
 }
 
 static void finish(struct fanout *f)
@@ -267,12 +276,51 @@ static uint32_t deliver_direct(struct wc_hub *hub, const struct wc_msg *m)
     return 1;
 }
 
+/* What a channel of its room must be permitted to get it. */
+static unsigned needed(const struct wc_msg *m)
+{
+    if (m->kind != WC_MSG_ROOM)
+        return 0;
+    return m->is_presence ? WC_MAY_READ_PRESENCE : WC_MAY_READ_BROADCAST;
+}
+
 /* A diff that comes before the state is in it. It must be held back: it may have been under way
  * since before the channel joined, when this thread had no member, and the next one have passed
  * by. */
-static bool is_for(const struct wc_msg *m, const struct wc_channel *c)
+static bool is_in_state(const struct wc_channel *c, const struct wc_msg *m)
 {
-    return !(m->is_presence && c->presence.awaits_state);
+    return m->is_presence && c->presence.awaits_state;
+}
+
+static bool was_replayed(const struct wc_channel *c, const struct wc_msg *m)
+{
+    return m->has_id && wc_replay_holds(c->replayed, m->id);
+}
+
+/* It may not read this now. */
+static void withhold(struct fanout *f, struct wc_channel *c, unsigned needs)
+{
+    struct wc_held *h = held_for(f, c->session);
+    if (h && !wc_permit_hold_back(c, h, needs))
+        wc_metric_add(WC_M_BROADCAST_NOT_PERMITTED, h->book == WC_BOOK_BROADCAST);
+}
+
+/* Returns to how many. */
+static uint32_t deliver_to(struct fanout *f, struct wc_channel *c, unsigned needs)
+{
+    struct wc_session *s = c->session;
+    if (!f->msg->frame[s->serializer] || is_in_state(c, f->msg))
+        return 0;
+    if (was_replayed(c, f->msg)) {
+        wc_metric_add(WC_M_BROADCAST_REPLAYED, 1);
+        return 0;
+    }
+    if ((c->may & needs) != needs) {
+        withhold(f, c, needs);
+        return 0;
+    }
+    send_to(f, s);
+    return 1;
 }
 
 /* From the last member to the first: sending may close a session, which takes its channels out of
@@ -282,13 +330,12 @@ static uint32_t deliver_group(struct wc_hub *hub, enum wc_group_kind kind, uint6
 {
     struct fanout f = {.hub = hub, .msg = m};
     struct wc_group *g = wc_group_find(&hub->groups[kind], number);
+    unsigned needs = needed(m);
     uint32_t delivered = 0;
     for (uint32_t i = g ? g->count : 0; i-- > 0;) {
         struct wc_session *s = g->member[i]->session;
-        if (g->member[i] != except && is_for(m, g->member[i])) {
-            send_to(&f, s);
-            delivered += m->frame[s->serializer] != NULL;
-        }
+        if (g->member[i] != except)
+            delivered += deliver_to(&f, g->member[i], needs);
         if (s->state != WC_SESSION_OPEN && !wc_group_find(&hub->groups[kind], number))
             break; /* it was the last member */
     }
@@ -302,16 +349,20 @@ static uint32_t shut_group(struct wc_hub *hub, const struct wc_msg *m,
                            const struct wc_channel *except)
 {
     static const char text[] = "Too many messages per second";
-    struct wc_group *g = wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room);
+    const struct wc_groups *rooms = &hub->groups[WC_GROUP_ROOM];
+    const struct wc_group *g;
     uint32_t n = 0;
-    for (uint32_t i = g->count; i-- > 0;) {
+    for (uint32_t i = UINT32_MAX; (g = wc_group_find(rooms, m->room)) && i > 0;) {
+        i = (i < g->count ? i : g->count) - 1;
         struct wc_channel *c = g->member[i];
         if (c == except || !m->frame[c->session->serializer])
             continue;
+        if (!(c->may & needed(m))) {
+            wc_metric_add(WC_M_BROADCAST_NOT_PERMITTED, 1);
+            continue;
+        }
         n++;
         wc_hub_shut_channel(hub, c, wc_slice_str(text));
-        if (!wc_group_find(&hub->groups[WC_GROUP_ROOM], m->room))
-            break; /* it was the last member */
     }
     return n;
 }
@@ -371,7 +422,15 @@ static void deliver_verdict(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
     if (c)
-        wc_wait_verdict(c, m->ok, wc_slice(m->text, m->text_len));
+        wc_join_verdict(c, m->ok, wc_slice(m->text, m->text_len));
+}
+
+static void deliver_permissions(struct wc_hub *hub, struct wc_msg *m)
+{
+    if (m->is_call)
+        wc_calls_deliver(hub, m);
+    else
+        wc_permit_answer(hub, m);
 }
 
 uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
@@ -388,10 +447,7 @@ uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
     case WC_MSG_VERDICT: deliver_verdict(hub, m); break;
     case WC_MSG_PRESENCE: wc_presence_home_take(hub->presence_home, m); break;
     case WC_MSG_PRESENCE_STATE: wc_presence_deliver_state(hub, m); break;
-    case WC_MSG_PERMISSIONS:
-        if (m->is_call)
-            wc_calls_deliver(hub, m);
-        break;
+    case WC_MSG_PERMISSIONS: deliver_permissions(hub, m); break;
     case WC_MSG_CALL: wc_calls_deliver(hub, m); break;
     case WC_MSG_DISCONNECT: wc_roster_disconnect(hub, m->tenant); break;
     }

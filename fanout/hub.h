@@ -39,8 +39,8 @@ struct wc_hub {
     struct wc_list closing;  /* CLOSING, through by_activity */
     struct wc_list dirty;
     struct wc_list holding;
-    struct wc_list waiting;      /* joins, through wc_wait.in_hub */
-    struct wc_list paused;       /* not read until the publisher has drained */
+    struct wc_list waiting;      /* channels, through wc_wait.in_hub */
+    struct wc_list paused;       /* not read until the publisher has drained and less is kept */
     wc_us patience, patience_at; /* "Pacing" in session.h; until when it is reckoned */
     struct wc_channels channels;
     struct wc_groups groups[WC_GROUP_KINDS];
@@ -58,13 +58,14 @@ struct wc_hub {
     uint64_t next_serial;
     struct wc_log_limit malformed_log, refused_log; /* of messages, of joins */
     struct wc_log_limit dropped_log, rate_log;      /* of broadcasts */
-    struct wc_log_limit presence_log;
+    struct wc_log_limit presence_log, permit_log;
 };
 
 struct wc_hub *wc_hub_new(const struct wc_hub_options *);
 void wc_hub_free(struct wc_hub *); /* every session is freed before */
 
-/* A message from the rings; borrowed, but one of kind presence is shared. Returns how many of its
+/* A message from the rings; borrowed, but one of kind presence or
+ * permissions is shared. Returns how many of its
  * pairs (msg.h) are accounted for. */
 uint32_t wc_hub_deliver(struct wc_hub *, struct wc_msg *);
 

@@ -1,24 +1,24 @@
 #include "fanout/join.h"
 
 #include "base/jsonw.h"
-#include "fanout/binding.h"
 #include "fanout/hub.h"
+#include "fanout/join_config.h"
+#include "fanout/permit.h"
 #include "fanout/subscription.h"
 #include "fanout/token.h"
 #include "fanout/wait.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
-#include <strings.h>
 
 enum {
     CHANNELS_MAX = 99999,     /* protocol reference, section 3.4 */
     WEIGHT_MAX = 8 << 20,     /* of a connection: room for CHANNELS_MAX channels of 80 bytes */
     REASON_CAP = 16 << 10,    /* the longest holds a topic, escaped later */
+    VERDICT_CAP = 64 << 10,   /* longer than the change source's texts are */
     REPLY_CAP = 64 << 20,     /* bindings as sent: bounded by the client's message */
     REFUSED_LOG_US = 1000000, /* a client that keeps trying is one line a second */
 };
-
-static const struct wc_json_limits legacy_limits = {.depth = 2, .nodes = 8};
 
 static const char no_memory[] = "Unknown Error on Channel";
 
@@ -29,25 +29,14 @@ struct join {
     struct wc_slice sub; /* topic without its prefix */
     struct wc_buf reason;
     struct wc_claims *claims; /* a reference */
-    struct wc_channel_config config;
-    struct wc_json legacy; /* the binding a legacy join stands for */
-    const struct wc_json *doc;
-    bool waits; /* to be answered when the changes stand */
-    uint32_t timeout_ms;
+    struct wc_join_config config;
     bool is_over_rate; /* the connection goes down, too */
-    uint32_t nbindings;
-    uint32_t node[WC_BINDINGS_MAX], id[WC_BINDINGS_MAX];
 };
 
 static bool refuse(struct join *j, const char *reason)
 {
     wc_buf_str(&j->reason, reason);
     return false;
-}
-
-static bool refuse_for_memory(struct join *j)
-{
-    return refuse(j, no_memory);
 }
 
 /* ---- token (sections 3.3 and 3.4, row 7) ---- */
@@ -90,128 +79,6 @@ static bool take_token(struct join *j)
     }
     enum wc_jwt_result r = wc_jwt_verify(j->s->tenant->keys, token, now, &j->claims, &detail);
     return r == WC_JWT_OK || refuse_token(j, r, &detail);
-}
-
-/* ---- configuration (sections 3.2 and 7.2) ---- */
-
-/* JSON true, or the word in any letter case; everything else is the default, false. */
-static bool is_flexible_true(struct join *j, uint32_t node)
-{
-    struct wc_slice s;
-    if (wc_json_type(j->doc, node) == WC_JSON_TRUE)
-        return true;
-    return wc_json_string(j->doc, node, j->arena, &s) && s.len == 4 &&
-           strncasecmp((const char *)s.p, "true", 4) == 0;
-}
-
-static bool take_binding(struct join *j, uint32_t node)
-{
-    uint32_t hash;
-    if (wc_json_type(j->doc, node) != WC_JSON_OBJECT)
-        return refuse(j, "UnknownErrorOnChannel: postgres_changes holds something that is not an "
-                         "object");
-    if (j->nbindings == WC_BINDINGS_MAX)
-        return refuse(j, "UnknownErrorOnChannel: too many postgres_changes in one join");
-    if (!wc_binding_hash(j->doc, node, j->arena, &hash))
-        return refuse_for_memory(j);
-    j->node[j->nbindings] = node;
-    j->id[j->nbindings] = wc_binding_unique(hash, j->id, j->nbindings);
-    j->nbindings++;
-    return true;
-}
-
-static bool take_bindings(struct join *j, uint32_t array)
-{
-    if (wc_json_type(j->doc, array) != WC_JSON_ARRAY)
-        return true;
-    for (uint32_t n = wc_json_first(j->doc, array); n != WC_JSON_NONE; n = wc_json_next(j->doc, n))
-        if (wc_json_type(j->doc, n) != WC_JSON_NULL && !take_binding(j, n))
-            return false;
-    return true;
-}
-
-/* A join without `config` subscribes to what its topic names: schema[:table[:filter]]. */
-static bool take_legacy(struct join *j)
-{
-    static const char *const key[] = {"{\"schema\":", ",\"table\":", ",\"filter\":"};
-    struct wc_buf text;
-    struct wc_slice rest = j->sub;
-    wc_buf_init(&text, REASON_CAP);
-    for (unsigned part = 0; part < 3; part++) {
-        const uint8_t *colon = part < 2 ? memchr(rest.p, ':', rest.len) : NULL;
-        size_t len = colon ? (size_t)(colon - rest.p) : rest.len;
-        wc_buf_str(&text, key[part]);
-        wc_jsonw_string(&text, wc_slice(rest.p, len));
-        if (!colon)
-            break;
-        rest = wc_slice(colon + 1, rest.len - len - 1);
-    }
-    wc_buf_byte(&text, '}');
-    char *kept = text.status == WC_OK ? wc_arena_strdup(j->arena, wc_buf_view(&text)) : NULL;
-    wc_buf_release(&text);
-    j->doc = &j->legacy;
-    if (!kept || wc_json_parse(&j->legacy, wc_slice_str(kept), j->arena, legacy_limits, NULL))
-        return refuse_for_memory(j);
-    return take_binding(j, 0);
-}
-
-/* Any scalar; a number stands for its decimal text, null and false for none. */
-static struct wc_slice scalar_text(struct join *j, uint32_t node)
-{
-    struct wc_slice s;
-    if (wc_json_string(j->doc, node, j->arena, &s))
-        return s;
-    enum wc_json_type type = wc_json_type(j->doc, node);
-    return type == WC_JSON_NUMBER || type == WC_JSON_TRUE ? wc_json_raw(j->doc, node)
-                                                          : wc_slice(NULL, 0);
-}
-
-static void take_options(struct join *j, uint32_t config)
-{
-    uint32_t broadcast = wc_json_get(j->doc, config, "broadcast");
-    uint32_t presence = wc_json_get(j->doc, config, "presence");
-    j->config.is_private = is_flexible_true(j, wc_json_get(j->doc, config, "private"));
-    j->config.wants_self = is_flexible_true(j, wc_json_get(j->doc, broadcast, "self"));
-    j->config.wants_ack = is_flexible_true(j, wc_json_get(j->doc, broadcast, "ack"));
-    j->config.wants_presence = is_flexible_true(j, wc_json_get(j->doc, presence, "enabled"));
-    j->config.presence_key = scalar_text(j, wc_json_get(j->doc, presence, "key"));
-}
-
-static void take_wait(struct join *j, uint32_t options)
-{
-    int64_t ms = 0;
-    j->waits = is_flexible_true(j, wc_json_get(j->doc, options, "wait"));
-    j->timeout_ms = WC_WAIT_DEFAULT_MS;
-    if (wc_json_int(j->doc, wc_json_get(j->doc, options, "timeout"), &ms) && ms > 0)
-        j->timeout_ms = ms < WC_WAIT_MAX_MS ? (uint32_t)ms : WC_WAIT_MAX_MS;
-}
-
-static bool take_config(struct join *j)
-{
-    if (wc_json_type(j->doc, j->m->payload) != WC_JSON_OBJECT)
-        return refuse(j, "UnknownErrorOnChannel: the join payload is not an object");
-    uint32_t config = wc_json_get(j->doc, j->m->payload, "config");
-    j->config.is_legacy = config == WC_JSON_NONE;
-    if (j->config.is_legacy)
-        return take_legacy(j);
-    enum wc_json_type type = wc_json_type(j->doc, config);
-    if (type == WC_JSON_NULL)
-        return true;
-    if (type != WC_JSON_OBJECT)
-        return refuse(j, "UnknownErrorOnChannel: config is not an object");
-    take_options(j, config);
-    take_wait(j, wc_json_get(j->doc, config, "postgres_changes_options"));
-    if (j->config.is_private) {
-        wc_buf_str(&j->reason, "Unauthorized: You do not have permissions to read from this "
-                               "Channel topic: ");
-        wc_buf_slice(&j->reason, j->sub);
-        return false;
-    }
-    /* Its mere presence, even as null (section 3.4, row 10). */
-    uint32_t broadcast = wc_json_get(j->doc, config, "broadcast");
-    if (wc_json_get(j->doc, broadcast, "replay") != WC_JSON_NONE)
-        return refuse(j, "UnableToReplayMessages: Replay is not allowed for public channels");
-    return take_bindings(j, wc_json_get(j->doc, config, "postgres_changes"));
 }
 
 /* ---- answers ---- */
@@ -269,28 +136,44 @@ static struct wc_phx_envelope envelope_of(const struct wc_channel *c)
     return (struct wc_phx_envelope){.topic = c->topic, .ref = c->ref, .join_ref = c->join_ref};
 }
 
-void wc_join_abandon(struct wc_channel *c, struct wc_slice reason)
+void wc_join_refuse(struct wc_channel *c, struct wc_slice reason)
 {
     struct wc_session *s = c->session;
     const struct wc_phx_envelope e = envelope_of(c);
     struct wc_frame *f = refusal(s, &e, reason);
+    struct wc_kept kept = wc_wait_take(c->wait);
     wc_hub_end_channel(s->hub, c);
     return_place(s);
     wc_session_send(s, f);
+    wc_kept_hand_over(s, &kept);
 }
 
-bool wc_join_complete(struct wc_channel *c, struct wc_frame *reply)
+static void refuse_about(struct wc_channel *c, const char *code, struct wc_slice text)
+{
+    struct wc_buf reason;
+    wc_buf_init(&reason, VERDICT_CAP);
+    wc_buf_str(&reason, code);
+    wc_buf_slice(&reason, text);
+    wc_join_refuse(c, wc_buf_view(&reason));
+    wc_buf_release(&reason);
+}
+
+/* Into the room, the reply (taken), what it gets again. False: the channel is gone, refused or with
+ * its session. */
+static bool complete(struct wc_channel *c, struct wc_frame *reply, const struct wc_replay *replay)
 {
     struct wc_session *s = c->session;
     if (wc_hub_enter_room(s->hub, c, c->config.is_private) != WC_OK) {
         wc_frame_unref(reply);
-        wc_join_abandon(c, wc_slice_str(no_memory));
+        wc_join_refuse(c, wc_slice_str(no_memory));
         return false;
     }
     s->has_joined = true;
     wc_metric_add(WC_M_JOINED_OK, 1);
     wc_session_send(s, reply);
-    return s->state == WC_SESSION_OPEN && wc_presence_joined(c);
+    if (s->state != WC_SESSION_OPEN || (replay && !wc_replay_deliver(c, replay)))
+        return false;
+    return wc_presence_joined(c);
 }
 
 /* The object as sent, with its id as the last member, where it wins over one that came along. */
@@ -307,11 +190,11 @@ static struct wc_frame *ok_reply(const struct join *j, const struct wc_channel *
     struct wc_buf response;
     wc_buf_init(&response, REPLY_CAP);
     wc_buf_str(&response, "{\"postgres_changes\":[");
-    for (uint32_t i = 0; i < j->nbindings; i++) {
+    for (uint32_t i = 0; i < j->config.nbindings; i++) {
         if (i)
             wc_buf_byte(&response, ',');
-        put_binding(&response, wc_json_raw(j->doc, j->node[i]),
-                    wc_json_count(j->doc, j->node[i]) == 0, j->id[i]);
+        put_binding(&response, wc_json_raw(j->config.doc, j->config.node[i]),
+                    wc_json_count(j->config.doc, j->config.node[i]) == 0, j->config.id[i]);
     }
     wc_buf_str(&response, "]}");
     struct wc_frame *f = response.status == WC_OK
@@ -335,10 +218,11 @@ static struct wc_slice copy_bytes(uint8_t **at, struct wc_slice from)
 /* What the channel asks for; who asks is filled in when it does. NULL when out of memory. */
 static struct wc_subscribe *build_request(const struct join *j)
 {
-    size_t fixed = sizeof(struct wc_subscribe) + j->nbindings * sizeof(struct wc_binding_request);
+    size_t fixed =
+        sizeof(struct wc_subscribe) + j->config.nbindings * sizeof(struct wc_binding_request);
     size_t text = j->m->topic.len;
-    for (uint32_t i = 0; i < j->nbindings; i++)
-        text += wc_json_raw(j->doc, j->node[i]).len;
+    for (uint32_t i = 0; i < j->config.nbindings; i++)
+        text += wc_json_raw(j->config.doc, j->config.node[i]).len;
     struct wc_subscribe *r = calloc(1, fixed + text);
     if (!r)
         return NULL;
@@ -346,17 +230,17 @@ static struct wc_subscribe *build_request(const struct join *j)
     r->size = fixed + text;
     r->session = j->s->serial << 6 | j->s->hub->channels.thread; /* serials are the thread's */
     r->serializer = j->s->serializer;
-    r->is_legacy = j->config.is_legacy;
+    r->is_legacy = j->config.channel.is_legacy;
     r->topic = copy_bytes(&at, j->m->topic);
-    r->nbindings = j->nbindings;
-    for (uint32_t i = 0; i < j->nbindings; i++) {
-        r->binding[i].id = j->id[i];
-        r->binding[i].json = copy_bytes(&at, wc_json_raw(j->doc, j->node[i]));
+    r->nbindings = j->config.nbindings;
+    for (uint32_t i = 0; i < j->config.nbindings; i++) {
+        r->binding[i].id = j->config.id[i];
+        r->binding[i].json = copy_bytes(&at, wc_json_raw(j->config.doc, j->config.node[i]));
     }
     return r;
 }
 
-/* ---- the whole ---- */
+/* ---- the channel ---- */
 
 /* What a channel keeps of its join here and, two or three times over, behind the change source. */
 static size_t weight(const struct join *j)
@@ -364,8 +248,8 @@ static size_t weight(const struct join *j)
     size_t n = j->m->topic.len + j->m->join_ref.len + j->m->ref.len;
     if (j->claims != j->s->claims)
         n += j->claims->json.len;
-    for (uint32_t i = 0; i < j->nbindings; i++)
-        n += wc_json_raw(j->doc, j->node[i]).len;
+    for (uint32_t i = 0; i < j->config.nbindings; i++)
+        n += wc_json_raw(j->config.doc, j->config.node[i]).len;
     return n;
 }
 
@@ -378,10 +262,10 @@ static struct wc_channel *open_channel(struct join *j)
                                                                  .topic = j->m->topic,
                                                                  .join_ref = j->m->join_ref,
                                                                  .ref = j->m->ref,
-                                                                 .config = j->config,
+                                                                 .config = j->config.channel,
                                                                  .claims = j->claims});
     if (!c) {
-        (void)refuse_for_memory(j); /* always false */
+        (void)refuse(j, no_memory); /* always false */
         return NULL;
     }
     wc_list_push(&j->s->channels, &c->by_session);
@@ -392,25 +276,105 @@ static struct wc_channel *open_channel(struct join *j)
     return c;
 }
 
+/* ---- joins that wait ---- */
+
+/* Ends the waiting with the reply. False: the channel is gone. `kept` is the caller's to hand over.
+ */
+static bool stop_waiting(struct wc_channel *c, struct wc_kept *kept)
+{
+    struct wc_wait *w = c->wait;
+    struct wc_frame *reply = w->reply;
+    struct wc_msg *permitted = w->permitted;
+    w->reply = NULL;
+    w->permitted = NULL;
+    *kept = wc_wait_take(w);
+    wc_wait_free(w);
+    bool stands = complete(c, reply, permitted ? permitted->replay : NULL);
+    wc_msg_unref(permitted);
+    return stands;
+}
+
 /* The reply comes before the request for changes, so that no change precedes it; when the join
  * waits for its changes, what they send until then is held back by the channel. */
+void wc_join_permitted(struct wc_channel *c)
+{
+    struct wc_session *s = c->session;
+    struct wc_kept kept;
+    if (c->asked && c->wait->changes_ms) {
+        wc_wait_turn(c->wait, WC_WAIT_CHANGES, c->wait->changes_ms);
+        wc_subscription_ask(c);
+        return;
+    }
+    if (stop_waiting(c, &kept))
+        wc_subscription_ask(c);
+    wc_kept_hand_over(s, &kept);
+}
+
+void wc_join_verdict(struct wc_channel *c, bool ok, struct wc_slice text)
+{
+    struct wc_session *s = c->session;
+    struct wc_kept kept;
+    if (!c->wait || c->wait->what != WC_WAIT_CHANGES) {
+        wc_channel_push_system(c, "postgres_changes", ok, text);
+    } else if (ok) {
+        if (stop_waiting(c, &kept))
+            wc_channel_push_system(c, "postgres_changes", true, text);
+        wc_kept_hand_over(s, &kept);
+    } else {
+        refuse_about(c, "RealtimeDisabledForConfiguration: ", text);
+    }
+}
+
+void wc_join_expired(struct wc_channel *c, struct wc_slice text)
+{
+    if (c->wait->what == WC_WAIT_CHANGES)
+        wc_join_verdict(c, false, text);
+    else
+        refuse_about(c, "InvalidJWTToken: ", text);
+}
+
+void wc_join_time_out(struct wc_channel *c)
+{
+    struct wc_buf reason;
+    wc_buf_init(&reason, REASON_CAP);
+    wc_buf_printf(&reason,
+                  "PostgresChangesSubscribeTimeout: Timed out after %" PRIu32
+                  "ms waiting for the postgres_changes subscription",
+                  c->wait->changes_ms);
+    wc_join_refuse(c, wc_buf_view(&reason));
+    wc_buf_release(&reason);
+}
+
+/* ---- the whole ---- */
+
+static void wait(const struct join *j, struct wc_channel *c, struct wc_frame *reply)
+{
+    struct wc_wait *w = wc_wait_begin(c, WC_WAIT_PERMISSIONS, WC_WAIT_ANSWER_MS);
+    if (!w) {
+        wc_frame_unref(reply);
+        wc_join_refuse(c, wc_slice_str(no_memory));
+        return;
+    }
+    w->reply = reply;
+    w->changes_ms = j->config.changes_ms;
+    w->replay = j->config.replay;
+    if (c->config.is_private)
+        wc_permit_join(c);
+    else
+        wc_join_permitted(c);
+}
+
 static void answer(const struct join *j, struct wc_channel *c)
 {
-    struct wc_subscribe *asked = j->nbindings ? build_request(j) : NULL;
     struct wc_frame *reply = ok_reply(j, c);
-    if (j->nbindings && !asked) {
+    c->asked = j->config.nbindings ? build_request(j) : NULL;
+    if (!reply || (j->config.nbindings && !c->asked)) {
         wc_frame_unref(reply);
-        wc_join_abandon(c, wc_slice_str(no_memory));
-    } else if (!asked || !j->waits) {
-        if (wc_join_complete(c, reply) && asked)
-            wc_subscription_ask(c, asked);
-        else
-            wc_subscribe_free(asked);
-    } else if (wc_wait_begin(c, reply, j->timeout_ms) == WC_OK) {
-        wc_subscription_ask(c, asked);
-    } else {
-        wc_subscribe_free(asked);
-        wc_join_abandon(c, wc_slice_str(no_memory));
+        wc_join_refuse(c, wc_slice_str(no_memory));
+    } else if (c->config.is_private || (c->asked && j->config.changes_ms)) {
+        wait(j, c, reply);
+    } else if (complete(c, reply, NULL)) {
+        wc_subscription_ask(c);
     }
 }
 
@@ -439,31 +403,47 @@ static bool check_weight(struct join *j)
            refuse(j, "the channels of this connection are too large together");
 }
 
+static bool take_config(struct join *j)
+{
+    struct wc_join_config *c = &j->config;
+    if (!wc_join_config_parse(c, j->m, j->arena, &j->reason))
+        return false;
+    c->channel.wants_presence |= wc_quota_limits(j->s->tenant->quota).presence_enabled;
+    return true;
+}
+
+/* In the order of the reference's table, which decides what a client is told first. */
 static bool check(struct join *j)
 {
+    const struct wc_tenant_view *tenant = j->s->tenant;
     if (j->sub.len == 0)
         return refuse(j, "TopicNameRequired: You must provide a topic name");
     if (j->s->hub->is_restarting)
         return refuse(j, "RealtimeRestarting: Realtime is restarting, please standby");
-    return take_place(j) && take_token(j) && take_config(j) && check_weight(j);
+    if (tenant->private_only && !wc_join_config_is_private(j->m, j->arena))
+        return refuse(j, "PrivateOnly: This project only allows private channels");
+    if (!take_place(j) || !take_token(j))
+        return false;
+    if (tenant->is_suspended)
+        return refuse(j, "RealtimeDisabledForTenant: Realtime disabled for this tenant");
+    return take_config(j) && check_weight(j);
 }
 
 void wc_join(struct wc_session *s, const struct wc_phx_message *m)
 {
-    struct join j = {.s = s,
-                     .m = m,
-                     .arena = &s->hub->arena,
-                     .sub = wc_channel_subtopic(m->topic),
-                     .doc = &m->doc};
+    struct join j = {.s = s, .m = m, .arena = &s->hub->arena, .sub = wc_channel_subtopic(m->topic)};
+    const struct wc_source *source = &s->hub->opt.source;
     wc_buf_init(&j.reason, REASON_CAP);
     if (!s->has_tried)
         s->alone_since = s->hub->now;
     s->has_tried = true;
     struct wc_channel *c = check(&j) ? open_channel(&j) : NULL;
-    if (c)
+    if (c) {
+        source->touch(source->self, s->tenant);
         answer(&j, c);
-    else
+    } else {
         send_refusal(&j);
+    }
     wc_claims_unref(j.claims);
     wc_buf_release(&j.reason);
 }

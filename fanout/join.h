@@ -1,9 +1,9 @@
 /*
  * phx_join: limits, token, configuration, bindings, reply, subscription; in the order and with the
- * texts of the protocol reference, sections 3.2 to 3.5. A failed join is answered at once; one that
- * waits for its subscription is answered by wait.h.
+ * texts of the protocol reference, sections 3.2 to 3.5. A failed join is answered at once. One to a
+ * private room is answered when its permissions are known (permit.h), one that waits for its
+ * subscription when that stands; until then it waits (wait.h).
  *
- * Private channels are refused until their policies can be checked: fail closed.
  * Threads: the hub's. Limits: WC_BINDINGS_MAX bindings; 99,999 channels on one connection,
  * with topics and bindings of 8 MiB together.
  */
@@ -19,10 +19,17 @@ struct wc_channel;
  * first). The arena is the hub's. */
 void wc_join(struct wc_session *, const struct wc_phx_message *);
 
-/* The rest of a join that is granted: into the room, the reply (taken). False: the channel is gone,
- * refused or with its session. */
-bool wc_join_complete(struct wc_channel *, struct wc_frame *reply);
-/* Refuses a join whose channel exists already, and ends the channel. */
-void wc_join_abandon(struct wc_channel *, struct wc_slice reason);
+/* For a channel whose join is not answered. Afterwards it may be gone, as with what follows. */
+void wc_join_refuse(struct wc_channel *, struct wc_slice reason);
+/* It waits for permissions, and has them. */
+void wc_join_permitted(struct wc_channel *);
+/* Its token has expired meanwhile; the text says so. */
+void wc_join_expired(struct wc_channel *, struct wc_slice text);
+/* Its changes do not stand in time. */
+void wc_join_time_out(struct wc_channel *);
+
+/* What the change source says about a channel's subscription: answers a join that waits for it, and
+ * becomes a `system` message. */
+void wc_join_verdict(struct wc_channel *, bool ok, struct wc_slice text);
 
 #endif

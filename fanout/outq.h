@@ -26,6 +26,11 @@ struct wc_held {
 
 /* Takes the frame's reference, on failure too; returns a holder with one reference. */
 struct wc_held *wc_held_new(struct wc_slab *, struct wc_frame *, enum wc_book);
+static inline struct wc_held *wc_held_ref(struct wc_held *h)
+{
+    h->refs++;
+    return h;
+}
 void wc_held_unref(struct wc_slab *, struct wc_held *);
 
 /* Circular: entries first .. first + count - 1, modulo cap (a power of two, or 0). Zeroed is empty.

@@ -117,10 +117,7 @@ static void put_uuid(struct wc_channel *c, struct wc_buf *out)
         b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
         c->presence.has_uuid = true;
     }
-    wc_buf_byte(out, '"');
-    for (unsigned i = 0; i < 16; i++)
-        wc_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
-    wc_buf_byte(out, '"');
+    wc_jsonw_uuid(out, b);
 }
 
 static bool is_ours(const struct wc_json *doc, uint32_t key, struct wc_arena *arena)
@@ -217,6 +214,10 @@ static enum outcome track(struct wc_channel *c, const struct wc_json *doc, uint3
         log_refused(c, "InvalidPresencePayload");
         return NOT_A_MAP;
     }
+    if (!(c->may & WC_MAY_WRITE_PRESENCE)) {
+        log_refused(c, "UnableToHandlePresence");
+        return REFUSED;
+    }
     if (wc_quota_is_triggered(c->session->tenant->quota, WC_QUOTA_PRESENCE))
         return shut(c, "PresenceRateLimitReached", too_many_events);
     if (wc_json_raw(doc, payload).len > limit)
@@ -243,17 +244,27 @@ static enum outcome untrack(struct wc_channel *c)
 static bool is_within_window(struct wc_channel *c)
 {
     const struct wc_presence_options *o = &c->session->hub->opt.presence;
+    const struct wc_tenant_limits own = wc_quota_limits(c->session->tenant->quota);
+    wc_us window = own.presence_window_ms ? (wc_us)own.presence_window_ms * 1000 : o->window;
     wc_us now = c->session->hub->now;
     if (now >= c->presence.window_end) {
-        c->presence.window_end = now + o->window;
+        c->presence.window_end = now + window;
         c->presence.calls = 0;
     }
-    return ++c->presence.calls <= o->max_calls;
+    return ++c->presence.calls <= (own.presence_max_calls ? own.presence_max_calls : o->max_calls);
 }
 
 static bool is_event(struct wc_slice s, const char *lower)
 {
     return s.len == strlen(lower) && strncasecmp((const char *)s.p, lower, s.len) == 0;
+}
+
+bool wc_presence_is_track(const struct wc_channel *c, const struct wc_phx_message *m)
+{
+    struct wc_slice event;
+    uint32_t node = wc_json_get(&m->doc, m->payload, "event");
+    return wc_json_string(&m->doc, node, &c->session->hub->arena, &event) &&
+           is_event(event, "track");
 }
 
 static enum outcome handle(struct wc_channel *c, const struct wc_phx_message *m)
@@ -291,7 +302,7 @@ void wc_presence_receive(struct wc_channel *c, const struct wc_phx_message *m)
 
 bool wc_presence_joined(struct wc_channel *c)
 {
-    if (!c->config.wants_presence)
+    if (!c->config.wants_presence || !(c->may & WC_MAY_READ_PRESENCE))
         return true;
     if (wc_quota_is_triggered(c->session->tenant->quota, WC_QUOTA_PRESENCE)) {
         (void)shut(c, "PresenceRateLimitReached", too_many_events); /* always GONE */
@@ -371,8 +382,8 @@ static void send_v2(struct wc_channel *c, struct wc_frame *tail)
 void wc_presence_deliver_state(struct wc_hub *hub, const struct wc_msg *m)
 {
     struct wc_channel *c = wc_channel_by_handle(&hub->channels, m->handle);
-    if (!c)
-        return;
+    if (!c || !(c->may & WC_MAY_READ_PRESENCE))
+        return; /* a new token is judged: it is asked for again if that may read it */
     c->presence.awaits_state = false;
     wc_hub_count(hub, c->session->tenant, WC_QUOTA_PRESENCE, 1);
     if (c->session->serializer == WC_PHX_V2)

@@ -52,9 +52,12 @@ struct wc_presence_member {
     uint8_t uuid[16];
 };
 
-/* Event `presence` on a joined channel; may end it. */
+bool wc_presence_is_track(const struct wc_channel *, const struct wc_phx_message *);
+/* Event `presence` on a joined channel, of which is known whether it may track (permit.h); may end
+ * it. */
 void wc_presence_receive(struct wc_channel *, const struct wc_phx_message *);
-/* The join was answered: asks for the state if the channel wants presence. False: it has ended. */
+/* The join was answered, or a new token judged: asks for the state if the channel wants presence
+ * and may read it. False: it has ended. */
 bool wc_presence_joined(struct wc_channel *);
 /* The channel ends; it is still in its room. */
 void wc_presence_ended(struct wc_channel *);

@@ -1,5 +1,6 @@
 #include "fanout/refresh.h"
 
+#include "fanout/permit.h"
 #include "fanout/subscription.h"
 #include "fanout/token.h"
 
@@ -24,7 +25,10 @@ static void replace(struct wc_channel *c, struct wc_slice token)
     }
     wc_channel_set_claims(&c->session->hub->channels, c, claims);
     wc_claims_unref(claims);
-    wc_subscription_renew(c);
+    if (c->config.is_private)
+        wc_permit_refresh(c);
+    else
+        wc_subscription_ask(c);
 }
 
 bool wc_refresh_receive(struct wc_channel *c, const struct wc_phx_message *m)

@@ -2,7 +2,8 @@
  * Event `access_token` on a joined channel: a new token takes the place of the channel's. It is
  * never replied to. The same token again, null and "sb_..." change nothing; a token that is refused
  * shuts the channel with the text of protocol reference section 3.10; a good one rearms the expiry
- * and asks for the channel's changes again.
+ * and asks for the channel's changes again, in a private room when it is known what it may read
+ * (permit.h).
  * Threads: the hub's.
  */
 #ifndef WC_FANOUT_REFRESH_H

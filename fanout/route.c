@@ -6,6 +6,7 @@
 #include "fanout/broadcast.h"
 #include "fanout/hub.h"
 #include "fanout/join.h"
+#include "fanout/permit.h"
 #include "fanout/phxbin.h"
 #include "fanout/refresh.h"
 #include "fanout/wait.h"
@@ -97,14 +98,14 @@ static void drop_malformed(struct wc_session *s, size_t len, const char *why)
                more);
 }
 
-/* The channel's join is not answered yet: what is sent to it waits, too. */
+/* The channel waits for an answer: what is sent to it waits, too. */
 static void keep(struct wc_channel *c, struct wc_slice message, bool is_binary)
 {
     enum wc_status st = wc_wait_keep(c->wait, message, is_binary);
-    if (st != WC_OK)
-        drop_malformed(c->session, message.len,
-                       st == WC_LIMIT ? "too much sent to a topic whose join waits"
-                                      : "out of memory");
+    if (st == WC_LIMIT)
+        drop_malformed(c->session, message.len, "too much sent to a topic whose join waits");
+    else if (st != WC_OK)
+        wc_session_close(c->session, WC_CLOSE_NO_MEMORY);
 }
 
 void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_binary)
@@ -119,8 +120,11 @@ void wc_session_receive(struct wc_session *s, struct wc_slice message, bool is_b
                             : wc_phx_decode(s->serializer, message, &s->hub->arena, &m, &err);
     struct wc_channel *c =
         st == WC_OK ? wc_channel_find(&s->hub->channels, s->serial, m.topic) : NULL;
+    unsigned lacks = c && !c->wait ? wc_permit_lacks(c, &m) : 0;
     if (c && c->wait)
         keep(c, message, is_binary);
+    else if (lacks)
+        wc_permit_ask_to_send(c, lacks, message, is_binary);
     else if (st == WC_OK)
         dispatch(s, c, &m);
     else

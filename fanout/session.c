@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "fanout/hub.h"
 
+#include <stdlib.h>
+
 enum {
     PATIENCE_REGAIN = 10,      /* "Pacing" in session.h: a tenth of the time comes back */
     PATIENCE_START_US = 20000, /* to begin with; a hold lasts a timer's millisecond at least */
@@ -239,6 +241,7 @@ void wc_session_free(struct wc_session *s)
     wc_roster_remove(&s->hub->roster, s);
     wc_tenant_view_unref(s->tenant);
     wc_claims_unref(s->claims);
+    free(s->headers);
     s->magic = 0;
     wc_slab_put(&s->hub->session_slab, s);
 }

@@ -70,7 +70,7 @@ struct wc_session {
     uint32_t nchannels;
     bool is_user;            /* counted by max_concurrent_users */
     bool has_joined;         /* a join has succeeded */
-    size_t kept_bytes;       /* of messages for joins that wait */
+    size_t kept_bytes;       /* of messages for channels that wait (wait.h) */
     size_t weight;           /* sum of the channels' */
     uint64_t presence_bytes; /* reserved by its channels */
 
@@ -92,6 +92,7 @@ struct wc_session {
     /* ws.c's */
     struct wc_address address; /* of the client */
     bool is_watched;           /* counted by the guard */
+    char *headers;             /* owned: of its request, a JSON object (headers.h); NULL: none */
     struct lws *wsi;
     struct wc_buf rx; /* fragments of the message being received */
 };
@@ -103,7 +104,8 @@ void wc_session_open(struct wc_session *);
 
 /* One complete message of the client (route.c). */
 void wc_session_receive(struct wc_session *, struct wc_slice message, bool is_binary);
-/* What it sends waits for a full ring: ws.c stops reading it until the publisher has drained. */
+/* What it sends waits for a full ring, or for answers (wait.h): ws.c stops reading it until the
+ * publisher has drained and less is kept. */
 void wc_session_pause(struct wc_session *);
 void wc_session_heard(struct wc_session *); /* anything came from the client */
 
@@ -125,6 +127,12 @@ void wc_session_disconnect(struct wc_session *, enum wc_close_reason);
 /* The transport is gone; `reason` counts if nothing else ended the session before. */
 void wc_session_lost(struct wc_session *, enum wc_close_reason reason);
 void wc_session_free(struct wc_session *); /* NULL is fine */
+
+/* Of its request, as a JSON object. */
+static inline struct wc_slice wc_session_headers(const struct wc_session *s)
+{
+    return wc_slice_str(s->headers ? s->headers : "{}");
+}
 
 /* Spends credit and patience up to hub->now. Returns how long it may go on holding back, 0 when it
  * does not. */

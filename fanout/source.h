@@ -96,6 +96,9 @@ enum wc_permission {
     WC_MAY_READ_PRESENCE = 2,
     WC_MAY_WRITE_BROADCAST = 4,
     WC_MAY_WRITE_PRESENCE = 8,
+    WC_MAY_READ = WC_MAY_READ_BROADCAST | WC_MAY_READ_PRESENCE,
+    WC_MAY_WRITE = WC_MAY_WRITE_BROADCAST | WC_MAY_WRITE_PRESENCE,
+    WC_MAY_ALL = WC_MAY_READ | WC_MAY_WRITE,
 };
 
 /* Why the question has no answer; nothing is permitted then. */

@@ -1,13 +1,13 @@
 #include "fanout/subscription.h"
 
-#include "fanout/wait.h"
+#include "fanout/join.h"
 
 static void tell_failure(struct wc_channel *c, enum wc_status st)
 {
     struct wc_buf text;
     wc_buf_init(&text, 256);
     wc_buf_printf(&text, "Unable to subscribe to changes: %s", wc_status_text(st));
-    wc_wait_verdict(c, false, wc_buf_view(&text));
+    wc_join_verdict(c, false, wc_buf_view(&text));
     wc_buf_release(&text);
 }
 
@@ -38,8 +38,10 @@ static void unsubscribe(struct wc_channel *c)
     wc_group_leave(&hub->groups[WC_GROUP_AUDIENCE], c);
 }
 
-static void subscribe(struct wc_channel *c)
+void wc_subscription_ask(struct wc_channel *c)
 {
+    if (!c->asked)
+        return;
     enum wc_status st = send_request(c);
     if (st == WC_OK) {
         c->is_subscribed = true;
@@ -47,18 +49,6 @@ static void subscribe(struct wc_channel *c)
     }
     unsubscribe(c);
     tell_failure(c, st);
-}
-
-void wc_subscription_ask(struct wc_channel *c, struct wc_subscribe *asked)
-{
-    c->asked = asked;
-    subscribe(c);
-}
-
-void wc_subscription_renew(struct wc_channel *c)
-{
-    if (c->asked)
-        subscribe(c);
 }
 
 void wc_subscription_end(struct wc_channel *c)

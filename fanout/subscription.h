@@ -13,11 +13,9 @@
 
 #include "fanout/hub.h"
 
-/* Takes what is asked (without handle, tenant and claims). A failure is told like a refusal of the
- * change source. */
-void wc_subscription_ask(struct wc_channel *, struct wc_subscribe *);
-/* The channel's claims have changed. */
-void wc_subscription_renew(struct wc_channel *);
+/* For what the channel asks (channel->asked; nothing is fine), with its claims: for the first time,
+ * or since they have changed. A failure is told like a refusal of the change source. */
+void wc_subscription_ask(struct wc_channel *);
 /* The channel ends. */
 void wc_subscription_end(struct wc_channel *);
 

@@ -1,136 +1,137 @@
 #include "fanout/wait.h"
 
 #include "fanout/join.h"
+#include "fanout/permit.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
-enum { REASON_CAP = 64 << 10 }; /* verdicts are shorter */
+enum { MESSAGE_OVERHEAD = 64 }; /* of one that is kept, about; so that their number is bounded */
 
-enum wc_status wc_wait_begin(struct wc_channel *c, struct wc_frame *reply, uint32_t timeout_ms)
+struct wc_kept_message {
+    struct wc_kept_message *next;
+    size_t len;
+    bool is_binary;
+    uint8_t bytes[];
+};
+
+static wc_us deadline(const struct wc_channel *c, uint32_t timeout_ms)
 {
-    struct wc_wait *w = reply ? calloc(1, sizeof *w) : NULL;
-    if (!w) {
-        wc_frame_unref(reply);
-        return WC_NOMEM;
-    }
+    return c->session->hub->now + (wc_us)timeout_ms * 1000;
+}
+
+static struct wc_kept nothing_kept(void)
+{
+    return (struct wc_kept){0};
+}
+
+struct wc_wait *wc_wait_begin(struct wc_channel *c, enum wc_wait_for what, uint32_t timeout_ms)
+{
+    struct wc_wait *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
     w->channel = c;
-    w->reply = reply;
-    w->timeout_ms = timeout_ms;
-    w->deadline = c->session->hub->now + (wc_us)timeout_ms * 1000;
+    w->end_held = &w->first_held;
+    w->kept.end = &w->kept.first;
     wc_list_init(&w->in_hub);
-    wc_list_push(&c->session->hub->waiting, &w->in_hub);
+    wc_wait_turn(w, what, timeout_ms);
     c->wait = w;
-    return WC_OK;
+    return w;
+}
+
+void wc_wait_turn(struct wc_wait *w, enum wc_wait_for what, uint32_t timeout_ms)
+{
+    w->what = what;
+    w->deadline = deadline(w->channel, timeout_ms);
+    wc_list_remove(&w->in_hub);
+    wc_list_push(&w->channel->session->hub->waiting, &w->in_hub);
+}
+
+static void free_kept(struct wc_kept *k)
+{
+    for (struct wc_kept_message *m = k->first; m;) {
+        struct wc_kept_message *next = m->next;
+        free(m);
+        m = next;
+    }
+    *k = nothing_kept();
 }
 
 void wc_wait_free(struct wc_wait *w)
 {
     if (!w)
         return;
-    w->channel->session->kept_bytes -= w->kept_bytes;
+    struct wc_kept kept = wc_wait_take(w);
+    free_kept(&kept);
+    wc_permit_drop_held(w);
     w->channel->wait = NULL;
     wc_list_remove(&w->in_hub);
     wc_frame_unref(w->reply);
-    for (uint32_t i = 0; i < w->nkept; i++)
-        free(w->kept[i].p);
+    wc_msg_unref(w->permitted);
     free(w);
 }
+
+/* ---- what is kept ---- */
 
 enum wc_status wc_wait_keep(struct wc_wait *w, struct wc_slice message, bool is_binary)
 {
     struct wc_session *s = w->channel->session;
-    if (w->nkept == WC_WAIT_MESSAGES_MAX || message.len > WC_WAIT_BYTES_MAX - s->kept_bytes)
+    struct wc_kept *k = &w->kept;
+    size_t size = message.len + MESSAGE_OVERHEAD;
+    if (wc_wait_is_join(w) &&
+        (k->count == WC_WAIT_MESSAGES_MAX || s->kept_bytes + size > WC_WAIT_BYTES_MAX))
         return WC_LIMIT;
-    uint8_t *copy = malloc(message.len + 1); /* never of size 0 */
-    if (!copy)
+    struct wc_kept_message *m = malloc(sizeof *m + message.len);
+    if (!m)
         return WC_NOMEM;
-    memcpy(copy, message.p, message.len);
-    w->kept[w->nkept++] = (struct wc_wait_message){copy, message.len, is_binary};
-    w->kept_bytes += message.len;
-    s->kept_bytes += message.len;
+    *m = (struct wc_kept_message){.len = message.len, .is_binary = is_binary};
+    if (message.len)
+        memcpy(m->bytes, message.p, message.len);
+    *k->end = m;
+    k->end = &m->next;
+    k->count++;
+    k->bytes += size;
+    s->kept_bytes += size;
+    if (wc_wait_is_full(s))
+        wc_session_pause(s);
     return WC_OK;
 }
 
-/* What was kept, taken out of the channel: what the messages do may end it, or begin another. */
-struct kept {
-    uint32_t n;
-    struct wc_wait_message message[WC_WAIT_MESSAGES_MAX];
-};
-
-static void take_out(struct wc_wait *w, struct kept *out)
+bool wc_wait_is_full(const struct wc_session *s)
 {
-    out->n = w->nkept;
-    memcpy(out->message, w->kept, sizeof out->message);
-    w->nkept = 0;
+    return s->kept_bytes > WC_WAIT_BYTES_MAX;
 }
 
-static void hand_over(struct wc_session *s, const struct kept *k)
+struct wc_kept wc_wait_take(struct wc_wait *w)
 {
-    for (uint32_t i = 0; i < k->n; i++) {
-        const struct wc_wait_message *m = &k->message[i];
+    if (!w)
+        return nothing_kept();
+    struct wc_kept kept = w->kept;
+    w->channel->session->kept_bytes -= kept.bytes;
+    w->kept = nothing_kept();
+    w->kept.end = &w->kept.first;
+    return kept;
+}
+
+void wc_kept_hand_over(struct wc_session *s, struct wc_kept *k)
+{
+    for (const struct wc_kept_message *m = k->first; m; m = m->next)
         if (s->state == WC_SESSION_OPEN)
-            wc_session_receive(s, wc_slice(m->p, m->len), m->is_binary);
-        free(m->p);
-    }
+            wc_session_receive(s, wc_slice(m->bytes, m->len), m->is_binary);
+    free_kept(k);
 }
 
-static void stand(struct wc_channel *c, struct wc_slice text)
-{
-    struct wc_session *s = c->session;
-    struct wc_wait *w = c->wait;
-    struct wc_frame *reply = w->reply;
-    struct kept kept;
-    w->reply = NULL;
-    take_out(w, &kept);
-    wc_wait_free(w);
-    if (wc_join_complete(c, reply))
-        wc_channel_push_system(c, "postgres_changes", true, text);
-    hand_over(s, &kept);
-}
-
-/* The channel is gone before its messages are handed over: they find the topic not joined. */
-static void refuse(struct wc_channel *c, struct wc_slice reason)
-{
-    struct wc_session *s = c->session;
-    struct kept kept;
-    take_out(c->wait, &kept);
-    wc_join_abandon(c, reason);
-    hand_over(s, &kept);
-}
-
-void wc_wait_verdict(struct wc_channel *c, bool ok, struct wc_slice text)
-{
-    if (!c->wait) {
-        wc_channel_push_system(c, "postgres_changes", ok, text);
-        return;
-    }
-    if (ok) {
-        stand(c, text);
-        return;
-    }
-    struct wc_buf reason;
-    wc_buf_init(&reason, REASON_CAP);
-    wc_buf_str(&reason, "RealtimeDisabledForConfiguration: ");
-    wc_buf_slice(&reason, text);
-    refuse(c, wc_buf_view(&reason));
-    wc_buf_release(&reason);
-}
+/* ---- no answer ---- */
 
 static void time_out(struct wc_channel *c)
 {
-    struct wc_buf reason;
-    wc_buf_init(&reason, 256);
-    wc_buf_printf(&reason,
-                  "PostgresChangesSubscribeTimeout: Timed out after %" PRIu32
-                  "ms waiting for the postgres_changes subscription",
-                  c->wait->timeout_ms);
-    refuse(c, wc_buf_view(&reason));
-    wc_buf_release(&reason);
+    if (c->wait->what == WC_WAIT_CHANGES)
+        wc_join_time_out(c);
+    else
+        wc_permit_time_out(c);
 }
 
-/* Refusing one hands over its messages, which may end others, and begin some at the list's end: a
- * node of our own marks how far we are. */
+/* What comes of one hands over its messages, which may end others, and begin some at the list's
+ * end: a node of our own marks how far we are. */
 void wc_wait_expire(struct wc_hub *hub)
 {
     struct wc_list mark;

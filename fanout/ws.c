@@ -1,6 +1,8 @@
 #include "fanout/ws.h"
 
 #include "base/assert.h"
+#include "fanout/wait.h"
+
 #include <libwebsockets.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -96,9 +98,12 @@ static void stop_reading(struct wc_session *s, struct lws *wsi)
 
 void wc_ws_resume(struct wc_ws *ws)
 {
-    struct wc_list *paused = &ws->hub->paused;
-    while (!wc_list_is_empty(paused) && !wc_publisher_is_backlogged(ws->hub->publisher)) {
-        struct wc_session *s = WC_CONTAINER(paused->next, struct wc_session, paused);
+    if (wc_publisher_is_backlogged(ws->hub->publisher))
+        return;
+    WC_LIST_EACH_SAFE (it, &ws->hub->paused) {
+        struct wc_session *s = WC_CONTAINER(it, struct wc_session, paused);
+        if (wc_wait_is_full(s))
+            continue;
         wc_list_remove(&s->paused);
         (void)lws_rx_flow_control(s->wsi, 1); /* fails on a dying connection only */
     }

@@ -68,7 +68,8 @@ static enum wc_status authorize(void *self, struct wc_authorize *a)
     f->asked++;
     if (f->authorize_answer != WC_OK)
         return f->authorize_answer;
-    WC_ASSERT(f->nquestions < WC_FAKE_QUESTIONS);
+    if (f->nquestions == WC_FAKE_QUESTIONS)
+        wc_authorize_free(wc_fake_question(f));
     f->question[f->nquestions++] = a;
     return WC_OK;
 }
@@ -87,6 +88,25 @@ static void touch(void *self, struct wc_tenant_view *tenant)
     struct wc_fake_source *f = self;
     (void)tenant;
     f->touched++;
+}
+
+const struct wc_authorize *wc_fake_asked(const struct wc_fake_source *f)
+{
+    WC_ASSERT(f->nquestions);
+    return f->question[f->nquestions - 1];
+}
+
+struct wc_msg *wc_fake_permissions(const struct wc_fake_source *f, unsigned granted,
+                                   enum wc_authorize_error error)
+{
+    struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
+    const struct wc_authorize *q = wc_fake_asked(f);
+    WC_ASSERT(m);
+    m->handle = q->handle;
+    m->question = q->question;
+    m->permissions = granted;
+    m->error = error;
+    return m;
 }
 
 struct wc_directory wc_fake_directory(struct wc_fake_source *f)

@@ -16,7 +16,7 @@ struct wc_fake_source {
     unsigned subscribed, unsubscribed;
     struct wc_handle unsubscribed_handle;
     enum wc_status authorize_answer;                  /* of the next authorize */
-    struct wc_authorize *question[WC_FAKE_QUESTIONS]; /* not answered yet, oldest first */
+    struct wc_authorize *question[WC_FAKE_QUESTIONS]; /* the last ones, oldest first */
     unsigned nquestions;
     unsigned asked, touched;
 };
@@ -28,6 +28,11 @@ struct wc_source wc_fake_bridge(struct wc_fake_source *);
 
 /* Takes the oldest question out; NULL: there is none. Free it. */
 struct wc_authorize *wc_fake_question(struct wc_fake_source *);
+/* The newest one, which stays. */
+const struct wc_authorize *wc_fake_asked(const struct wc_fake_source *);
+/* The answer to that; owned. */
+struct wc_msg *wc_fake_permissions(const struct wc_fake_source *, unsigned granted,
+                                   enum wc_authorize_error);
 
 /* A token signed with the tenant's key, NUL-terminated; owned. claims: JSON text. */
 char *wc_fake_token(const struct wc_fake_source *, const char *claims);

@@ -212,10 +212,6 @@ static void joins_are_refused_with_the_documented_reasons(void **state)
         const char *topic, *payload, *reason;
     } cases[] = {
         {"realtime:", "{}", "TopicNameRequired: You must provide a topic name"},
-        {"realtime:a", "{\"config\":{\"private\":true}}",
-         "Unauthorized: You do not have permissions to read from this Channel topic: a"},
-        {"realtime:a", "{\"config\":{\"private\":\"TRUE\"}}",
-         "Unauthorized: You do not have permissions to read from this Channel topic: a"},
         {"realtime:a", "{\"config\":{\"broadcast\":{\"replay\":{\"since\":1}}}}",
          "UnableToReplayMessages: Replay is not allowed for public channels"},
         {"realtime:a", "{\"config\":{\"broadcast\":{\"replay\":null}}}",

@@ -179,7 +179,7 @@ static void what_is_kept_is_bounded_over_all_topics_of_a_connection(void **state
         (void)snprintf(topic, sizeof topic, "realtime:w%u", i); /* it fits */
         send(s, topic, "phx_join", WAITING, i);
         (void)snprintf(text, sizeof text, "[\"1\",\"9\",\"%s\",\"broadcast\",\"%0*d\"]", topic,
-                       WC_WAIT_BYTES_MAX / 4 - 100, 0);
+                       WC_WAIT_BYTES_MAX / 4 - 200, 0);
         wc_fake_send(s, text);
     }
     assert_in_range(s->kept_bytes, WC_WAIT_BYTES_MAX - 1000, WC_WAIT_BYTES_MAX);
