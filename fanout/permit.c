@@ -249,22 +249,23 @@ static void settle_join(struct wc_channel *c, const struct answer *a)
     wc_buf_release(&reason);
 }
 
-/* What was kept is dealt with as the answer says, and refused without one. Only then is what has no
- * answer unknown again: a database that fails slowly is not asked once for each message. */
+/* What was kept is dealt with as the answer says, and refused without one: a database that fails
+ * slowly is not asked once for each message. Only then is what has no answer unknown again. */
 static void settle_write(struct wc_channel *c, const struct answer *a)
 {
     struct wc_session *s = c->session;
     struct wc_handle handle = wc_channel_handle(&s->hub->channels, c);
-    struct wc_kept kept = wc_wait_take(c->wait);
-    unsigned asked = c->wait->asked;
+    bool is_answer = a->error == WC_AUTHORIZE_OK;
+    uint8_t known = (uint8_t)(c->known | (is_answer ? c->wait->asked : 0));
     uint32_t question = c->question;
+    struct wc_kept kept = wc_wait_take(c->wait);
     wc_wait_free(c->wait);
-    c->known |= (uint8_t)asked;
     c->may |= (uint8_t)a->granted;
+    c->known = is_answer ? known : WC_MAY_ALL;
     wc_kept_hand_over(s, &kept);
     c = wc_channel_by_handle(&s->hub->channels, handle);
-    if (a->error != WC_AUTHORIZE_OK && c && c->question == question)
-        c->known &= (uint8_t)~asked;
+    if (c && c->question == question)
+        c->known = known;
 }
 
 static bool put_refresh_refusal(struct wc_buf *out, const struct wc_channel *c,

@@ -51,11 +51,24 @@ static void every_ascii_byte_comes_back_through_the_reader(void **state)
     wc_buf_release(&b);
 }
 
+static void a_uuid_is_written_in_lower_case_with_hyphens(void **state)
+{
+    static const uint8_t uuid[16] = {0x3f, 0x25, 0x04, 0xe0, 0x4f, 0x89, 0x41, 0xd3,
+                                     0x9a, 0x0c, 0x03, 0x05, 0xe8, 0x2c, 0x33, 0x01};
+    struct wc_buf out;
+    (void)state;
+    wc_buf_init(&out, 64);
+    wc_jsonw_uuid(&out, uuid);
+    assert_true(wc_slice_is(wc_buf_view(&out), "\"3f2504e0-4f89-41d3-9a0c-0305e82c3301\""));
+    wc_buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_escaped_only_where_json_asks),
         cmocka_unit_test(every_ascii_byte_comes_back_through_the_reader),
+        cmocka_unit_test(a_uuid_is_written_in_lower_case_with_hyphens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
