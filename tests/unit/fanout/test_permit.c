@@ -40,7 +40,7 @@ static void a_join_asks_what_it_may_read_and_is_answered_once(void **state)
     s->headers = strdup("{\"x-real-ip\":\"192.0.2.1\"}");
     wc_fake_push(s, "phx_join", WC_FAKE_PRIVATE, 1);
     wc_fake_expect_nothing(s);
-    const struct wc_authorize *q = w->source.question;
+    const struct wc_authorize *q = wc_fake_asked(&w->source);
     assert_int_equal(q->ask, READ);
     assert_true(wc_slice_is(q->topic, "r"));
     assert_true(wc_slice_is(q->headers, "{\"x-real-ip\":\"192.0.2.1\"}"));
@@ -54,7 +54,7 @@ static void a_join_asks_what_it_may_read_and_is_answered_once(void **state)
                       "\"response\":{\"postgres_changes\":[]}}]");
     wc_fake_answer(w, READ);
     wc_fake_expect_nothing(s);
-    assert_int_equal(w->source.authorized, 1);
+    assert_int_equal(w->source.asked, 1);
     wc_fake_drop(s);
 }
 
@@ -63,12 +63,12 @@ static void presence_is_asked_about_when_client_or_tenant_want_it(void **state)
     struct wc_fake_world *w = *state;
     struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
     wc_fake_push(s, "phx_join", WC_FAKE_PRESENT, 1);
-    assert_int_equal(w->source.question->ask, READ | SEE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, READ | SEE);
     wc_fake_drop(s);
     wc_quota_set_limits(w->source.view.quota,
                         &(struct wc_tenant_limits){.max_payload_kb = 1, .presence_enabled = true});
     s = wc_fake_member(w, 0, WC_FAKE_PRIVATE, SEE);
-    assert_int_equal(w->source.question->ask, READ | SEE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, READ | SEE);
     wc_fake_expect(s, "presence_state");
     wc_fake_drop(s);
 }
@@ -203,7 +203,7 @@ static void a_tenant_may_refuse_public_channels_or_all(void **state)
     wc_fake_expect(s,
                    "{\"reason\":\"RealtimeDisabledForTenant: Realtime disabled for this tenant\"}");
     wc_fake_expect(s, "phx_close");
-    assert_int_equal(w->source.authorized, 1);
+    assert_int_equal(w->source.asked, 1);
     w->source.view.private_only = w->source.view.is_suspended = false;
     wc_fake_drop(s);
 }

@@ -38,14 +38,14 @@ static void a_new_token_is_asked_about_with_its_claims_and_write_is_forgotten(vo
     wc_fake_push(s, "broadcast", "{}", 2);
     wc_fake_answer(w, WRITE);
     wc_fake_refresh(w, s, OTHER_CLAIMS);
-    assert_int_equal(w->source.question->ask, READ | SEE);
-    assert_true(wc_slice_is(w->source.question->claims->role, "other"));
+    assert_int_equal(wc_fake_asked(&w->source)->ask, READ | SEE);
+    assert_true(wc_slice_is(wc_fake_asked(&w->source)->claims->role, "other"));
     wc_fake_answer(w, READ | SEE);
     wc_fake_refresh(w, s, OTHER_CLAIMS); /* the same again */
-    assert_int_equal(w->source.authorized, 3);
+    assert_int_equal(w->source.asked, 3);
     wc_fake_expect_nothing(s);
     wc_fake_push(s, "broadcast", "{}", 3);
-    assert_int_equal(w->source.question->ask, WRITE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, WRITE);
     wc_fake_answer(w, 0);
     wc_fake_settle(w);
     wc_fake_expect_nothing(s);

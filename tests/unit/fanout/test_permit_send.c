@@ -34,7 +34,7 @@ static void the_first_broadcast_asks_and_what_follows_waits_in_order(void **stat
     struct wc_session *s = wc_fake_member(w, 0, WC_FAKE_ACKED, READ),
                       *other = wc_fake_member(w, 1, WC_FAKE_PRIVATE, READ);
     wc_fake_push(s, "broadcast", "{\"n\":1}", 2);
-    assert_int_equal(w->source.question->ask, WRITE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, WRITE);
     wc_fake_push(s, "broadcast", "{\"n\":2}", 3);
     wc_fake_push(s, "phx_leave", "{}", 4);
     wc_fake_settle(w);
@@ -47,7 +47,7 @@ static void the_first_broadcast_asks_and_what_follows_waits_in_order(void **stat
     wc_fake_expect(s, "\"3\",\"realtime:r\",\"phx_reply\",{\"status\":\"ok\"");
     wc_fake_expect(s, "\"4\",\"realtime:r\",\"phx_reply\",{\"status\":\"ok\"");
     wc_fake_expect(s, "phx_close");
-    assert_int_equal(w->source.authorized, 3); /* two joins, one question about both messages */
+    assert_int_equal(w->source.asked, 3); /* two joins, one question about both messages */
     assert_int_equal(s->kept_bytes, 0);
     wc_fake_drop(other);
     wc_fake_drop(s);
@@ -62,9 +62,9 @@ static void what_may_not_be_sent_vanishes_without_a_reply_and_without_asking_aga
     wc_fake_push(s, "broadcast", "{\"n\":2}", 3);
     wc_fake_settle(w);
     wc_fake_expect_nothing(s);
-    assert_int_equal(w->source.authorized, 2);
+    assert_int_equal(w->source.asked, 2);
     wc_fake_push(s, "presence", WC_FAKE_TRACK, 4); /* settled with the broadcast, but for reading */
-    assert_int_equal(w->source.question->ask, SEE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, SEE);
     wc_fake_answer(w, 0);
     wc_fake_settle(w);
     wc_fake_expect(s, "\"4\",\"realtime:r\",\"phx_reply\",{\"status\":\"ok\"");
@@ -83,7 +83,7 @@ static void without_an_answer_nothing_is_sent_and_the_next_message_asks_again(vo
     wc_fake_expect(s, "\"3\",\"realtime:r\",\"phx_reply\",{\"status\":\"error\",\"response\":{}}");
     wc_fake_expect_nothing(s);
     wc_fake_push(s, "broadcast", "{\"n\":4}", 4);
-    assert_int_equal(w->source.question->ask, WRITE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, WRITE);
     wc_fake_pass(w, WC_WAIT_ANSWER_MS * 1000);
     wc_wait_expire(w->hub[0]);
     struct wc_msg *late = wc_fake_permissions(&w->source, WRITE, WC_AUTHORIZE_OK);
@@ -107,9 +107,9 @@ static void a_first_track_asks_whether_it_may_see_presences(void **state)
     wc_fake_push(s, "presence", "{\"event\":\"dance\"}", 3);
     wc_fake_expect(s, "\"2\",\"realtime:r\",\"phx_reply\",{\"status\":\"ok\"");
     wc_fake_expect(s, "\"3\",\"realtime:r\",\"phx_reply\",{\"status\":\"error\"");
-    assert_int_equal(w->source.authorized, 1);
+    assert_int_equal(w->source.asked, 1);
     wc_fake_push(s, "presence", WC_FAKE_TRACK, 4);
-    assert_int_equal(w->source.question->ask, WRITE | SEE);
+    assert_int_equal(wc_fake_asked(&w->source)->ask, WRITE | SEE);
     wc_fake_answer(w, WRITE | SEE);
     wc_fake_settle(w);
     wc_fake_expect(s, "\"4\",\"realtime:r\",\"phx_reply\",{\"status\":\"ok\"");

@@ -45,6 +45,7 @@ static int setup(void **state)
     w->member = wc_fake_open(&w->fake, 1, WC_PHX_V2);
     wc_fake_join(w->member, "a", "{}");
     make_private(w, w->member);
+    w->fake.source.touched = 0;
     w->authorization = malloc(4096);
     assert_non_null(w->authorization);
     assert_true(snprintf(w->authorization, 4096, "Bearer %s", w->fake.token) < 4096);

@@ -61,9 +61,9 @@ static void rows_are_replayed_right_after_the_reply_oldest_first(void **state)
     struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2);
     uint64_t events = wc_quota_total(w->source.view.quota, WC_QUOTA_EVENTS);
     wc_fake_push(s, "phx_join", REPLAYING, 1);
-    assert_true(w->source.question->wants_replay);
-    assert_int_equal(w->source.question->replay_since_ms, 1700000000000);
-    assert_int_equal(w->source.question->replay_limit, 3);
+    assert_true(wc_fake_asked(&w->source)->wants_replay);
+    assert_int_equal(wc_fake_asked(&w->source)->replay_since_ms, 1700000000000);
+    assert_int_equal(wc_fake_asked(&w->source)->replay_limit, 3);
     answer_with_rows(w, READ);
     wc_fake_expect(s, "\"status\":\"ok\"");
     wc_fake_expect(
@@ -141,7 +141,7 @@ static void a_replay_is_refused_to_who_may_only_see_presences_or_asks_for_nonsen
                        "{\"config\":{\"private\":true,\"broadcast\":{\"replay\":%s}}}",
                        nonsense[i]);
         wc_fake_push(s, "phx_join", payload, 1);
-        assert_false(w->source.question->wants_replay);
+        assert_false(wc_fake_asked(&w->source)->wants_replay);
         wc_fake_answer(w, i % 2 ? READ : 0);
         wc_fake_expect(
             s, i % 2 ? "{\"reason\":\"UnableToReplayMessages: Replay params are not valid\"}"
@@ -175,7 +175,7 @@ static void the_limit_of_a_replay_is_clamped_and_null_is_none(void **state)
                        "{\"config\":{\"private\":true,\"broadcast\":{\"replay\":%s}}}",
                        cases[i].replay);
         wc_fake_push(s, "phx_join", payload, 1);
-        const struct wc_authorize *q = w->source.question;
+        const struct wc_authorize *q = wc_fake_asked(&w->source);
         assert_int_equal(q->wants_replay, cases[i].wanted);
         assert_int_equal(q->replay_since_ms, cases[i].since);
         assert_int_equal(q->replay_limit, cases[i].limit);
