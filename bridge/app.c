@@ -4,6 +4,7 @@
 #include "base/metrics.h"
 #include "bridge/environment.h"
 #include "bridge/ops/health.h"
+#include "bridge/ops/ready.h"
 #include "bridge/push/push.h"
 #include "fanout/server.h"
 
@@ -28,7 +29,8 @@ struct app {
     struct wc_gate *metrics_gate;
     struct wc_page *page;
     struct wc_ops ops;
-    struct wc_http_route routes[WC_OPS_ROUTES];
+    struct wc_ready ready;
+    struct wc_http_route routes[WC_OPS_ROUTES + WC_READY_ROUTES];
     struct wc_server *server;
     struct wc_bridge *bridge[BRIDGES_MAX];
     size_t nbridges;
@@ -135,6 +137,7 @@ static bool make_server(struct app *app, struct wc_err *err)
                                .metrics_gate = app->metrics_gate,
                                .page = app->page};
     wc_ops_routes(&app->ops, app->routes);
+    wc_ready_routes(&app->ready, app->routes + WC_OPS_ROUTES);
     const struct wc_server_options o = {
         .bind_address = bind_address(c),
         .port = (uint16_t)c->port,
@@ -160,7 +163,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         .directory = wc_registry_directory(app->registry),
         .source = wc_bridge_source(),
         .routes = app->routes,
-        .nroutes = WC_OPS_ROUTES};
+        .nroutes = WC_OPS_ROUTES + WC_READY_ROUTES};
     app->server = wc_server_new(&o, err);
     if (!app->server)
         return false;
@@ -306,6 +309,7 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
  * the clients are told and sent away. Half of the time for each. */
 static void stop_serving(struct app *app)
 {
+    wc_ready_set(&app->ready, WC_READY_STOPPING);
     uint32_t half_ms = app->config->shutdown_timeout_ms / 2;
     if (app->server)
         wc_server_drain(app->server);
@@ -343,6 +347,7 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
               make_server(&app, &err) && make_bridges(&app, &err) &&
               put_tenant(&app, config, &err) == WC_OK && start(&app, &err);
     if (ok) {
+        wc_ready_set(&app.ready, WC_READY);
         WC_LOG(WC_LOG_INFO, "app", "listening",
                "address=%s port=%u socket_threads=%u version=%s tenant=%s", bind_address(config),
                config->port, socket_threads(config), WC_VERSION, config->tenant_name);

@@ -17,6 +17,16 @@ test('/healthcheck answers ok', async (t) => {
   assert.equal(await response.text(), 'ok')
 })
 
+test('an orchestrator sends clients here, and does not restart us, whatever the database does', async (t) => {
+  const server = await Server.start({ DB_HOST: '127.0.0.1', DB_PORT: '1' }, { wait: 'up' })
+  t.after(() => server.stop())
+  for (const path of ['/health/live', '/health/ready']) {
+    await until(async () => (await server.get(path)).status === 200, `200 from ${path}`)
+    assert.deepEqual(await (await server.get(path)).json(), { status: 'ok' })
+  }
+  assert.equal((await server.health()).status, 503)
+})
+
 test('/health names version, uptime, connections and the state of the stream', async (t) => {
   const world = await startWorld(t, TABLE)
   const client = await Client.open(world.server)

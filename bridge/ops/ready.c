@@ -1,0 +1,46 @@
+#include "bridge/ops/ready.h"
+
+static const char json_type[] = "application/json; charset=utf-8";
+
+void wc_ready_set(struct wc_ready *r, enum wc_readiness state)
+{
+    /* Relaxed: what the state tells of is published by whoever made it so. */
+    atomic_store_explicit(&r->state, state, memory_order_relaxed);
+}
+
+static void answer(struct wc_http_response *res, const char *reason)
+{
+    res->content_type = json_type;
+    res->status = reason ? 503 : 200;
+    if (reason)
+        wc_buf_printf(&res->body, "{\"status\":\"unavailable\",\"reason\":\"%s\"}\n", reason);
+    else
+        wc_buf_str(&res->body, "{\"status\":\"ok\"}\n");
+}
+
+static void handle_live(void *self, const struct wc_http_request *req, struct wc_http_response *res)
+{
+    (void)self;
+    (void)req;
+    answer(res, NULL);
+}
+
+static void handle_ready(void *self, const struct wc_http_request *req,
+                         struct wc_http_response *res)
+{
+    const struct wc_ready *r = self;
+    (void)req;
+    switch ((enum wc_readiness)atomic_load_explicit(&r->state, memory_order_relaxed)) {
+    case WC_READY: answer(res, NULL); break;
+    case WC_READY_STARTING: answer(res, "starting"); break;
+    case WC_READY_STOPPING: answer(res, "shutting_down"); break;
+    }
+}
+
+void wc_ready_routes(struct wc_ready *r, struct wc_http_route out[WC_READY_ROUTES])
+{
+    out[0] = (struct wc_http_route){
+        .method = "GET", .path = "/health/live", .handle = handle_live, .self = r};
+    out[1] = (struct wc_http_route){
+        .method = "GET", .path = "/health/ready", .handle = handle_ready, .self = r};
+}
