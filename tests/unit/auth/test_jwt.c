@@ -326,6 +326,18 @@ static void claims_are_checked_in_the_order_of_the_protocol(void **state)
         {"{\"role\":\"anon\",\"exp\":1e300}", WC_JWT_OK},
         {"{\"role\":\"anon\",\"exp\":-1e300}", WC_JWT_EXPIRED},
         {"{\"role\":\"anon\",\"exp\":1e999}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":1e400}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":-1e400}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":1e-400}", WC_JWT_EXPIRED},
+        {"{\"role\":\"anon\",\"exp\":99999999999999999999999999}", WC_JWT_OK},
+        {"{\"role\":\"anon\",\"exp\":1800000000,\"iat\":1e400}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":[1800000000]}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":{}}", WC_JWT_CLAIMS_INVALID},
+        {"{\"role\":\"anon\",\"exp\":01800000000}", WC_JWT_MALFORMED},
+        {"{\"role\":\"anon\",\"exp\":0x7fffffff}", WC_JWT_MALFORMED},
+        {"{\"role\":\"anon\",\"exp\":Infinity}", WC_JWT_MALFORMED},
+        {"{\"role\":\"anon\",\"exp\":1800000000,\"\\u0065xp\":1}", WC_JWT_EXPIRED},
+        {"{\"role\":\"anon\",\"exp\":1800000000,\"exp\":\"1800000000\"}", WC_JWT_CLAIMS_INVALID},
         {"{\"role\":\"anon\",\"exp\":\"1800000000\"}", WC_JWT_CLAIMS_INVALID},
         {"{\"role\":\"anon\",\"exp\":null}", WC_JWT_CLAIMS_INVALID},
         {"{\"role\":\"anon\",\"exp\":true}", WC_JWT_CLAIMS_INVALID},
@@ -349,6 +361,109 @@ static void claims_are_checked_in_the_order_of_the_protocol(void **state)
         if (result != table[i].result)
             fail_msg("%s: %d", table[i].payload, (int)result);
     }
+}
+
+/* A kid that is no string names no key, and one without a set means nothing: the secret counts. */
+static void a_kid_is_never_more_than_a_name(void **state)
+{
+    (void)state;
+    static const char *const good[] = {
+        "{\"alg\":\"HS256\",\"kid\":7}",
+        "{\"alg\":\"HS256\",\"kid\":null}",
+        "{\"alg\":\"HS256\",\"kid\":[\"k\"]}",
+        "{\"alg\":\"HS256\",\"kid\":\"../../dev/null\"}",
+        "{\"alg\":\"HS256\",\"kid\":\"k' or '1'='1\"}",
+        "{\"alg\":\"HS256\",\"kid\":\"k\\u0000\"}",
+        "{\"alg\":\"HS256\",\"jku\":\"http://127.0.0.1/\",\"x5u\":\"http://127.0.0.1/\"}",
+        "{\"alg\":\"HS256\",\"jwk\":{\"kty\":\"oct\",\"k\":\"MQ\"}}",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct wc_buf forged;
+        if (result_of_header(good[i]) != WC_JWT_OK)
+            fail_msg("%s", good[i]);
+        sign_with(&forged, EVP_sha256(), "1", good[i],
+                  wc_slice_str("{\"role\":\"anon\",\"exp\":2000000000}"));
+        assert_int_equal(result_of(wc_buf_view(&forged)), WC_JWT_BAD_SIGNATURE);
+        wc_buf_release(&forged);
+    }
+}
+
+static void depth_and_size_have_a_limit_that_is_kept(void **state)
+{
+    (void)state;
+    enum { DEPTH = 64, TOKEN_MAX = 64 * 1024 };
+    for (int deep = DEPTH - 1; deep <= DEPTH + 1; deep++) {
+        char text[400] = "{\"role\":\"anon\",\"exp\":1800000000,\"x\":";
+        size_t n = strlen(text);
+        memset(text + n, '[', (size_t)deep - 1); /* the object is the first level */
+        memset(text + n + deep - 1, ']', (size_t)deep - 1);
+        memcpy(text + n + 2 * (deep - 1), "}", 2);
+        assert_int_equal(result_of_payload(text), deep <= DEPTH ? WC_JWT_OK : WC_JWT_MALFORMED);
+    }
+    struct wc_buf token;
+    sign_with(&token, EVP_sha256(), SECRET, "{\"alg\":\"HS256\"}",
+              wc_slice_str("{\"role\":\"anon\",\"exp\":2000000000}"));
+    while (token.len < TOKEN_MAX)
+        wc_buf_byte(&token, ' '); /* which is removed */
+    assert_int_equal(result_of(wc_buf_view(&token)), WC_JWT_OK);
+    wc_buf_byte(&token, ' ');
+    assert_int_equal(result_of(wc_buf_view(&token)), WC_JWT_MALFORMED);
+    wc_buf_release(&token);
+}
+
+static void thousands_of_claims_are_read_or_refused(void **state)
+{
+    (void)state;
+    struct wc_buf text;
+    wc_buf_init(&text, 1 << 20);
+    wc_buf_str(&text, "{\"role\":\"anon\",\"exp\":1800000000");
+    for (int i = 0; i < 2000; i++)
+        wc_buf_printf(&text, ",\"exp\":%d", 1800000001 + i); /* nodes for key and value */
+    wc_buf_str(&text, "}");
+    wc_buf_byte(&text, '\0');
+    assert_int_equal(result_of_payload((const char *)text.p), WC_JWT_OK);
+    text.len -= 2;
+    for (int i = 0; i < 100; i++)
+        wc_buf_str(&text, ",\"a\":1");
+    wc_buf_str(&text, "}");
+    wc_buf_byte(&text, '\0');
+    assert_int_equal(result_of_payload((const char *)text.p), WC_JWT_MALFORMED);
+    wc_buf_release(&text);
+}
+
+static enum wc_jwt_result validated(const char *validator, const char *claim)
+{
+    char validators[100], payload[200];
+    struct wc_keyset *strict = NULL;
+    struct wc_claims *claims = NULL;
+    struct wc_buf token;
+    (void)snprintf(validators, sizeof validators, "{\"org\":%s}", validator);
+    (void)snprintf(payload, sizeof payload, "{\"role\":\"anon\",\"exp\":1800000000,\"org\":%s}",
+                   claim);
+    const struct wc_keyset_source from = {.secret = wc_slice_str(SECRET),
+                                          .validators = wc_slice_str(validators)};
+    assert_int_equal(wc_keyset_make(&from, &strict, NULL), WC_OK);
+    sign_with(&token, EVP_sha256(), SECRET, "{\"alg\":\"HS256\"}", wc_slice_str(payload));
+    enum wc_jwt_result result = wc_jwt_verify(strict, wc_buf_view(&token), NOW, &claims, NULL);
+    wc_claims_unref(claims);
+    wc_buf_release(&token);
+    wc_keyset_free(strict);
+    return result;
+}
+
+static void validators_tell_large_numbers_apart(void **state)
+{
+    (void)state;
+    assert_int_equal(validated("9007199254740993", "9007199254740993"), WC_JWT_OK);
+    assert_int_equal(validated("9007199254740993", "9007199254740992"), WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(validated("99999999999999999999", "99999999999999999998"),
+                     WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(validated("99999999999999999999", "99999999999999999999"), WC_JWT_OK);
+    assert_int_equal(validated("1e400", "1e401"), WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(validated("1", "1.0"), WC_JWT_OK);
+    assert_int_equal(validated("0.5", "5e-1"), WC_JWT_OK);
+    assert_int_equal(validated("0.5", "0"), WC_JWT_CLAIMS_INVALID);
+    assert_int_equal(validated("1", "\"1\""), WC_JWT_CLAIMS_INVALID);
 }
 
 static void a_bad_signature_hides_what_the_claims_are(void **state)
@@ -543,6 +658,10 @@ int main(void)
         cmocka_unit_test(the_algorithm_named_is_the_one_used),
         cmocka_unit_test(a_long_kid_is_cut_between_characters),
         cmocka_unit_test(claims_are_checked_in_the_order_of_the_protocol),
+        cmocka_unit_test(a_kid_is_never_more_than_a_name),
+        cmocka_unit_test(depth_and_size_have_a_limit_that_is_kept),
+        cmocka_unit_test(thousands_of_claims_are_read_or_refused),
+        cmocka_unit_test(validators_tell_large_numbers_apart),
         cmocka_unit_test(a_bad_signature_hides_what_the_claims_are),
         cmocka_unit_test(role_is_the_last_one_unescaped_or_the_json_text),
         cmocka_unit_test(expiry_is_told_and_far_dates_are_cut),
