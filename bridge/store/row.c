@@ -55,7 +55,7 @@ static bool read_texts(const struct wc_pg_result *res, int row, struct wc_record
 {
     struct wc_record_database *d = &r->database;
     const struct {
-        enum column column;
+        int column;
         char **field;
     } text[] = {{ID, &r->id},
                 {NAME, &r->name},
@@ -80,7 +80,7 @@ static enum wc_status read_numbers(const struct wc_pg_result *res, int row, stru
                                    struct wc_err *err)
 {
     const struct {
-        enum column column;
+        int column;
         uint32_t *field;
         const char *name;
     } number[] = {
@@ -107,7 +107,7 @@ static enum wc_status read_numbers(const struct wc_pg_result *res, int row, stru
     return WC_OK;
 }
 
-static bool is_true(const struct wc_pg_result *res, int row, enum column column)
+static bool is_true(const struct wc_pg_result *res, int row, int column)
 {
     const char *text = wc_pg_value(res, row, column);
     return text && text[0] == 't';

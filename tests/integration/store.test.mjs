@@ -263,6 +263,18 @@ test('a store that goes away keeps its tenants, refuses operations at once, and 
   assert.equal(store.events.filter(({ event }) => event === 'loaded').length, 1)
 })
 
+test('a server that is connected and does not answer is left, and its operations fail', { skip: !FULL && 'takes 15 s: TESTS_FULL=1' }, async (t) => {
+  const db = await database()
+  const store = await Store.loaded(t, cluster, db.env)
+  const [{ pid }] = await db.sql(`select pid from pg_stat_activity where application_name = 'walcast_store' and datname = $1`, [db.name])
+  process.kill(pid, 'SIGSTOP')
+  t.after(() => process.kill(pid, 'SIGCONT'))
+  store.say('put', 't1', 'jwt_secret=secret')
+  assert.equal((await store.next('state', undefined, 30000)).reason, 'store_silent')
+  assert.equal((await store.next('done')).status, 'unavailable')
+  await until(async () => (await store.put('t1', { jwt_secret: 'secret' })).status === 'ok', 'a write')
+})
+
 test('what changed while the store was away is told when it is back', async (t) => {
   const db = await database()
   const store = await Store.loaded(t, cluster, db.env)
