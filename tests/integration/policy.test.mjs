@@ -1,0 +1,183 @@
+// Policies that are compiled (bridge/policy) say what Postgres says; what is not proven is not compiled.
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import path from 'node:path'
+import { after, before, test } from 'node:test'
+import { Cluster } from './lib/cluster.mjs'
+import { Compiler, describe, evaluate, rowsOf, withClaims } from './lib/compiled.mjs'
+import { ROOT } from './lib/env.mjs'
+import { Random, seedFrom } from './lib/random.mjs'
+
+const SEED = seedFrom('DIFFERENTIAL_SEED')
+const COMPARISONS = Number(process.env.DIFFERENTIAL_COMPARISONS ?? 5_000)
+const USERS = Array.from({ length: 4 }, (_, i) => `0000000${i}-0000-4000-8000-00000000000${i}`)
+
+const SETUP = `
+  create type mood as enum ('sad', 'ok', 'happy');
+  create table t (id int primary key, owner uuid, org text, level int, big int8, small int2, b bool, vc varchar(20), c char(6),
+                  n numeric, at timestamptz, ts timestamp, d date, m mood, f float8, bin bytea, gone int, tags text[], ci text collate "C");
+  alter table t drop column gone;
+  alter table t enable row level security;
+  grant select on t to public;
+  create table members (team int8, owner uuid);
+  create function is_member(which int8) returns bool stable language sql as $$ select exists (select from public.members m where m.team = which) $$;
+  create schema evil;
+  create function evil.uuid_eq(uuid, uuid) returns bool immutable language sql as 'select true';
+  create operator evil.= (leftarg = uuid, rightarg = uuid, procedure = evil.uuid_eq);
+  create function evil.to_uuid(text) returns uuid immutable language sql as $$ select '00000000-0000-4000-8000-000000000000'::uuid $$;`
+
+let cluster, client, compiler, proven
+
+before(async () => {
+  compiler = new Compiler()
+  cluster = await Cluster.start()
+  client = await cluster.connect()
+  await client.query(SETUP)
+  proven = (await client.query(`select oid::text from pg_proc where pronamespace = 'auth'::regnamespace`)).rows.map((r) => r.oid)
+})
+after(async () => {
+  await cluster?.remove()
+  assert.equal(await compiler.close(), 0)
+})
+
+async function policy(...conditions) {
+  await client.query(`do $$ declare p text; begin for p in select polname from pg_policy where polrelid = 't'::regclass loop execute format('drop policy %I on t', p); end loop; end $$`)
+  for (const [i, c] of conditions.entries()) {
+    const restrictive = c.startsWith('restrictive ')
+    await client.query(`create policy p${i} on t ${restrictive ? 'as restrictive' : ''} for select using (${c.replace(/^restrictive /, '')})`)
+  }
+  return describe(client, 'public.t', proven)
+}
+
+test('the comparisons are those of the server', async () => {
+  const rows = fs.readFileSync(path.join(ROOT, 'bridge/policy/operator.def'), 'utf8').matchAll(/^WC_POLICY_OPERATOR\((\d+), (\w+), (\d+), (\d+)\)/gm)
+  const name = { EQ: '=', NEQ: '<>', LT: '<', LTE: '<=', GT: '>', GTE: '>=' }
+  const mine = [...rows].map(([, oid, op, left, right]) => [oid, name[op], left, right].join(' ')).sort()
+  const theirs = (await client.query(`select oid || ' ' || oprname || ' ' || oprleft::oid || ' ' || oprright::oid as line from pg_operator where oid = any($1::oid[]) and oprnamespace = 'pg_catalog'::regnamespace`, [mine.map((l) => l.split(' ')[0])])).rows.map((r) => r.line).sort()
+  assert.ok(mine.length > 100)
+  assert.deepEqual(mine, theirs)
+})
+
+const COMPILED = [
+  'true', 'owner = auth.uid()', 'auth.uid() = owner', '(select auth.uid()) = owner', `org = (auth.jwt() ->> 'org')`,
+  `org = (auth.jwt() -> 'app_metadata' ->> 'org')`, `(auth.jwt() -> 'app_metadata' ->> 'role') = 'admin'`, `auth.role() = 'authenticated'`,
+  `owner::text = current_setting('request.jwt.claim.sub', true)`, `owner = (current_setting('request.jwt.claims', true)::json ->> 'sub')::uuid`,
+  'level in (1, 2, 3) and b', 'not b', 'b is true and level is distinct from 4 and org is not null', 'level between 1 and 3', `d = '2024-01-01'`,
+  `m = 'happy'`, `m in ('sad', 'ok')`, `vc = 'x'`, 'n = 5 and level > 3.5', 'big = level or big = 3'.replace('big = level or ', ''), `level = (auth.jwt() ->> 'level')::int`,
+  `big = any (array(select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8))`, `level <> all ('{1,2}')`, `not (owner = auth.uid() or b)`,
+  `owner is not distinct from auth.uid()`, `auth.uid() is not null and owner = auth.uid()`, `ci < 'm'`, `coalesce(auth.jwt() ->> 'org', 'none') = org`,
+  `org = nullif(auth.jwt() ->> 'org', '')`, `level::text = '3'`, `bin = '\\x01'`, `small > 1 and big < 5 and f >= 0.5`, `ts < '2024-06-01'`, `at >= '2024-01-01 00:00:00+00'`,
+]
+for (const condition of COMPILED)
+  test(`compiled: ${condition}`, async () => {
+    const answer = await compiler.ask(await policy(condition))
+    assert.equal(answer.why, undefined)
+  })
+
+const NOT_COMPILED = [
+  [`exists (select from members m where m.team = big)`, /sub-select|disagree|form/], [`is_member(big)`, /function that is not proven: is_member/], [`is_member(1)`, /is_member/],
+  [`at > now() - interval '1 hour'`, /now|not proven/], ['level = big', /between columns/], [`org like 'a%'`, /not proven/],
+  [`owner operator(evil.=) auth.uid()`, /not proven/], [`owner = evil.to_uuid(auth.jwt() ->> 'sub')`, /to_uuid/], [`level + 1 = 2`, /column|not proven/],
+  [`org = current_setting('app.org', true)`, /setting/], [`lower(org) = 'x'`, /column|lower/], [`case when b then owner = auth.uid() else false end`, /not proven/],
+  [`t.* is not null`, /test|column/], [`org collate "en-x-icu" = 'x'`, /./], [`owner = (select m.owner from members m limit 1)`, /sub-select/], [`at = (auth.jwt() ->> 'at')::timestamptz`, /conversion/],
+  [`org = current_user`, /not proven|form/], [`random() < 0.5`, /random|not proven/], [`tags @> array[auth.jwt() ->> 'org']`, /not proven/], ['coalesce(b, false)', /column/],
+]
+for (const [condition, why] of NOT_COMPILED)
+  test(`not compiled: ${condition}`, async (t) => {
+    const facts = await policy(condition).catch((e) => (/collation .* does not exist/.test(e.message) ? t.skip(e.message) : Promise.reject(e)))
+    if (facts) assert.match((await compiler.ask(facts)).why ?? 'compiled', why)
+  })
+
+test('bodies of functions are proven by what they are built from', async () => {
+  const claims = (await client.query(`select prosrc from pg_proc where pronamespace = 'auth'::regnamespace`)).rows.map((r) => r.prosrc)
+  for (const body of claims.filter((b) => !/auth\./.test(b))) assert.equal((await compiler.ask({ body })).why, undefined, body)
+  const supabase = `select coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''), (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'))::uuid`
+  assert.equal((await compiler.ask({ body: supabase })).why, undefined)
+  for (const body of [`select now()::text`, `select x from t`, `select current_setting('app.x')`, `select evil.f()`, `select 1; select 2`, `update t set id = 1`, `select 'a'::evil.t`, `select array[1]`, `select current_setting(current_user)`])
+    assert.match((await compiler.ask({ body })).why ?? 'proven', /body/, body)
+})
+
+// ---- random policies, claims and rows ----
+
+const random = new Random(SEED)
+const literal = {
+  owner: () => `'${random.pick(USERS)}'::uuid`,
+  org: () => `'${random.pick(['a', 'b', 'c', ''])}'`,
+  level: () => `${random.below(6) - 1}`,
+  big: () => `${random.below(5)}::int8`,
+  small: () => `${random.below(5)}::int2`,
+  b: () => random.pick(['true', 'false']),
+  vc: () => `'${random.pick(['x', 'y'])}'`,
+  c: () => `'${random.pick(['k', 'k ', 'z'])}'::bpchar`,
+  n: () => random.pick(['1', '1.0', '2.50', `'NaN'`]),
+  d: () => `date '2024-01-0${1 + random.below(4)}'`,
+  m: () => `'${random.pick(['sad', 'ok', 'happy'])}'::mood`,
+  f: () => `${random.pick(['0.5', '1', `'NaN'`, '-0'])}::float8`,
+  at: () => `timestamptz '2024-01-01 0${random.below(4)}:00:00+00'`,
+  ci: () => `'${random.pick(['a', 'm', 'z'])}'`,
+}
+const ORDERED = ['level', 'big', 'small', 'n', 'd', 'f', 'at', 'owner', 'ci']
+const GIVEN = {
+  owner: ['auth.uid()', '(select auth.uid())', `(auth.jwt() ->> 'sub')::uuid`, `nullif(auth.jwt() ->> 'sub', '')::uuid`],
+  org: [`auth.jwt() ->> 'org'`, `(select auth.jwt() -> 'meta' ->> 'org')`, `current_setting('request.jwt.claims', true)::json ->> 'org'`, `coalesce(auth.jwt() ->> 'org', 'a')`],
+  level: [`(auth.jwt() ->> 'level')::int`, `coalesce((auth.jwt() ->> 'level')::int, 0) + 1`],
+  big: [`(auth.jwt() ->> 'level')::int8`], n: [`(auth.jwt() ->> 'level')::numeric`], vc: [`auth.jwt() ->> 'org'`], b: [`(auth.jwt() ->> 'ok')::bool`],
+}
+const side = (column) => (GIVEN[column] && random.chance(0.5) ? random.pick(GIVEN[column]) : random.chance(0.06) ? 'null' : literal[column]())
+
+/** x IN ((SELECT y)) is a sub-select with rows, which is another thing. */
+const listed = (column) => side(column).replace(/^\(select /, '(')
+
+function leaf() {
+  const column = random.pick(Object.keys(literal)), kind = random.below(9)
+  if (kind === 0) return `${column} is ${random.pick(['', 'not '])}null`
+  if (kind === 1) return `${column} is ${random.pick(['', 'not '])}distinct from ${side(column)}`
+  if (kind === 2) return `${column} ${random.pick(['in', 'not in'])} (${random.times(1 + random.below(3), () => listed(column)).join(', ')})`
+  if (kind === 3) return `b is ${random.pick(['', 'not '])}${random.pick(['true', 'false', 'unknown'])}`
+  if (kind === 4) return random.pick(['b', 'auth.uid() is not null', `auth.role() = 'authenticated'`, `(auth.jwt() ->> 'ok')::bool`, 'true', 'false', `auth.jwt() ->> 'org' in ('a', 'b')`])
+  if (kind === 5) return `big = any (array(select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8))`
+  const op = ORDERED.includes(column) ? random.pick(['=', '<>', '<', '<=', '>', '>=']) : random.pick(['=', '<>'])
+  return random.chance(0.5) ? `${column} ${op} ${side(column)}` : `${side(column)} ${op} ${column}`
+}
+function condition(depth) {
+  if (depth === 0 || random.chance(0.3)) return leaf()
+  if (random.chance(0.2)) return `not (${condition(depth - 1)})`
+  return random.times(2 + random.below(2), () => `(${condition(depth - 1)})`).join(random.pick([' and ', ' or ']))
+}
+const value = (column) => (random.chance(0.15) ? 'null' : literal[column]())
+const claims = () => ({
+  role: 'authenticated', ...(random.chance(0.8) ? { sub: random.pick(USERS) } : {}), ...(random.chance(0.7) ? { org: random.pick(['a', 'b', '']) } : {}),
+  ...(random.chance(0.6) ? { level: random.below(5) } : {}), ...(random.chance(0.5) ? { ok: random.chance(0.5) } : {}), meta: { org: random.pick(['a', 'c']) },
+  ...(random.chance(0.6) ? { teams: random.times(random.below(4), () => random.below(5)) } : {}),
+})
+
+test(`what is compiled is what SELECT says (seed ${SEED})`, async (t) => {
+  const columns = Object.keys(literal)
+  await client.query(`insert into t (id, ${columns.join(', ')}) values ${random.times(40, (i) => `(${i}, ${columns.map(value).join(', ')})`).join(', ')}`)
+  let compared = 0, compiled = 0, policies = 0, failed = 0
+  while (compared < COMPARISONS) {
+    const conditions = random.times(1 + random.below(3), () => `${random.chance(0.3) ? 'restrictive ' : ''}${condition(3)}`)
+    const facts = await policy(...conditions).catch((e) => assert.fail(`${e.message}: ${conditions.join(' | ')}`))
+    const answer = await compiler.ask(facts)
+    policies++
+    if (answer.why !== undefined) {
+      assert.fail(`${answer.why}: ${conditions.join(' | ')}`)
+    }
+    compiled++
+    const rows = await rowsOf(client, 'public.t', facts.columns)
+    for (let i = 0; i < 3; i++) {
+      const who = claims()
+      const seen = await withClaims(client, 'authenticated', who, async () => (await client.query('select id from t')).rows.map((r) => r.id)).catch((e) => e)
+      const values = await withClaims(client, 'authenticated', who, () => evaluate(client, answer.slots)).catch((e) => e)
+      if (seen instanceof Error || values instanceof Error) {
+        failed++ // what cannot be evaluated is not decided here
+        continue
+      }
+      const verdict = await compiler.ask({ ...facts, values, rows })
+      const mine = rows.filter((_, n) => verdict.rows[n]).map((r) => Number(r[0])).sort((a, b) => a - b)
+      assert.deepEqual(mine, seen.sort((a, b) => a - b), `${conditions.join(' | ')} for ${JSON.stringify(who)}`)
+      compared += rows.length
+    }
+  }
+  t.diagnostic(`${compared} rows, ${policies} policies, ${compiled} compiled, ${failed} not evaluated`)
+})
