@@ -45,6 +45,7 @@ static void publish(struct wc_authz *az, const struct wc_authorize *a, unsigned 
     struct wc_msg *m = wc_msg_new(WC_MSG_PERMISSIONS, wc_slice(NULL, 0));
     if (m) {
         m->handle = a->handle;
+        m->question = a->question;
         m->is_call = a->is_call;
         m->permissions = permissions;
         m->error = error;
