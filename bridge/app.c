@@ -156,6 +156,7 @@ static bool make_server(struct app *app, struct wc_err *err)
                   .refusals_per_minute = c->refusals_per_minute_per_address},
         .trusted_proxies = c->trusted_proxies,
         .allowed_origins = c->allowed_origins,
+        .request_headers = c->request_headers,
         .presence_max_calls = c->client_presence_max_calls,
         .presence_window_ms = c->client_presence_window_ms,
         .presence_max_bytes = c->presence_max_bytes,

@@ -17,6 +17,7 @@ struct wc_server {
     struct wc_guard *guard;
     struct wc_networks trusted_proxies;
     char *allowed_origins;
+    char *request_headers;
     struct wc_loop **loop; /* per thread; NULL where it could not be made */
     _Atomic uint32_t connections;
     struct wc_presence_budget presence;
@@ -42,7 +43,8 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
         .ws = {.directory = o->directory,
                .gate = {.guard = s->guard,
                         .trusted_proxies = &s->trusted_proxies,
-                        .allowed_origins = s->allowed_origins},
+                        .allowed_origins = s->allowed_origins,
+                        .request_headers = s->request_headers},
                .hub = {.thread = thread,
                        .source = o->source,
                        .mesh = s->mesh,
@@ -113,8 +115,9 @@ static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
     s->rooms = wc_rooms_new();
     s->guard = wc_guard_new(&s->opt.guard);
     s->allowed_origins = strdup(s->opt.allowed_origins);
-    if (!s->mesh || !s->rooms || !s->guard || !s->allowed_origins || !s->loop ||
-        collect_routes(s) != WC_OK)
+    s->request_headers = strdup(s->opt.request_headers);
+    if (!s->mesh || !s->rooms || !s->guard || !s->allowed_origins || !s->request_headers ||
+        !s->loop || collect_routes(s) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "out of memory or descriptors");
     return open_loops(s, err);
 }
@@ -181,6 +184,7 @@ void wc_server_free(struct wc_server *s)
     wc_guard_free(s->guard);
     wc_networks_release(&s->trusted_proxies);
     free(s->allowed_origins);
+    free(s->request_headers);
     wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);

@@ -32,6 +32,7 @@ struct wc_server_options {
     struct wc_guard_options guard;  /* of one client address */
     const char *trusted_proxies;    /* networks, address.h; read */
     const char *allowed_origins;    /* origin.h; copied */
+    const char *request_headers;    /* those that policies of private rooms see; copied */
     uint32_t presence_max_calls;    /* presence messages of one channel in one window */
     uint32_t presence_window_ms;
     uint64_t presence_max_bytes; /* of all presences */

@@ -1,10 +1,12 @@
 #include "fanout/upgrade.h"
 
 #include "base/jsonw.h"
+#include "fanout/headers.h"
 #include "fanout/http.h"
 #include "fanout/origin.h"
 
 #include <libwebsockets.h>
+#include <stdlib.h>
 
 enum {
     KEY_MAX = 128,            /* libwebsockets' limit for Sec-WebSocket-Key */
@@ -146,11 +148,25 @@ static bool watch(struct wc_upgrade *u, struct wc_session *s, const struct visit
     return s->is_watched == v->is_watched;
 }
 
+/* NULL when out of memory. Takes the references of the result. */
+static struct wc_session *new_session(struct wc_upgrade *u, struct lws *wsi,
+                                      struct wc_connect_result *from)
+{
+    struct wc_session *s = wc_session_new(u->hub, from);
+    struct wc_slice headers = wc_headers_named(wsi, u->gate.request_headers, &u->hub->arena);
+    if (s && headers.p)
+        s->headers = wc_slice_dup(headers);
+    if (s && s->headers)
+        return s;
+    wc_session_free(s);
+    return NULL;
+}
+
 /* NULL: it has got a response that says what is wrong. Takes the references of the result. */
 static struct wc_session *open_session(struct wc_upgrade *u, struct lws *wsi,
                                        const struct visitor *v, struct wc_connect_result *from)
 {
-    struct wc_session *s = wc_session_new(u->hub, from);
+    struct wc_session *s = new_session(u, wsi, from);
     if (!s) {
         respond_text(wsi, 503, "out of memory");
         return NULL;

@@ -21,6 +21,7 @@ struct wc_upgrade_gate {
     struct wc_guard *guard;
     const struct wc_networks *trusted_proxies;
     const char *allowed_origins; /* origin.h */
+    const char *request_headers; /* names of those that policies may see; headers.h */
 };
 
 struct wc_upgrade {

@@ -209,6 +209,57 @@ const once = {
     await a.until('phx_reply', configs.length + 1)
   },
 
+  'private-channel': async ({ open }) => {
+    const u1 = await open('u1', { token: userToken('u1') }), anon = await open('anon')
+    u1.join('golden-private', { private: true, broadcast: { self: true, ack: true }, presence: { enabled: true, key: 'k' } })
+    await u1.until('presence_state')
+    u1.send('realtime:golden-private', 'broadcast', message('e', { a: 1 }), '2')
+    await u1.until('broadcast')
+    await u1.until('phx_reply', 2)
+    u1.send('realtime:golden-private', 'presence', track({ u: 1 }), '3')
+    await u1.until('presence_diff')
+    await u1.until('phx_reply', 3)
+    anon.join('golden-private', { private: true })
+    await anon.until('phx_reply')
+    const readonly = await open('readonly', { token: userToken('u1') })
+    readonly.join('golden-readonly', { private: true, broadcast: { self: true, ack: true } })
+    await readonly.until('phx_reply')
+    readonly.send('realtime:golden-readonly', 'broadcast', message('e', {}), '2')
+  },
+
+  'db-broadcast': async ({ open, sql }) => {
+    const v1 = await open('v1', { token: userToken('u1') }), v2 = await open('v2', { token: userToken('u1'), vsn: '2.0.0' })
+    const pub = await open('pub')
+    for (const c of [v1, v2]) {
+      c.join('golden-private', { private: true })
+      await c.until('phx_reply')
+    }
+    pub.join('golden-open')
+    await pub.until('phx_reply')
+    await sql(`select realtime.send('{"a":1}'::jsonb, 'ev', 'golden-private', true)`)
+    await sql(`select realtime.send('{"id":"mine","a":2}'::jsonb, 'ev', 'golden-open', false)`)
+    await sql(`select realtime.broadcast_changes('golden-private', 'INSERT', 'INSERT', 'golden_plain', 'public',
+      (select r from (select 1 as id, 'x'::text as t) r), null)`)
+    await v1.until('broadcast', 2)
+    await v2.until('binary', 2)
+    await pub.until('broadcast')
+  },
+
+  replay: async ({ open, sql }) => {
+    const since = Date.now() - 500
+    for (let i = 0; i < 3; i++) await sql(`select realtime.send(jsonb_build_object('i', ${i}), 'ev', 'golden-replay', true)`)
+    for (const vsn of ['1.0.0', '2.0.0']) {
+      const a = await open(`a${vsn[0]}`, { token: userToken('u1'), vsn })
+      a.join('golden-replay', { private: true, broadcast: { replay: { since, limit: 2 } } })
+      await a.until('broadcast', 2)
+    }
+    const e = await open('e', { token: userToken('u1') })
+    e.join('x', { broadcast: { replay: { since: 1 } } })
+    await e.until('phx_reply')
+    e.join('golden-replay', { private: true, broadcast: { replay: { since: 'x' } } }, {}, '2')
+    await e.until('phx_reply', 2)
+  },
+
   'http-broadcast': async ({ open, call }) => {
     const a = await open('v1'), b = await open('v2', { vsn: '2.0.0' })
     for (const c of [a, b]) {

@@ -25,3 +25,7 @@ grant select (id, shown) on golden_secret to authenticated;
 grant select on golden_secret to service_role;
 alter publication supabase_realtime add table golden_plain, golden_filter, golden_rls, golden_nopk, golden_secret,
   golden_toast, golden_toast_full, golden_types;
+create policy golden_read on realtime.messages for select to authenticated
+  using (realtime.topic() in ('golden-private', 'golden-readonly', 'golden-replay'));
+create policy golden_write on realtime.messages for insert to authenticated
+  with check (realtime.topic() in ('golden-private', 'golden-replay'));

@@ -28,7 +28,8 @@ for (const line of data('reference.jsonl').trim().split('\n')) {
   received.push(event)
 }
 
-const world = sharedWorld({ sql: data('schema.sql'), env: { TENANT_HOST: 'strict' } })
+const world = sharedWorld({ sql: data('schema.sql'), migrate: true, env: { TENANT_HOST: 'strict' } },
+  ({ server }) => server.untilLog(/repl streaming .*messages=1/))
 
 const inOrder = (received) => Object.fromEntries(Object.entries(received).map(([name, events]) => [name, canonical(events)]))
 
