@@ -33,6 +33,7 @@ extern const char wc_sql_probe[];
 extern const char wc_sql_assume[];
 extern const char wc_sql_probe_seen[];
 extern const char wc_sql_probe_write[];
+extern const char wc_sql_tampered[];
 extern const char wc_sql_replay[];
 extern const char wc_sql_migration_lock[];
 extern const char wc_sql_partitions[];

@@ -1,5 +1,5 @@
-/* Shared by authz.c (what waits, and how long), pool.c (connections), question.c (what is asked on
- * them) and replay.c. */
+/* Shared by authz.c (what waits, and how long), pool.c (connections), session.c (statements
+ * prepared in them), question.c (what is asked on them) and replay.c. */
 #ifndef WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
 #define WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
 
@@ -28,17 +28,17 @@ struct wc_authz_question {
     wc_us replay_since;                /* 0: nothing is to be replayed, or not yet */
     const char *topic, *headers, *sub; /* behind the struct */
     char id[2][WC_AUTHZ_ID_SIZE];      /* of the probes: broadcast, presence; empty: none */
-    unsigned pending;                  /* segments without an answer */
     unsigned losses;                   /* connections that ended while they were busy with it */
     unsigned granted;
     enum wc_authorize_error error;
+    bool is_doubtful; /* the session is not as it should be; so neither are the answers */
 };
 
 struct wc_authz_conn {
     struct wc_authz *authz;
-    struct wc_pg *pg; /* NULL: closed */
-    bool is_up;
-    struct wc_list sent; /* the first is what it is busy with */
+    struct wc_pg *pg;                 /* NULL: closed */
+    struct wc_authz_session *session; /* NULL: not up */
+    struct wc_list sent;              /* the first is what it is busy with */
     unsigned nsent;
     wc_us since; /* it is busy with that, more or less */
 };
@@ -55,7 +55,7 @@ struct wc_authz {
     unsigned nfailed;                /* ever */
     unsigned late;                   /* questions whose turn did not come since the last answer, */
     wc_us late_since;                /* the first of them */
-    struct wc_log_limit lost_told, late_told, failed_told, replay_told;
+    struct wc_log_limit lost_told, late_told, failed_told, tampered_told, replay_told;
     struct wc_authz_conn conn[]; /* opt.pool */
 };
 
@@ -79,6 +79,27 @@ bool wc_authz_is_up(const struct wc_authz *);
 /* Its questions wait for another one; what it was busy with only if it is not to blame. */
 void wc_authz_drop(struct wc_authz_conn *);
 void wc_authz_close_all(struct wc_authz *);
+
+/* session.c */
+enum wc_authz_text {
+    WC_AUTHZ_PROBE,
+    WC_AUTHZ_ASSUME,
+    WC_AUTHZ_SEEN,  /* of a role, as the next */
+    WC_AUTHZ_WRITE, /* whose plans hold for it alone */
+    WC_AUTHZ_TEXTS
+};
+/* NULL when out of memory. */
+struct wc_authz_session *wc_authz_session_new(void);
+void wc_authz_session_free(struct wc_authz_session *); /* NULL is fine */
+/* The statement, to be executed as this role; the parameters are the caller's to fill in. Where it
+ * is not prepared, that is sent first, as a segment of its own. False: it could not be. */
+WC_MUST_USE
+bool wc_authz_prepare(struct wc_authz_conn *, enum wc_authz_text, struct wc_slice role,
+                      struct wc_pg_statement *out);
+/* Of one that was missing (26000): the SQLSTATE because of which it could not be prepared; NULL: it
+ * was, and somebody has taken it away. */
+const char *wc_authz_why_missing(const struct wc_authz_conn *, enum wc_authz_text,
+                                 struct wc_slice role);
 
 /* question.c */
 /* Asks on its connection. False: the connection must be dropped. */

@@ -19,7 +19,7 @@ static bool is_any_open(const struct wc_authz *az)
 bool wc_authz_is_up(const struct wc_authz *az)
 {
     for (uint32_t i = 0; i < az->opt.pool; i++)
-        if (az->conn[i].is_up)
+        if (az->conn[i].session)
             return true;
     return false;
 }
@@ -31,8 +31,9 @@ static void ask_again(struct wc_authz_question *q)
 {
     struct wc_authz *az = q->authz;
     q->conn = NULL;
-    q->pending = q->granted = 0;
+    q->granted = 0;
     q->error = WC_AUTHORIZE_OK;
+    q->is_doubtful = false;
     wc_list_push(az->queue.next, &q->link); /* before the first, at the end of an empty list */
     az->nqueue++;
 }
@@ -41,7 +42,8 @@ void wc_authz_drop(struct wc_authz_conn *c)
 {
     wc_pg_close(c->pg);
     c->pg = NULL;
-    c->is_up = false;
+    wc_authz_session_free(c->session);
+    c->session = NULL;
     c->nsent = 0;
     c->authz->late = 0; /* what was late for it gets another */
     if (!wc_list_is_empty(&c->sent)) {
@@ -80,7 +82,7 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
 {
     struct wc_authz_conn *c = arg;
     struct wc_authz *az = c->authz;
-    bool was_up = c->is_up;
+    bool was_up = c->session != NULL;
     tell(az, sqlstate, message);
     wc_authz_drop(c);
     if (!was_up) {
@@ -98,7 +100,11 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
 static void on_ready(void *arg)
 {
     struct wc_authz_conn *c = arg;
-    c->is_up = true;
+    c->session = wc_authz_session_new();
+    if (!c->session) { /* what waits has its deadline */
+        wc_authz_drop(c);
+        return;
+    }
     wc_metric_add(WC_M_AUTHORIZE_CONNECTS, 1);
     wc_authz_pump(c->authz);
 }
@@ -127,8 +133,8 @@ static void open_another(struct wc_authz *az)
 
 static bool has_room(const struct wc_authz_conn *c, wc_us now)
 {
-    return c->is_up && (c->nsent == 0 || (c->nsent < WC_AUTHZ_DEPTH &&
-                                          now - c->since < (wc_us)WC_AUTHZ_SLOW_MS * 1000));
+    return c->session && (c->nsent == 0 || (c->nsent < WC_AUTHZ_DEPTH &&
+                                            now - c->since < (wc_us)WC_AUTHZ_SLOW_MS * 1000));
 }
 
 struct wc_authz_conn *wc_authz_get(struct wc_authz *az)

@@ -29,6 +29,7 @@ static const unsigned may_write[] = {WC_MAY_WRITE_BROADCAST, WC_MAY_WRITE_PRESEN
 
 static const struct wc_pg_statement begin = {.sql = wc_sql_begin};
 static const struct wc_pg_statement rollback = {.sql = wc_sql_rollback};
+static const struct wc_pg_statement look_around = {.sql = wc_sql_tampered};
 
 bool wc_authz_sub(struct wc_slice claims, struct wc_buf *out)
 {
@@ -102,50 +103,40 @@ static void fail(struct wc_authz_question *q, enum wc_authorize_error error, con
                WC_SLICE_ARG(q->asked->claims->role), sqlstate, repeated, hint_for(sqlstate));
 }
 
-static void conclude(struct wc_authz_question *q)
+/* `text` is what was executed, and may be missing. */
+static void fail_of(struct wc_authz_question *q, enum wc_authz_text text,
+                    const struct wc_pg_result *res)
 {
-    bool is_fine = q->error == WC_AUTHORIZE_OK;
-    if (is_fine && q->asked && q->asked->wants_replay && (q->granted & WC_MAY_READ_BROADCAST)) {
-        if (wc_authz_ask_replay(q))
-            return;
-        q->error = WC_AUTHORIZE_REPLAY;
+    const char *sqlstate = res->sqlstate;
+    if (strcmp(sqlstate, "26000") == 0) {
+        const char *why =
+            q->asked ? wc_authz_why_missing(q->conn, text, q->asked->claims->role) : NULL;
+        q->is_doubtful = !why;
+        sqlstate = why ? why : sqlstate;
     }
-    wc_authz_answer(q, is_fine ? q->granted : 0, q->error, NULL);
-    wc_authz_done(q);
+    /* the only check constraint that a probe can violate is that of a partition */
+    bool is_insert = text == WC_AUTHZ_PROBE || text == WC_AUTHZ_WRITE;
+    bool no_partition = is_insert && strcmp(sqlstate, "23514") == 0;
+    fail(q, no_partition ? WC_AUTHORIZE_NO_PARTITION : class_of(sqlstate), sqlstate);
 }
 
-static void on_begun(void *arg, const struct wc_pg_result *res)
-{
-    struct wc_authz_question *q = arg;
-    if (is_lost(res))
-        return;
-    q->pending--;
-    if (!res->ok)
-        fail(q, class_of(res->sqlstate), res->sqlstate);
-}
-
-/* The only check constraint that a probe can violate is that of a partition. */
 static void on_probed(void *arg, const struct wc_pg_result *res)
 {
-    struct wc_authz_question *q = arg;
-    if (is_lost(res))
-        return;
-    q->pending--;
-    if (!res->ok)
-        fail(q,
-             strcmp(res->sqlstate, "23514") == 0 ? WC_AUTHORIZE_NO_PARTITION
-                                                 : class_of(res->sqlstate),
-             res->sqlstate);
+    if (!res->ok && !is_lost(res))
+        fail_of(arg, WC_AUTHZ_PROBE, res);
+}
+
+static void on_assumed(void *arg, const struct wc_pg_result *res)
+{
+    if (!res->ok && !is_lost(res))
+        fail_of(arg, WC_AUTHZ_ASSUME, res);
 }
 
 static void on_seen(void *arg, const struct wc_pg_result *res)
 {
     struct wc_authz_question *q = arg;
-    if (is_lost(res))
-        return;
-    q->pending--;
-    if (!res->ok)
-        fail(q, class_of(res->sqlstate), res->sqlstate);
+    if (!res->ok && !is_lost(res))
+        fail_of(q, WC_AUTHZ_SEEN, res);
     for (int row = 0; row < res->nrows; row++)
         for (size_t i = 0; i < 2; i++)
             if (wc_slice_is(wc_pg_slice(res, row, 0), q->id[i]))
@@ -155,15 +146,10 @@ static void on_seen(void *arg, const struct wc_pg_result *res)
 static void on_written(struct wc_authz_question *q, unsigned permission,
                        const struct wc_pg_result *res)
 {
-    if (is_lost(res))
-        return;
-    q->pending--;
     if (res->ok)
         q->granted |= permission;
-    else if (strcmp(res->sqlstate, "23514") == 0)
-        fail(q, WC_AUTHORIZE_NO_PARTITION, res->sqlstate);
-    else if (strcmp(res->sqlstate, "42501") != 0)
-        fail(q, class_of(res->sqlstate), res->sqlstate);
+    else if (!is_lost(res) && strcmp(res->sqlstate, "42501") != 0)
+        fail_of(q, WC_AUTHZ_WRITE, res);
 }
 
 static void on_broadcast_written(void *arg, const struct wc_pg_result *res)
@@ -176,22 +162,53 @@ static void on_presence_written(void *arg, const struct wc_pg_result *res)
     on_written(arg, WC_MAY_WRITE_PRESENCE, res);
 }
 
-/* A session of which we do not know that it is out of the transaction is not used again. */
 static void on_rolled_back(void *arg, const struct wc_pg_result *res)
 {
     struct wc_authz_question *q = arg;
-    struct wc_authz_conn *c = q->conn;
+    q->is_doubtful |= !res->ok;
+}
+
+static void on_tampered(struct wc_authz_question *q)
+{
+    struct wc_authz *az = q->authz;
+    unsigned long repeated = 0;
+    if (q->asked && wc_log_limit(&az->tampered_told, 60 * 1000000, &repeated))
+        WC_LOG(
+            WC_LOG_WARN, "authz", "tampered",
+            "tenant=%s role=\"%.*s\" repeated=%lu hint=\"a function that policies or triggers of "
+            "realtime.messages call prepares statements in the session of walcast\"",
+            az->opt.tenant, WC_SLICE_ARG(q->asked->claims->role), repeated);
+    wc_authz_answer(q, 0, WC_AUTHORIZE_POLICY, NULL);
+}
+
+static void conclude(struct wc_authz_question *q)
+{
+    bool is_fine = q->error == WC_AUTHORIZE_OK;
+    if (is_fine && q->asked && q->asked->wants_replay && (q->granted & WC_MAY_READ_BROADCAST)) {
+        if (wc_authz_ask_replay(q))
+            return;
+        q->error = WC_AUTHORIZE_REPLAY;
+    }
+    wc_authz_answer(q, is_fine ? q->granted : 0, q->error, NULL);
+    wc_authz_done(q);
+}
+
+/* The last answer. */
+static void on_looked_around(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_authz_question *q = arg;
     struct wc_authz *az = q->authz;
     if (is_lost(res))
         return;
-    if (!res->ok) {
-        fail(q, class_of(res->sqlstate), res->sqlstate);
-        q->losses = 1; /* asking it again would end the same way */
-        wc_authz_drop(c);
-        wc_authz_pump(az);
-    } else if (--q->pending == 0) {
+    bool is_tampered = res->nrows > 0;
+    if (is_tampered)
+        on_tampered(q);
+    if (res->ok && !is_tampered && !q->is_doubtful) {
         conclude(q);
+        return;
     }
+    wc_authz_drop(q->conn);
+    wc_authz_pump(az);
 }
 
 /* ---- questions ---- */
@@ -241,9 +258,16 @@ static bool make_id(char out[ID_SIZE])
 static bool ask(struct wc_authz_question *q, const struct wc_pg_statement *s, size_t n,
                 wc_pg_result_fn done)
 {
-    if (wc_pg_segment(q->conn->pg, s, n, done, q) != WC_OK)
+    return wc_pg_segment(q->conn->pg, s, n, done, q) == WC_OK;
+}
+
+static bool statement(struct wc_authz_question *q, enum wc_authz_text text,
+                      const char *const *params, int nparams, struct wc_pg_statement *out)
+{
+    if (!wc_authz_prepare(q->conn, text, q->asked->claims->role, out))
         return false;
-    q->pending++;
+    out->nparams = nparams;
+    out->params = params;
     return true;
 }
 
@@ -253,19 +277,15 @@ struct person {
     char timeout[12];
 };
 
-static struct wc_pg_statement assume(struct wc_authz_question *q, struct person *p)
+static bool assume(struct wc_authz_question *q, struct person *p, struct wc_pg_statement *out)
 {
-    const struct wc_claims *claims = q->asked->claims;
+    const struct wc_claims *c = q->asked->claims;
     (void)snprintf(p->timeout, sizeof p->timeout, "%u",
                    q->authz->opt.times.statement_ms); /* fits by type */
-    const char *const param[] = {(const char *)claims->role.p,
-                                 q->topic,
-                                 (const char *)claims->json.p,
-                                 q->sub,
-                                 q->headers,
-                                 p->timeout};
+    const char *const param[] = {
+        (const char *)c->role.p, q->topic, (const char *)c->json.p, q->sub, q->headers, p->timeout};
     memcpy(p->param, param, sizeof param);
-    return (struct wc_pg_statement){.sql = wc_sql_assume, .nparams = 6, .params = p->param};
+    return statement(q, WC_AUTHZ_ASSUME, p->param, 6, out);
 }
 
 /* "{a,b}" or less. */
@@ -289,12 +309,10 @@ static bool send_read(struct wc_authz_question *q, const struct moment *m)
     const char *const probe[] = {ids, extensions, q->topic, m->now};
     const char *const seen[] = {ids, m->day, m->next_day};
     struct person person;
-    const struct wc_pg_statement insert[] = {begin,
-                                             {.sql = wc_sql_probe, .nparams = 4, .params = probe}};
-    const struct wc_pg_statement look[] = {
-        assume(q, &person), {.sql = wc_sql_probe_seen, .nparams = 3, .params = seen}};
-    return ask(q, insert, 2, on_probed) && ask(q, look, 2, on_seen) &&
-           ask(q, &rollback, 1, on_rolled_back);
+    struct wc_pg_statement insert[] = {begin, {.sql = NULL}}, look[2];
+    return statement(q, WC_AUTHZ_PROBE, probe, 4, &insert[1]) && assume(q, &person, &look[0]) &&
+           statement(q, WC_AUTHZ_SEEN, seen, 3, &look[1]) && ask(q, insert, 2, on_probed) &&
+           ask(q, look, 2, on_seen) && ask(q, &rollback, 1, on_rolled_back);
 }
 
 static bool send_write(struct wc_authz_question *q, const struct moment *m, size_t which)
@@ -302,9 +320,9 @@ static bool send_write(struct wc_authz_question *q, const struct moment *m, size
     static const wc_pg_result_fn on_written_as[] = {on_broadcast_written, on_presence_written};
     const char *const row[] = {q->topic, extension[which], m->now};
     struct person person;
-    const struct wc_pg_statement become[] = {begin, assume(q, &person)};
-    const struct wc_pg_statement insert = {.sql = wc_sql_probe_write, .nparams = 3, .params = row};
-    return ask(q, become, 2, on_begun) && ask(q, &insert, 1, on_written_as[which]) &&
+    struct wc_pg_statement become[] = {begin, {.sql = NULL}}, insert;
+    return assume(q, &person, &become[1]) && statement(q, WC_AUTHZ_WRITE, row, 3, &insert) &&
+           ask(q, become, 2, on_assumed) && ask(q, &insert, 1, on_written_as[which]) &&
            ask(q, &rollback, 1, on_rolled_back);
 }
 
@@ -316,5 +334,5 @@ bool wc_authz_send(struct wc_authz_question *q)
     for (size_t i = 0; i < 2 && sent; i++)
         if (wanted & may_write[i])
             sent = send_write(q, &m, i);
-    return sent;
+    return sent && ask(q, &look_around, 1, on_looked_around);
 }

@@ -42,6 +42,7 @@ enum { WC_PG_SEGMENT_MAX = 16 };
 struct wc_pg_statement {
     const char *name; /* of a prepared statement of the session; NULL: unnamed */
     const char *sql;  /* its text, parsed first, under that name; NULL: it was before */
+    bool parse_only;  /* it is not executed */
     int nparams;
     const char *const *params;
 };

@@ -49,6 +49,8 @@ static bool send_statement(struct wc_pg *pg, struct wc_pg_asked *q, unsigned *an
         q->parses |= 1ull << (*answers)++;
         if (PQsendPrepare(conn, s->name, s->sql, s->nparams, NULL) != 1)
             return false;
+        if (s->parse_only)
+            return true;
     }
     (*answers)++;
     return PQsendQueryPrepared(conn, s->name, s->nparams, s->params, NULL, NULL, 0) == 1;

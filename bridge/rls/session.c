@@ -305,8 +305,14 @@ enum wc_status wc_session_ask(struct wc_session *s, struct wc_session_question *
                                q->timeout_ms ? timeout : s->pool->statement_timeout,
                                s->pool->lock_timeout};
     const struct wc_pg_statement segment[] = {
-        {im->name, im->is_sent ? NULL : wc_sql_impersonate, 4, who},
-        {st->name, st->is_sent ? NULL : q->sql, q->nparams, q->params},
+        {.name = im->name,
+         .sql = im->is_sent ? NULL : wc_sql_impersonate,
+         .nparams = 4,
+         .params = who},
+        {.name = st->name,
+         .sql = st->is_sent ? NULL : q->sql,
+         .nparams = q->nparams,
+         .params = q->params},
     };
     enum wc_status status = wc_pg_segment(s->pg, segment, 2, done, arg);
     if (status != WC_OK)

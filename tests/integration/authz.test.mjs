@@ -340,8 +340,9 @@ const ATTACKS = {
   'resets everything': `execute 'reset role'; execute 'reset all'`,
   'alters roles and policies as the login': `perform set_config('role', 'none', false); execute 'alter role authenticated bypassrls'; execute 'alter table realtime.messages disable row level security'`,
   'deallocates and prepares statements': `execute 'deallocate all'; execute 'prepare begin as select 1'`,
-  'replaces every statement by its own': `for s in select name from pg_prepared_statements loop
-      execute format('deallocate %I', s.name); execute format('prepare %I as select gen_random_uuid()', s.name); end loop`,
+  'replaces every statement by one that grants everything': `for s in select name, statement, parameter_types from pg_prepared_statements loop
+      execute format('deallocate %I', s.name);
+      execute format('prepare %I (%s) as %s', s.name, array_to_string(s.parameter_types::text[], ','), case when s.statement ~ 'any' then 'select unnest($1)' else 'select 1' end); end loop`,
   'sets what others are judged by': `perform set_config('request.jwt.claims', '{"sub": "${ANN}", "role": "authenticated"}', false); perform set_config('realtime.topic', '${ANN}', false); perform set_config('request.headers', '{"x-id": "${ANN}"}', false)`,
   'changes search_path, row_security, timeouts': `perform set_config('search_path', 'evil, pg_catalog', false); perform set_config('row_security', 'off', false); perform set_config('statement_timeout', '1', false)`,
   'changes how texts are read': `perform set_config('datestyle', 'German', false); perform set_config('timezone', 'Asia/Tokyo', false); perform set_config('client_encoding', 'LATIN1', false)`,
@@ -394,6 +395,7 @@ for (const where of ['a policy', 'a trigger'])
         const of = (i) => answers.filter((_, k) => k % 3 === i)
         assert.deepEqual(of(0), ['rpwq', 'rpwq', 'rpwq', 'rpwq'], `${name}, ${guard}`)
         assert.deepEqual(of(1), ['', '', '', ''], `${name}, ${guard}`)
+        if (/grants everything/.test(name)) assert.deepEqual(of(2), Array(3).fill('error: policy'), `${name}, ${guard}`)
       }
     assert.equal(await state(), before)
   })
