@@ -2,7 +2,9 @@
 -- receive on private channels. Partitioned by day (q_partitions.sql).
 do $do$
 begin
-    create schema if not exists realtime;
+    if pg_catalog.to_regnamespace('realtime') is null then
+        create schema realtime;
+    end if;
     if pg_catalog.to_regclass('realtime.messages') is null then
         create table realtime.messages (
             topic text not null,

@@ -1,6 +1,6 @@
 -- Whether the publication of realtime.messages can become part of a stream that runs: it must be
 -- older than every transaction that the stream may still bring, since the stream reads it as it was
--- when a row was written.
+-- when a row was written. Tables are not looked up by name, which would need USAGE on their schema.
 -- $1 its name
 -- Columns, no row when it is missing: holds other tables, holds realtime.messages, every running
 -- transaction is younger, end of the log on disk
@@ -10,7 +10,9 @@ select p.puballtables
                       join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                       where not (n.nspname = 'realtime' and (c.relname = 'messages' or left(c.relname, 9) = 'messages_'))),
        exists (select from pg_catalog.pg_publication_rel r
-               where r.prpubid = p.oid and r.prrelid = pg_catalog.to_regclass('realtime.messages'))
+               join pg_catalog.pg_class c on c.oid = r.prrelid
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+               where r.prpubid = p.oid and n.nspname = 'realtime' and c.relname = 'messages')
            or exists (select from pg_catalog.pg_get_publication_tables(p.pubname)),
        pg_catalog.age(p.xmin) > pg_catalog.age((s.xmin % 4294967296)::text::xid),
        case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()

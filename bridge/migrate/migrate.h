@@ -14,14 +14,14 @@
 
 struct wc_migrate_options {
     bool with_roles;      /* anon, authenticated, service_role and schema auth, too */
-    bool only_partitions; /* nothing else */
+    bool only_partitions; /* nothing else; without a partitioned realtime.messages nothing at all */
 };
 
 struct wc_migrate_outcome {
     bool ok;
     const char *step;   /* that failed */
     const char *remedy; /* or NULL */
-    char sqlstate[6];
+    char sqlstate[6];   /* empty: the connection was lost */
     const char *message;
 };
 
@@ -32,10 +32,11 @@ struct wc_migrate_hooks {
 
 struct wc_migrate;
 
-/* NULL when out of memory. No callback before return; freed by itself after on_done. */
+/* NULL: it could not be sent. No callback before return; freed by itself after on_done, in which
+ * the connection may be closed. */
 struct wc_migrate *wc_migrate_run(struct wc_pg *, const struct wc_migrate_options *,
                                   const struct wc_migrate_hooks *, void *arg);
-/* Forgets it: the connection is lost or closed. */
+/* Without on_done; the connection is closed already. NULL is fine. */
 void wc_migrate_cancel(struct wc_migrate *);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "bridge/authz/authz.h"
 #include "bridge/messages/messages.h"
+#include "bridge/migrate/upkeep.h"
 #include "bridge/tenant/bridge.h"
 
 #include <pthread.h>
@@ -13,8 +14,9 @@
 #include <uv.h>
 
 enum {
-    MAX_RELATIONS = 65536, /* relations one stream may describe; about 200 MiB at 100 columns */
-    AUDIENCE_BITS = 40,    /* audience numbers of one tenant */
+    MAX_RELATIONS = 65536,   /* relations one stream may describe; about 200 MiB at 100 columns */
+    AUDIENCE_BITS = 40,      /* audience numbers of one tenant */
+    UPKEEP_MS = 4 * 3600000, /* partitions are made for a week */
 };
 
 struct wc_tenant {
@@ -31,6 +33,7 @@ struct wc_tenant {
     struct wc_repl *repl;
     struct wc_authz *authz;
     struct wc_messages *messages;
+    struct wc_upkeep *upkeep;
     uv_timer_t *grace;
     uint64_t next_audience; /* when it is opened again */
     bool stalled;           /* an event was refused because the rings are full */
@@ -492,6 +495,16 @@ static bool open_messages(struct wc_tenant *t)
     return t->messages != NULL;
 }
 
+static bool open_upkeep(struct wc_tenant *t)
+{
+    const struct wc_upkeep_options o = {.pg = t->opt.pg,
+                                        .tenant = t->opt.external_id,
+                                        .makes_objects = t->opt.auto_migrate,
+                                        .every_ms = UPKEEP_MS};
+    t->upkeep = wc_upkeep_new(t->loop, &o);
+    return t->upkeep != NULL;
+}
+
 enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher)
 {
     t->loop = loop;
@@ -499,7 +512,8 @@ enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_pu
     t->stalled = t->marked = t->is_draining = false;
     t->progress = t->mark_lsn = 0;
     t->grace = make_timer(t);
-    if (!t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) || !open_stream(t)) {
+    if (!t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) || !open_upkeep(t) ||
+        !open_stream(t)) {
         wc_tenant_close(t);
         return WC_NOMEM;
     }
@@ -526,6 +540,8 @@ void wc_tenant_close(struct wc_tenant *t)
     t->subs = NULL;
     wc_authz_free(t->authz);
     t->authz = NULL;
+    wc_upkeep_free(t->upkeep);
+    t->upkeep = NULL;
     wc_messages_free(t->messages);
     t->messages = NULL;
     atomic_store_explicit(&t->is_replicating, false, memory_order_relaxed);

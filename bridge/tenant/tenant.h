@@ -30,6 +30,7 @@ struct wc_tenant_options {
     const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
     const char *messages_publication; /* of realtime.messages; empty: none */
+    bool auto_migrate;                /* else only partitions are kept (upkeep.h) */
     uint32_t freshness_ms, resume_grace_ms, status_interval_ms;
     uint32_t max_bindings;
     size_t max_record_bytes;

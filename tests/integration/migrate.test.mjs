@@ -6,7 +6,7 @@ import { Cluster } from './lib/cluster.mjs'
 import { BINARY } from './lib/env.mjs'
 import { since } from './lib/major.mjs'
 import { migrate as migrateOf } from './lib/migrate.mjs'
-import { childEnv } from './lib/server.mjs'
+import { childEnv, Server } from './lib/server.mjs'
 import { until } from './lib/wait.mjs'
 
 let cluster
@@ -148,6 +148,55 @@ test('a partition whose detaching was cut short is detached by the next run', si
   await reader.query('commit')
   assert.equal(migrate().status, 0)
   assert.deepEqual(await cluster.sql(`select from pg_class where relname = 'messages_2020_02_03'`), [])
+})
+
+test('a server keeps the partitions without a client, and only these unless told otherwise', FUNCTIONS, async (t) => {
+  const serve = async (env) => {
+    const server = await Server.start({ ...cluster.serverEnv, ...env })
+    t.after(() => server.stop())
+    return server
+  }
+  const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10).replaceAll('-', '_')
+  const isThere = async () => (await cluster.sql(`select from pg_inherits where inhrelid = to_regclass('realtime.messages_${tomorrow}')`)).length === 1
+  await cluster.sql(`drop table realtime.messages_${tomorrow}; drop function realtime.send_binary`)
+  const idle = await serve({})
+  await until(isThere, 'the partition of tomorrow')
+  await idle.stop()
+  assert.deepEqual(await cluster.sql(`select from pg_proc where proname = 'send_binary'`), [])
+  await serve({ AUTO_MIGRATE: 'on' })
+  await until(async () => (await cluster.sql(`select from pg_proc where proname = 'send_binary'`)).length === 1, 'what was missing')
+})
+
+test('a server whose login may not alter realtime.messages says so once, with a remedy', FUNCTIONS, async (t) => {
+  await cluster.sql(`create role streamer login replication password 'streamer'; drop table realtime.messages_${new Date().toISOString().slice(0, 10).replaceAll('-', '_')}`)
+  const server = await Server.start({ ...cluster.serverEnv, DB_USER: 'streamer', DB_PASSWORD: 'streamer' }, { wait: 'up' })
+  t.after(() => server.stop())
+  await server.ready('streaming')
+  await server.untilLog(/migrate not_migrated .*partitions of realtime\.messages.*sqlstate=42501 .*hint="run it as the owner/)
+})
+
+test('what does not belong into the publication of messages is taken out, by its owner', FUNCTIONS, async () => {
+  const held = async () => (await cluster.sql(`select tablename from pg_publication_tables where pubname = 'supabase_realtime_messages_publication' order by 1`)).map((r) => r.tablename)
+  assert.equal(migrate().status, 0)
+  const right = await held()
+  await cluster.sql(`create table strange (id int primary key); alter publication supabase_realtime_messages_publication add table strange`)
+  assert.equal(migrate().status, 0)
+  assert.deepEqual(await held(), right)
+  await cluster.sql(`alter publication supabase_realtime_messages_publication drop table realtime.messages`)
+  assert.equal(migrate().status, 0)
+  assert.deepEqual(await held(), right)
+  await cluster.sql(`drop publication supabase_realtime_messages_publication; create publication supabase_realtime_messages_publication for all tables`)
+  assert.equal(migrate().status, 0)
+  assert.deepEqual(await held(), right)
+  await cluster.sql('create database guest')
+  await cluster.sql('grant create on database guest to small')
+  const asGuest = { DB_NAME: 'guest', DB_USER: 'small', DB_PASSWORD: 'small' }
+  const admin = await cluster.connect({ database: 'guest' })
+  await admin.query(`create table strange (id int primary key); create publication supabase_realtime_messages_publication for table strange`)
+  const { status, lines } = migrate([], asGuest)
+  assert.equal(status, 1)
+  assert.match(lines.at(-1), /^fail {2}publications: .*nothing else, and belongs to \w+ \(42501\): .*run it as that owner/)
+  assert.ok(lines.some((line) => line.startsWith('ok    partitions')), 'everything else is done')
 })
 
 test('an option that does not exist is refused', () => {
