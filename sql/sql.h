@@ -44,6 +44,7 @@ extern const char wc_migration_store_triggers[];
 extern const char wc_sql_store_listen[];
 extern const char wc_sql_store_list[];
 extern const char wc_sql_store_tenants[];
+extern const char wc_sql_store_unchanged[];
 extern const char wc_sql_store_put_tenant[];
 extern const char wc_sql_store_drop_database[];
 extern const char wc_sql_store_put_database[];

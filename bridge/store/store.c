@@ -222,7 +222,11 @@ static void on_seeded(void *arg, const struct wc_store_outcome *o)
 {
     struct wc_store *s = arg;
     if (o->status == WC_STORE_UNAVAILABLE)
-        return; /* it is put when the store is back */
+        return;                          /* it is put when the store is back */
+    if (o->status == WC_STORE_CHANGED) { /* perhaps another server has the same seed */
+        wc_store_read_all(s);
+        return;
+    }
     if (o->status != WC_STORE_OK) {
         drop_seed(s, o->text);
     } else {

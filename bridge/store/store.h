@@ -58,6 +58,8 @@ enum wc_store_status {
     WC_STORE_OK,
     WC_STORE_NOT_FOUND,
     WC_STORE_CONFLICT,    /* a constraint of the table: `text` says which, for a user */
+    WC_STORE_CHANGED,     /* put: by somebody else, since it was told last; what is in memory now is
+                             what they wrote, and nothing else was */
     WC_STORE_UNAVAILABLE, /* no connection, or it was lost before the answer */
     WC_STORE_FAILED,
 };
@@ -73,9 +75,11 @@ typedef void (*wc_store_done)(void *arg, const struct wc_store_outcome *);
 /* `done` is called once, after the call has returned; at once where there is no connection. */
 
 /* Writes the whole record: a new tenant (its id, times and ciphertexts are made here), or in place
- * of the one of that external_id, whose id and inserted_at stay. The hooks hear of it before `done`
- * does. Copies the record. `database.settings` is read for keys that are not ours: the members for
- * ours come from the other fields. NOMEM: `done` is not called. */
+ * of the one of that external_id, whose id and inserted_at stay, if that still is what
+ * wc_store_find gives; a record to be changed is copied from there in the same turn of the loop.
+ * The hooks hear of it before `done` does. Copies the record. `database.settings` is read for keys
+ * that are not ours: the members for ours come from the other fields. NOMEM: `done` is not called.
+ */
 WC_MUST_USE
 enum wc_status wc_store_put(struct wc_store *, const struct wc_record *, wc_store_done, void *arg);
 /* NOT_FOUND when there was none. */

@@ -1,7 +1,7 @@
 /*
- * Operations. Each is one segment, so one transaction; a put ends with reading what it has written,
- * which goes the way of every row that is read. An outcome is never told before the call that asked
- * for it has returned.
+ * Operations. Each is one segment, so one transaction; a put begins with a look at whether the
+ * tenant is what is in memory, and ends with reading what it has written, which goes the way of
+ * every row that is read. An outcome is never told before the call that asked for it has returned.
  */
 #include "bridge/store/store_priv.h"
 
@@ -84,6 +84,7 @@ static void end_soon(struct op *op, enum wc_store_status status, const char *tex
     (void)uv_timer_start(&s->soon, on_soon, 0, 0); /* valid handle and callback */
 }
 
+static const char division_by_zero[] = "22012"; /* see sql/q_store_unchanged.sql */
 static const char unavailable[] = "the control store cannot be reached";
 
 void wc_store_write_fail(struct wc_store *s)
@@ -139,7 +140,7 @@ struct row {
     char uuid[WC_STORE_UUID]; /* of the extension */
     struct wc_buf secret, settings, ids;
     char number[10][NUMBER_SIZE];
-    const char *tenant[TENANT_PARAMS], *drop[2], *database[4], *id[1], *reading[1];
+    const char *unchanged[2], *tenant[TENANT_PARAMS], *drop[2], *database[4], *id[1], *reading[1];
 };
 
 static bool make_uuid(char out[WC_STORE_UUID])
@@ -226,6 +227,46 @@ static void fill_database(const struct wc_record *r, struct row *row)
     row->reading[0] = (const char *)row->ids.p;
 }
 
+static void on_changed(void *arg, const struct wc_pg_result *res)
+{
+    struct op *op = arg;
+    struct wc_record *before = NULL;
+    struct wc_err err = {0};
+    wc_store_answered(op->store);
+    if (!res->ok && res->sqlstate[0] == '\0')
+        return; /* as in on_put */
+    if (!res->ok) {
+        end_refused(op, res);
+        return;
+    }
+    if (res->nrows == 0)
+        before = wc_store_drop(op->store, op->external_id);
+    else
+        (void)wc_store_take(op->store, res, 0, &before, &err); /* else it stays as it was told */
+    wc_record_free(before);
+    op->outcome.status = WC_STORE_CHANGED;
+    (void)snprintf(op->outcome.text, sizeof op->outcome.text, "%s",
+                   "was changed by somebody else at the same time: try again"); /* fits */
+    end_now(op);
+}
+
+/* Nothing was written: what is there is read before that is told. */
+static void read_changed(struct op *op)
+{
+    struct wc_buf ids;
+    wc_buf_init(&ids, ARRAY_CAP);
+    wc_pg_array_add(&ids, wc_slice_str(op->external_id));
+    wc_pg_array_end(&ids);
+    const char *const params[] = {(const char *)ids.p};
+    const struct wc_pg_statement statement = {
+        .sql = wc_sql_store_tenants, .nparams = 1, .params = params};
+    if (ids.status != WC_OK || wc_store_ask(op->store, &statement, 1, on_changed, op) != WC_OK) {
+        wc_list_remove(&op->link);
+        end_soon(op, WC_STORE_UNAVAILABLE, unavailable);
+    }
+    wc_buf_release(&ids);
+}
+
 static void on_put(void *arg, const struct wc_pg_result *res)
 {
     struct op *op = arg;
@@ -235,6 +276,10 @@ static void on_put(void *arg, const struct wc_pg_result *res)
     wc_store_answered(s);
     if (!res->ok && res->sqlstate[0] == '\0')
         return; /* the connection is lost, and every operation with it */
+    if (strcmp(res->sqlstate, division_by_zero) == 0) {
+        read_changed(op);
+        return;
+    }
     if (!res->ok) {
         end_refused(op, res);
         return;
@@ -256,12 +301,21 @@ static void on_put(void *arg, const struct wc_pg_result *res)
 
 static enum wc_status send_put(struct op *op, const struct wc_record *r, struct row *row)
 {
+    struct wc_pg_statement statement[6];
+    const struct wc_store_entry *e = wc_store_entry(op->store, r->external_id);
+    size_t n = 0;
     fill_tenant(op->store->opt.vault, r, op->uuid, row);
     fill_database(r, row);
-    struct wc_pg_statement statement[5] = {
-        {.sql = wc_sql_store_put_tenant, .nparams = TENANT_PARAMS, .params = row->tenant},
-        {.sql = wc_sql_store_drop_database, .nparams = 2, .params = row->drop}};
-    size_t n = 2;
+    if (e && e->record) {
+        row->unchanged[0] = e->id;
+        row->unchanged[1] = e->fingerprint;
+        statement[n++] = (struct wc_pg_statement){
+            .sql = wc_sql_store_unchanged, .nparams = 2, .params = row->unchanged};
+    }
+    statement[n++] = (struct wc_pg_statement){
+        .sql = wc_sql_store_put_tenant, .nparams = TENANT_PARAMS, .params = row->tenant};
+    statement[n++] = (struct wc_pg_statement){
+        .sql = wc_sql_store_drop_database, .nparams = 2, .params = row->drop};
     if (r->has_database)
         statement[n++] = (struct wc_pg_statement){
             .sql = wc_sql_store_put_database, .nparams = 4, .params = row->database};

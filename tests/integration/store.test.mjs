@@ -133,6 +133,43 @@ test('what the tables forbid is told in words for a user, and nothing of it stay
   assert.deepEqual(await store.names(), [])
 })
 
+test('a change that was not noticed yet is not taken back', async (t) => {
+  const db = await database()
+  const store = await Store.loaded(t, cluster, db.env)
+  await store.put('t1', { jwt_secret: 'first', ...LOGIN })
+  await db.sql(`alter table _realtime.tenants disable trigger all; alter table _realtime.extensions disable trigger all`)
+  await db.sql(`update _realtime.tenants set jwt_secret = $1`, [seal('rotated')])
+  const refused = await store.put('t1', { max_concurrent_users: 7 })
+  assert.deepEqual([refused.status, refused.text], ['changed', 'was changed by somebody else at the same time: try again'])
+  assert.equal((await store.find('t1')).jwt_secret, 'rotated')
+  const { status, record } = await store.put('t1', { max_concurrent_users: 7 })
+  assert.deepEqual([status, record.jwt_secret, record.max_concurrent_users], ['ok', 'rotated', 7])
+  await db.sql(`update _realtime.extensions set settings = $1`, [settingsOf({ ...LOGIN, db_password: 'rotated-too' })])
+  assert.equal((await store.put('t1', { max_concurrent_users: 8 })).status, 'changed')
+  assert.equal((await store.find('t1')).database.password, 'rotated-too')
+  await db.sql(`delete from _realtime.tenants`)
+  assert.equal((await store.put('t1', { max_concurrent_users: 9 })).status, 'changed')
+  assert.equal(await store.find('t1'), null)
+})
+
+test('of servers that change a tenant at once none takes back what another has written', async (t) => {
+  const db = await database(), all = [1, 2, 3, 4]
+  const stores = await Promise.all(all.map(() => Store.loaded(t, cluster, db.env)))
+  await stores[0].put('t1', { jwt_secret: 'secret', name: '' })
+  for (const store of stores.slice(1)) await store.next('tenant')
+  const written = []
+  await Promise.all(stores.map(async (store, i) => {
+    for (let n = 0; n < 10;) {
+      const { name } = await store.find('t1')
+      const { status } = await store.put('t1', { name: `${name}${i}.${n} ` })
+      assert.ok(status === 'ok' || status === 'changed', status)
+      if (status === 'ok') written.push(`${i}.${n++}`)
+    }
+  }))
+  const [{ name }] = await db.sql('select name from _realtime.tenants')
+  assert.deepEqual(name.trim().split(' ').sort(), written.sort())
+})
+
 test('secrets are written in the old form only where there is no other key, or when told to', async (t) => {
   const db = await database()
   for (const [env, start] of [[{ ENC_KEY_GCM: '' }, /^[^g]/], [{ WRITE_LEGACY: '1' }, /^[^g]/], [{ ENC_KEY: '' }, /^g1:/], [{ ENC_KEY: '', WRITE_LEGACY: '1' }, /^g1:/]]) {
@@ -301,6 +338,12 @@ test('the seed takes the place of a tenant that differs, and of no other', async
   assert.equal((await other.find('local')).jwt_secret, 'another-secret')
   assert.equal((await first.next('tenant', ({ record }) => record.jwt_secret === 'another-secret')).record.id, made[0].id)
   assert.equal((await rows())[0].inserted_at, made[0].inserted_at)
+  await db.sql('delete from _realtime.tenants')
+  const atOnce = [1, 2, 3].map(() => Store.start(t, cluster, { ...db.env, SEED: seed({ jwt_secret: 'another-secret' }) }))
+  for (const store of atOnce) {
+    await store.next('loaded')
+    assert.doesNotMatch(store.stderr, /seed_refused/)
+  }
   const broken = await Store.loaded(t, cluster, { ...db.env, SEED: seed({ jwt_jwks: '{"keys":' }) })
   assert.match(broken.stderr, /error store seed_refused tenant="local" error="API_JWT_JWKS is not JSON"/)
   assert.equal((await broken.find('local')).jwt_secret, 'another-secret')

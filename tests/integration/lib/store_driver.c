@@ -155,7 +155,8 @@ static void on_state(void *self, bool is_connected, const char *reason, const ch
 
 static void on_done(void *arg, const struct wc_store_outcome *o)
 {
-    static const char *const name[] = {"ok", "not_found", "conflict", "unavailable", "failed"};
+    static const char *const name[] = {"ok",      "not_found",   "conflict",
+                                       "changed", "unavailable", "failed"};
     struct wc_buf out;
     (void)arg;
     wc_buf_init(&out, OUT_CAP);
