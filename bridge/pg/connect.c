@@ -16,6 +16,7 @@ static void become_ready(struct wc_pg *pg)
         wc_pg_lose(pg, PQerrorMessage(pg->conn));
         return;
     }
+    wc_pg_gate_leave(&pg->pass, WC_PG_ATTEMPT_SUCCEEDED);
     pg->state = WC_PG_READY;
     wc_pg_watch_ready(pg);
     if (pg->state == WC_PG_READY)
@@ -156,11 +157,36 @@ static void on_timeout(uv_timer_t *timer)
     wc_pg_lose(pg, "timeout: the server did not answer in time");
 }
 
+static void on_patience_over(uv_timer_t *timer)
+{
+    struct wc_pg *pg = timer->data;
+    (void)uv_timer_start(timer, on_timeout, pg->opt.connect_timeout_ms - WC_PG_GATE_PATIENCE_MS,
+                         0); /* valid handle and callback */
+    wc_pg_gate_is_slow(&pg->pass);
+}
+
+static void start_timer(struct wc_pg *pg)
+{
+    bool is_waited_for = pg->opt.lane && pg->opt.connect_timeout_ms > WC_PG_GATE_PATIENCE_MS;
+    if (is_waited_for) /* valid handle and callbacks */
+        (void)uv_timer_start(&pg->timer, on_patience_over, WC_PG_GATE_PATIENCE_MS, 0);
+    else
+        (void)uv_timer_start(&pg->timer, on_timeout, pg->opt.connect_timeout_ms, 0);
+}
+
+/* Without asking the resolver, whose threads are shared with names that nobody answers for. */
+static bool is_address(const char *host)
+{
+    uint8_t parsed[sizeof(struct in6_addr)];
+    return uv_inet_pton(AF_INET, host, parsed) == 0 || uv_inet_pton(AF_INET6, host, parsed) == 0;
+}
+
 void wc_pg_connect(struct wc_pg *pg)
 {
-    (void)uv_timer_start(&pg->timer, on_timeout, pg->opt.connect_timeout_ms, 0); /* valid handle */
-    if (pg->opt.host[0] == '/') { /* a directory of Unix-domain sockets */
-        start_connecting(pg, pg->opt.host, NULL);
+    const char *host = pg->opt.host;
+    start_timer(pg);
+    if (host[0] == '/' || is_address(host)) { /* a directory of Unix-domain sockets */
+        start_connecting(pg, host, host[0] == '/' ? NULL : host);
         return;
     }
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};

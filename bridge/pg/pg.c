@@ -36,6 +36,7 @@ static bool copy_options(struct wc_pg *pg, const struct wc_pg_options *o)
     pg->opt.user = dup_or_null(o->user, &ok);
     pg->opt.password = dup_or_null(o->password, &ok);
     pg->opt.sslmode = dup_or_null(o->sslmode, &ok);
+    pg->opt.sslrootcert = dup_or_null(o->sslrootcert, &ok);
     pg->opt.application_name = dup_or_null(o->application_name, &ok);
     pg->opt.options = dup_or_null(o->options, &ok);
     (void)snprintf(pg->port, sizeof pg->port, "%u", (unsigned)o->port); /* fits by type */
@@ -56,6 +57,7 @@ void wc_pg_free(struct wc_pg *pg)
     free_const(pg->opt.user);
     free_const(pg->opt.password);
     free_const(pg->opt.sslmode);
+    free_const(pg->opt.sslrootcert);
     free_const(pg->opt.application_name);
     free_const(pg->opt.options);
     free(pg);
@@ -140,6 +142,7 @@ void wc_pg_lose(struct wc_pg *pg, const char *message)
     find_sqlstate(message, sqlstate);
     one_line(text, sizeof text, message, sqlstate);
     drop_connection(pg);
+    wc_pg_gate_leave(&pg->pass, WC_PG_ATTEMPT_FAILED);
     pg->state = WC_PG_LOST;
     const struct wc_pg_result answer = {.message = text, .detail = ""};
     drop_queries(pg, &answer);
@@ -160,6 +163,7 @@ void wc_pg_close(struct wc_pg *pg)
     if (!pg || pg->state == WC_PG_CLOSING)
         return;
     drop_connection(pg);
+    wc_pg_gate_leave(&pg->pass, WC_PG_ATTEMPT_GIVEN_UP);
     pg->state = WC_PG_CLOSING;
     drop_queries(pg, NULL);
     if (pg->resolving)
@@ -239,9 +243,23 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 
 /* ---- opening ---- */
 
-static void on_start(uv_timer_t *timer)
+static void on_let_in(uv_timer_t *timer)
 {
     wc_pg_connect(timer->data);
+}
+
+/* From within another connection's callbacks: ours begin in a turn of our own. */
+static void on_enter(struct wc_pg_pass *pass)
+{
+    struct wc_pg *pg = WC_CONTAINER(pass, struct wc_pg, pass);
+    (void)uv_timer_start(&pg->timer, on_let_in, 0, 0); /* valid handle and callback */
+}
+
+static void on_start(uv_timer_t *timer)
+{
+    struct wc_pg *pg = timer->data;
+    if (!pg->opt.lane || wc_pg_gate_ask(pg->opt.lane, &pg->pass, on_enter))
+        wc_pg_connect(pg);
 }
 
 struct wc_pg *wc_pg_open(uv_loop_t *loop, const struct wc_pg_options *options,

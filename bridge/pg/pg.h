@@ -24,6 +24,7 @@
 
 struct uv_loop_s;
 struct wc_pg;
+struct wc_pg_lane;
 
 struct wc_pg_options {
     const char *host, *dbname, *user, *password;
@@ -34,6 +35,7 @@ struct wc_pg_options {
     const char *options; /* startup options, "-c TimeZone=UTC ..." */
     bool replication;
     uint32_t connect_timeout_ms;
+    struct wc_pg_lane *lane; /* gate.h; NULL: never waits. Outlives the connection */
 };
 
 enum { WC_PG_SEGMENT_MAX = 16 };

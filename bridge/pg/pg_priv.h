@@ -4,6 +4,7 @@
 #define WC_BRIDGE_PG_PG_PRIV_H
 
 #include "base/list.h"
+#include "bridge/pg/gate.h"
 #include "bridge/pg/pg.h"
 
 #include <libpq-fe.h>
@@ -40,6 +41,7 @@ struct wc_pg {
     uv_timer_t timer;
     uv_poll_t *poll; /* its own allocation: closing it outlives a change of socket */
     PGconn *conn;
+    struct wc_pg_pass pass; /* while it connects */
     struct wc_list asked;
     char *copy; /* the message last handed out */
     bool reading, resolving, timer_closed;

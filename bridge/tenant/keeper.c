@@ -15,6 +15,7 @@ struct wc_keeper {
     uv_loop_t *loop;
     struct wc_publisher *publisher;
     unsigned sockets;
+    struct wc_pg_gate gate;
     uv_timer_t tick;
     unsigned ticks;
     bool is_ending;
@@ -59,7 +60,7 @@ static void open_tenant(struct wc_keeper *k, struct wc_seat *s)
 {
     if (s->state != WC_SEAT_KNOWN || !may_be_opened(k, s->tenant))
         return;
-    if (wc_tenant_open(s->tenant, k->loop, k->publisher) != WC_OK) {
+    if (wc_tenant_open(s->tenant, k->loop, k->publisher, &k->gate) != WC_OK) {
         WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s what=open",
                wc_tenant_name(s->tenant));
         return;
@@ -274,6 +275,7 @@ struct wc_keeper *wc_keeper_new(uv_loop_t *loop, struct wc_publisher *publisher,
     k->loop = loop;
     k->publisher = publisher;
     k->sockets = sockets;
+    wc_pg_gate_init(&k->gate);
     wc_list_init(&k->known);
     wc_list_init(&k->open);
     wc_list_init(&k->retired);

@@ -32,6 +32,7 @@ struct wc_tenant {
     struct wc_subs *subs;
     struct wc_repl *repl;
     struct wc_authz *authz;
+    struct wc_pg_lane lane;
     struct wc_messages *messages;
     struct wc_upkeep *upkeep;
     uv_timer_t *grace;
@@ -505,8 +506,11 @@ static bool open_upkeep(struct wc_tenant *t)
     return t->upkeep != NULL;
 }
 
-enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher)
+enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher,
+                              struct wc_pg_gate *gate)
 {
+    t->lane.gate = gate;
+    t->opt.pg.lane = t->opt.judge.pg.lane = &t->lane;
     t->loop = loop;
     t->publisher = publisher;
     t->stalled = t->marked = t->is_draining = false;

@@ -15,6 +15,7 @@
 #ifndef WC_BRIDGE_TENANT_TENANT_H
 #define WC_BRIDGE_TENANT_TENANT_H
 
+#include "bridge/pg/gate.h"
 #include "bridge/pg/pg.h"
 #include "bridge/repl/repl.h"
 #include "bridge/subs/subs.h"
@@ -60,7 +61,8 @@ bool wc_tenant_is_open(struct wc_tenant *); /* any thread */
 
 /* The bridge thread's: */
 WC_MUST_USE
-enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_publisher *);
+enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_publisher *,
+                              struct wc_pg_gate *);
 void wc_tenant_end_stream(struct wc_tenant *); /* for good; what was popped is confirmed */
 void wc_tenant_close(struct wc_tenant *);
 void wc_tenant_tick(struct wc_tenant *);   /* of an open one, ten times a second */
