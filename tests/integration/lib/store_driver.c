@@ -2,7 +2,8 @@
  * Drives bridge/store/store.h against a real database, by lines of tab-separated fields on standard
  * input; what the store tells comes as lines of JSON. store.mjs is its other half.
  *
- *   put TENANT FIELD=VALUE...   a new tenant, or the one there with other values; \N is none
+ *   put TENANT FIELD=VALUE...   a new tenant, or the one there with other values; \N is none; name+
+ *                               is appended to the name
  *   remove TENANT
  *   find TENANT                 prints it, or null
  *   each                        prints the names of all
@@ -185,6 +186,17 @@ static void set_text(char **field, const char *value)
         die("out of memory");
 }
 
+/* Made of what is there in the turn in which it is put. */
+static void append_name(struct wc_record *r, const char *value)
+{
+    struct wc_buf text;
+    wc_buf_init(&text, LINE_MAX_BYTES);
+    wc_buf_printf(&text, "%s%s", r->name, value);
+    wc_buf_byte(&text, '\0');
+    set_text(&r->name, (const char *)text.p);
+    wc_buf_release(&text);
+}
+
 static void set_field(struct wc_record *r, const char *name, const char *value)
 {
     struct wc_record_database *d = &r->database;
@@ -205,7 +217,9 @@ static void set_field(struct wc_record *r, const char *name, const char *value)
             return;
         }
     }
-    if (strcmp(name, "max_concurrent_users") == 0)
+    if (strcmp(name, "name+") == 0)
+        append_name(r, value);
+    else if (strcmp(name, "max_concurrent_users") == 0)
         r->max_concurrent_users = (uint32_t)strtoul(value, NULL, 10);
     else if (strcmp(name, "suspend") == 0)
         r->suspend = value[0] == 't';
