@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { FILE_MAX = 64 << 10, NAME_SHOWN = 64 };
+enum { FILE_MAX = 64 << 10 };
 
 static enum wc_status complain(struct wc_buf *problems, const char *what)
 {
@@ -66,14 +66,10 @@ static char *take_line(char *line, unsigned number, struct wc_buf *problems, boo
     char *equals = s + name + strspn(s + name, " \t");
     if (*equals != '=' || !is_setting(wc_slice(s, name)) ||
         wc_slice_is(wc_slice(s, name), "SETTINGS_FILE")) {
-        int shown = (int)(name < NAME_SHOWN ? name : NAME_SHOWN);
-        for (int i = 0; i < shown; i++)
-            if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
-                s[i] = '?';
+        /* Not quoted: it may be the rest of a secret. */
         wc_buf_printf(problems,
-                      "SETTINGS_FILE: line %u: \"%.*s\" is not NAME=value with the name of "
-                      "a setting\n",
-                      number, shown, s);
+                      "SETTINGS_FILE: line %u is not NAME=value with the name of a setting\n",
+                      number);
         *bad = true;
         return NULL;
     }
