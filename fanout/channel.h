@@ -25,6 +25,7 @@
 struct wc_replay_ids;
 struct wc_room;
 struct wc_session;
+struct wc_unready;
 struct wc_wait;
 
 #define WC_CHANNEL_NO_SLOT UINT32_MAX
@@ -35,6 +36,7 @@ struct wc_channel_config {
     bool is_legacy;             /* no config at all: changes come in the shape of section 7.2 */
     bool wants_self, wants_ack; /* broadcast */
     bool wants_presence;
+    bool wants_ready;             /* to be told when the database's broadcasts reach us */
     struct wc_slice presence_key; /* empty: to be made up */
 };
 
@@ -50,6 +52,7 @@ struct wc_channel {
     bool is_subscribed;             /* the change source knows the subscription */
     struct wc_subscribe *asked;     /* owned: what a new token asks for again; NULL: nothing */
     struct wc_wait *wait;           /* owned: it waits for an answer; NULL: it does not */
+    struct wc_unready *unready;     /* owned: it waits to be told (ready.h); NULL: it does not */
     uint8_t may, known;             /* of enum wc_permission: granted, and asked about (permit.h) */
     uint32_t question;              /* number of the last one asked about them */
     struct wc_replay_ids *replayed; /* owned: what it got again; NULL: nothing */

@@ -6,6 +6,7 @@
 #include "fanout/permit.h"
 #include "fanout/phoenix.h"
 #include "fanout/presence_home.h"
+#include "fanout/ready.h"
 #include "fanout/subscription.h"
 #include "fanout/token.h"
 #include "fanout/wait.h"
@@ -27,6 +28,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
     wc_list_init(&hub->waiting);
+    wc_list_init(&hub->unready);
     wc_list_init(&hub->paused);
     hub->patience = WC_CREDIT_MAX_US;
     wc_roster_init(&hub->roster);
@@ -110,6 +112,7 @@ void wc_hub_end_channel(struct wc_hub *hub, struct wc_channel *c)
 {
     wc_subscription_end(c);
     wc_wait_free(c->wait);
+    wc_ready_ended(c);
     if (--c->session->nchannels == 0)
         c->session->alone_since = hub->now;
     c->session->weight -= c->weight;

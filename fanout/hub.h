@@ -40,6 +40,8 @@ struct wc_hub {
     struct wc_list dirty;
     struct wc_list holding;
     struct wc_list waiting;      /* channels, through wc_wait.in_hub */
+    struct wc_list unready;      /* channels, through wc_unready.in_hub */
+    wc_us ready_at;              /* when they are looked at */
     struct wc_list paused;       /* not read until the publisher has drained and less is kept */
     wc_us patience, patience_at; /* "Pacing" in session.h; until when it is reckoned */
     struct wc_channels channels;

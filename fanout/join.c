@@ -4,6 +4,7 @@
 #include "fanout/hub.h"
 #include "fanout/join_config.h"
 #include "fanout/permit.h"
+#include "fanout/ready.h"
 #include "fanout/subscription.h"
 #include "fanout/token.h"
 #include "fanout/wait.h"
@@ -173,7 +174,7 @@ static bool complete(struct wc_channel *c, struct wc_frame *reply, const struct 
     wc_session_send(s, reply);
     if (s->state != WC_SESSION_OPEN || (replay && !wc_replay_deliver(c, replay)))
         return false;
-    return wc_presence_joined(c);
+    return wc_presence_joined(c) && wc_ready_joined(c);
 }
 
 /* The object as sent, with its id as the last member, where it wins over one that came along. */

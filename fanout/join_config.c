@@ -119,6 +119,13 @@ static bool flag(const struct parse *p, uint32_t object, const char *key)
     return is_flexible_true(doc, wc_json_get(doc, object, key), p->arena);
 }
 
+/* Every value but null and false, even the text "false". */
+static bool is_truthy(const struct wc_json *doc, uint32_t node)
+{
+    enum wc_json_type type = wc_json_type(doc, node);
+    return type != WC_JSON_ABSENT && type != WC_JSON_NULL && type != WC_JSON_FALSE;
+}
+
 static void take_options(const struct parse *p, uint32_t config)
 {
     const struct wc_json *doc = p->out->doc;
@@ -129,6 +136,7 @@ static void take_options(const struct parse *p, uint32_t config)
     c->wants_self = flag(p, broadcast, "self");
     c->wants_ack = flag(p, broadcast, "ack");
     c->wants_presence = flag(p, presence, "enabled");
+    c->wants_ready = is_truthy(doc, wc_json_get(doc, broadcast, "replication_ready"));
     c->presence_key = scalar_text(p, wc_json_get(doc, presence, "key"));
 }
 

@@ -1,6 +1,7 @@
 #include "fanout/loop.h"
 
 #include "base/assert.h"
+#include "fanout/ready.h"
 #include "fanout/wait.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ enum {
     CLOCK_EVERY = 16,         /* messages between looks at the clock */
     ACCEPTS_PER_TURN = 64,    /* a burst of connections must not delay the open ones */
     TICK_MS = 1000,           /* also the backstop of the wake-up protocol */
-    CLOSING_TICK_MS = 50,     /* while connections are being closed, or joins wait */
+    CLOSING_TICK_MS = 50,     /* while connections are being closed, or channels wait */
     UNSENT_LOWAT = 128 << 10, /* the kernel reports room below this: two flush buffers */
     LOG_EVERY_US = 10 * 1000000,
 };
@@ -152,6 +153,12 @@ static void on_busy(uv_idle_t *h)
     (void)h;
 }
 
+/* Is somebody waiting for an answer that may be late? */
+static bool is_awaited(const struct wc_hub *hub)
+{
+    return !wc_list_is_empty(&hub->waiting) || wc_ready_is_awaited(hub);
+}
+
 static void arm_tick(struct wc_loop *l);
 
 static void on_prepare(uv_prepare_t *h)
@@ -176,7 +183,7 @@ static void on_prepare(uv_prepare_t *h)
     /* None of these calls fails: the handles are open and the callbacks set. */
     if (hold > 0)
         (void)uv_timer_start(&l->hold, on_due, (uint64_t)hold / 1000 + 1, 0);
-    if (!l->is_fast && !wc_list_is_empty(&hub->waiting))
+    if (!l->is_fast && is_awaited(hub))
         arm_tick(l);
     if (presence > 0)
         (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
@@ -205,8 +212,7 @@ static void on_tick(uv_timer_t *h);
 static void arm_tick(struct wc_loop *l)
 {
     const struct wc_hub *hub = l->ws.hub;
-    l->is_fast =
-        l->is_stopping || !wc_list_is_empty(&hub->closing) || !wc_list_is_empty(&hub->waiting);
+    l->is_fast = l->is_stopping || !wc_list_is_empty(&hub->closing) || is_awaited(hub);
     /* Does not fail: the handle is open and the callback set. */
     (void)uv_timer_start(&l->tick, on_tick, l->is_fast ? CLOSING_TICK_MS : TICK_MS, 0);
 }
@@ -220,6 +226,7 @@ static void on_tick(uv_timer_t *h)
     wc_ws_tick(&l->ws);
     wc_hub_expire(l->ws.hub, wc_clock_wall() / 1000000);
     wc_wait_expire(l->ws.hub);
+    wc_ready_look(l->ws.hub);
     wc_calls_expire(l->ws.hub);
     accept_again(l);
     if (l->is_stopping && (!wc_ws_has_sessions(&l->ws) || l->ws.hub->now >= l->stop_at)) {

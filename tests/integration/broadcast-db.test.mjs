@@ -171,10 +171,22 @@ test('Postgres is restarted: broadcasts go on, none comes twice', FUNCTIONS, asy
   assert.equal(new Set(ids).size, ids.length)
 })
 
+test('who asks for it is told once that broadcasts of the database arrive', FUNCTIONS, async (t) => {
+  const { v1, v2 } = await members(t, 'quiet')
+  for (const c of [v1, v2]) {
+    assert.equal((await c.join('ready', { broadcast: { replication_ready: true } })).status, 'ok')
+    assert.deepEqual(await c.nth('system'), { extension: 'system', status: 'ok', message: 'Replication connection established', channel: 'ready' })
+  }
+  await send({}, 'e', 'ready')
+  await v2.nth('binary')
+  assert.equal(v2.all('system').length, 1)
+})
+
 test('without the publication changes flow and the log says what is missing; it joins when it is there', FUNCTIONS, async (t) => {
   const late = await startWorld(t, { sql: 'create table public.item (id int primary key)', publish: ['public.item'] })
   await late.server.untilLog(/repl messages_publication_missing .*walcast migrate/)
   const { v2 } = await members(t, 'late', late.server)
+  assert.equal((await v2.join('ready', { broadcast: { replication_ready: true } })).status, 'ok')
   await v2.subscribe('changes', [{ event: 'INSERT', schema: 'public', table: 'item' }])
   let n = 0
   const writing = setInterval(() => late.sql('insert into public.item values ($1)', [++n]).catch(() => {}), 10)
@@ -185,6 +197,8 @@ test('without the publication changes flow and the log says what is missing; it 
   } finally {
     clearInterval(writing)
   }
+  const systems = () => v2.all('system').map((m) => m.message)
+  await until(() => systems().includes('Replication connection established'), () => systems().join())
   await late.sql(`insert into public.item values (0)`)
   await late.sql(`select realtime.send('{}', 'joined', 'late', false)`)
   assert.equal((await v2.nth('binary')).event, 'joined')

@@ -90,6 +90,13 @@ static void touch(void *self, struct wc_tenant_view *tenant)
     f->touched++;
 }
 
+static bool is_replicating(void *self, struct wc_tenant_view *tenant)
+{
+    const struct wc_fake_source *f = self;
+    WC_ASSERT(tenant == &f->view);
+    return f->is_replicating;
+}
+
 const struct wc_authorize *wc_fake_asked(const struct wc_fake_source *f)
 {
     WC_ASSERT(f->nquestions);
@@ -120,7 +127,8 @@ struct wc_source wc_fake_bridge(struct wc_fake_source *f)
                               .subscribe = subscribe,
                               .unsubscribe = unsubscribe,
                               .authorize = authorize,
-                              .touch = touch};
+                              .touch = touch,
+                              .is_replicating = is_replicating};
 }
 
 char *wc_fake_token(const struct wc_fake_source *f, const char *claims)

@@ -19,6 +19,7 @@ struct wc_fake_source {
     struct wc_authorize *question[WC_FAKE_QUESTIONS]; /* the last ones, oldest first */
     unsigned nquestions;
     unsigned asked, touched;
+    bool is_replicating;
 };
 
 void wc_fake_source_init(struct wc_fake_source *);
