@@ -3,6 +3,7 @@
  * functions begin with WC_ON_THREAD. Lock order, outermost first (a thread holding a later one
  * never takes an earlier one):
  *   1 bridge inbox   2 room table shard   3 tenant directory   4 guard stripe
+ *   5 certificate
  * No lock is held across I/O or a callback.
  */
 #ifndef WC_BASE_THREAD_H

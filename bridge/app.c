@@ -161,6 +161,8 @@ static bool make_server(struct app *app, struct wc_err *err)
         .presence_window_ms = c->client_presence_window_ms,
         .presence_max_bytes = c->presence_max_bytes,
         .send_buffer_bytes = c->send_buffer_bytes,
+        .tls_cert_file = c->tls_cert_file,
+        .tls_key_file = c->tls_key_file,
         .directory = wc_registry_directory(app->registry),
         .source = wc_bridge_source(),
         .routes = app->routes,
@@ -258,6 +260,17 @@ static void apply(struct app *app, struct wc_config *fresh)
     app->config = fresh;
 }
 
+/* Of the same files, whatever has become of the settings. */
+static void reload_certificate(struct app *app)
+{
+    struct wc_err err = {.code = WC_OK};
+    if (wc_server_reload_tls(app->server, &err) != WC_OK)
+        WC_LOG(WC_LOG_ERROR, "app", "certificate_not_loaded",
+               "error=\"%s\" hint=\"the one before stays in use; mend the files and send SIGHUP "
+               "again\"",
+               err.text);
+}
+
 static void reload(struct app *app, int argc, char **argv)
 {
     struct wc_buf notes;
@@ -273,6 +286,7 @@ static void reload(struct app *app, int argc, char **argv)
            wc_status_text(st), notes.p ? (const char *)notes.p : "");
     wc_buf_release(&notes);
     set_log_level(app->config);
+    reload_certificate(app);
 }
 
 /* malloc keeps the pages of a flood that is over: 30 clients that did not read left 270 MB behind,
@@ -350,8 +364,9 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
     if (ok) {
         wc_ready_set(&app.ready, WC_READY);
         WC_LOG(WC_LOG_INFO, "app", "listening",
-               "address=%s port=%u socket_threads=%u version=%s tenant=%s", bind_address(config),
-               config->port, socket_threads(config), WC_VERSION, config->tenant_name);
+               "address=%s port=%u tls=%s socket_threads=%u version=%s tenant=%s",
+               bind_address(config), config->port, config->tls_cert_file[0] ? "on" : "off",
+               socket_threads(config), WC_VERSION, config->tenant_name);
         run_until_told(&app, &signals, argc, argv);
     } else {
         WC_LOG(WC_LOG_ERROR, "app", "start_failed", "error=\"%s\" hint=\"%s\"", err.text, err.hint);

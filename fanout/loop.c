@@ -1,6 +1,7 @@
 #include "fanout/loop.h"
 
 #include "base/assert.h"
+#include "fanout/hello.h"
 #include "fanout/ready.h"
 #include "fanout/wait.h"
 
@@ -38,8 +39,9 @@ struct wc_loop {
     uv_timer_t tick, hold, presence;
     uv_async_t stop, space; /* space: a ring that was full has room again */
     struct wc_ws ws;
-    uint64_t skip;  /* producers that are not popped now */
-    bool is_behind; /* the last turn's time was up before everything was written */
+    struct wc_hellos hellos; /* with TLS */
+    uint64_t skip;           /* producers that are not popped now */
+    bool is_behind;          /* the last turn's time was up before everything was written */
     bool is_accepting;
     bool is_fast; /* the tick is armed for CLOSING_TICK_MS */
     bool is_stopping;
@@ -87,7 +89,10 @@ static bool accept_one(struct wc_loop *l)
     int fd = accept4(l->opt.listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0 && has_room(l)) {
         set_options(l, fd);
-        wc_ws_adopt(&l->ws, fd);
+        if (l->opt.ws.tls)
+            wc_hello_await(&l->hellos, fd, wc_clock_mono());
+        else
+            wc_ws_adopt(&l->ws, fd);
         return true;
     }
     if (fd >= 0) {
@@ -119,6 +124,18 @@ static void accept_again(struct wc_loop *l)
     if (l->is_accepting || l->ws.hub->is_restarting)
         return;
     l->is_accepting = uv_poll_start(&l->accept, UV_READABLE, on_accept) == 0;
+}
+
+/* True: some handshakes must wait for the next turn. */
+static bool begin_handshakes(struct wc_loop *l)
+{
+    wc_us until = wc_clock_mono() + TURN_US;
+    for (int fd; (fd = wc_hello_take(&l->hellos)) >= 0;) {
+        wc_ws_adopt(&l->ws, fd);
+        if (wc_clock_mono() >= until)
+            return true;
+    }
+    return false;
 }
 
 /* ---- a turn ---- */
@@ -172,6 +189,7 @@ static void on_prepare(uv_prepare_t *h)
      * everybody else's messages in the rings. */
     if (!l->is_behind)
         pop(l);
+    bool has_hellos = begin_handshakes(l);
     bool are_leaving = wc_roster_turn(hub, hub->now + TURN_US);
     wc_us presence = wc_presence_turn(hub);
     wc_publisher_flush(hub->publisher); /* and what delivering has */
@@ -187,7 +205,8 @@ static void on_prepare(uv_prepare_t *h)
         arm_tick(l);
     if (presence > 0)
         (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
-    if (l->is_behind || are_leaving || !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
+    if (l->is_behind || has_hellos || are_leaving ||
+        !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
         (void)uv_idle_stop(&l->busy);
@@ -228,6 +247,7 @@ static void on_tick(uv_timer_t *h)
     wc_wait_expire(l->ws.hub);
     wc_ready_look(l->ws.hub);
     wc_calls_expire(l->ws.hub);
+    wc_hello_expire(&l->hellos, l->ws.hub->now);
     accept_again(l);
     if (l->is_stopping && (!wc_ws_has_sessions(&l->ws) || l->ws.hub->now >= l->stop_at)) {
         finish(l);
@@ -247,6 +267,7 @@ static void close_handle(uv_handle_t *h)
 
 static void finish(struct wc_loop *l)
 {
+    wc_hellos_close(&l->hellos);
     if (l->ws.context)
         wc_ws_shut(&l->ws);
     close_handle((uv_handle_t *)&l->accept);
@@ -341,6 +362,7 @@ static enum wc_status open_parts(struct wc_loop *l, struct wc_err *err)
     if (st != 0)
         return wc_err_set(err, WC_IO, "cannot make an event loop: %s", uv_strerror(st));
     l->is_open = true;
+    wc_hellos_init(&l->hellos, &l->uv, l->opt.ws.connections);
     l->opt.ws.loop = &l->uv;
     if (wc_ws_open(&l->ws, &l->opt.ws) != WC_OK)
         return wc_err_set(err, WC_NOMEM, "cannot make a libwebsockets context");

@@ -15,6 +15,7 @@ struct wc_server {
     struct wc_mesh *mesh;
     struct wc_rooms *rooms;
     struct wc_guard *guard;
+    struct wc_tls *tls; /* NULL: none */
     struct wc_networks trusted_proxies;
     char *allowed_origins;
     char *request_headers;
@@ -57,6 +58,7 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
                                     .max_calls = o->presence_max_calls,
                                     .window = (wc_us)o->presence_window_ms * 1000,
                                     .budget = &s->presence}},
+               .tls = s->tls,
                .routes = s->routes,
                .nroutes = s->nroutes,
                .max_frame_bytes = o->max_frame_bytes,
@@ -101,11 +103,24 @@ static enum wc_status collect_routes(struct wc_server *s)
     return WC_OK;
 }
 
+static enum wc_status open_tls(struct wc_server *s, struct wc_err *err)
+{
+    const struct wc_server_options *o = &s->opt;
+    if (!o->tls_cert_file[0] && !o->tls_key_file[0])
+        return WC_OK;
+    if (!o->tls_cert_file[0] || !o->tls_key_file[0])
+        return wc_err_set(err, WC_INVALID, "TLS needs a certificate and its key");
+    return wc_tls_new(o->tls_cert_file, o->tls_key_file, &s->tls, err);
+}
+
 static enum wc_status open_parts(struct wc_server *s, struct wc_err *err)
 {
     enum wc_status st = check_options(&s->opt, err);
     if (st == WC_OK)
         st = wc_networks_parse(s->opt.trusted_proxies, &s->trusted_proxies, err);
+    if (st != WC_OK)
+        return st;
+    st = open_tls(s, err);
     if (st != WC_OK)
         return st;
     if (getrandom(&s->node, sizeof s->node, 0) != (ssize_t)sizeof s->node)
@@ -181,6 +196,7 @@ void wc_server_free(struct wc_server *s)
         wc_loop_free(s->loop[i]);
     free(s->loop);
     free(s->routes);
+    wc_tls_free(s->tls);
     wc_guard_free(s->guard);
     wc_networks_release(&s->trusted_proxies);
     free(s->allowed_origins);
@@ -188,4 +204,9 @@ void wc_server_free(struct wc_server *s)
     wc_rooms_free(s->rooms);
     wc_mesh_free(s->mesh);
     free(s);
+}
+
+enum wc_status wc_server_reload_tls(struct wc_server *s, struct wc_err *err)
+{
+    return s->tls ? wc_tls_reload(s->tls, err) : WC_OK;
 }

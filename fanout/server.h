@@ -37,6 +37,8 @@ struct wc_server_options {
     uint32_t presence_window_ms;
     uint64_t presence_max_bytes; /* of all presences */
     uint32_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves the system's */
+    const char *tls_cert_file;   /* PEM (tls.h), both; empty: connections are not encrypted */
+    const char *tls_key_file;
     struct wc_directory directory;
     struct wc_source source;
     const struct wc_http_route *routes;
@@ -59,5 +61,10 @@ void wc_server_drain(struct wc_server *);
  * the threads. */
 void wc_server_stop(struct wc_server *, uint32_t deadline_ms);
 void wc_server_free(struct wc_server *);
+
+/* Reads the certificate again, for connections made from now on. Fails as tls.h says, and then all
+ * is as before; OK where there is none. While it runs or before. */
+WC_MUST_USE
+enum wc_status wc_server_reload_tls(struct wc_server *, struct wc_err *err);
 
 #endif

@@ -11,7 +11,8 @@ enum {
     FLUSH_BYTES = 64 << 10, /* past some KiB a write's cost is its bytes (design, section 6) */
     RUN_MAX = 4096,         /* frames gathered at once */
     RX_BYTES = 2048,        /* allocated per connection; client messages are mostly smaller */
-    REQUEST_TIMEOUT_S = 10,
+    REQUEST_TIMEOUT_S = 10, /* and of a TLS handshake */
+    ADOPT_LOG_US = 10 * 1000000,
     REAPS_PER_TIMEOUT = 16, /* each looks at every connection */
     CLOCK_EVERY = 16,       /* writes between looks at the clock */
 };
@@ -106,6 +107,9 @@ void wc_ws_resume(struct wc_ws *ws)
             continue;
         wc_list_remove(&s->paused);
         (void)lws_rx_flow_control(s->wsi, 1); /* fails on a dying connection only */
+        /* What TLS has decrypted already does not make the socket readable: this does look at it.
+         */
+        (void)lws_callback_on_writable(s->wsi);
     }
 }
 
@@ -183,7 +187,6 @@ static int on_writeable(struct lws *wsi)
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
-    (void)user; /* we keep the connection's object in the opaque pointer */
     struct wc_ws *ws = ws_of(wsi);
     struct wc_slice data = wc_slice(in, len);
     struct wc_http_exchange *x;
@@ -212,6 +215,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return (x = exchange_of(wsi)) ? wc_http_on_body(wsi, x, data) : -1;
     if (reason == LWS_CALLBACK_HTTP_BODY_COMPLETION)
         return (x = exchange_of(wsi)) ? wc_http_on_body_end(&ws->http, wsi, x) : -1;
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) /* has the SSL_CTX made */
+        return wc_tls_configure(ws->opt.tls, user) ? 0 : -1;
     return reason == LWS_CALLBACK_RAW_ADOPT ? -1 : 0; /* RAW_ADOPT: somebody tried CONNECT */
 }
 
@@ -392,6 +397,11 @@ static enum wc_status open_context(struct wc_ws *ws)
         .vhost_name = "walcast",
         .alpn = "http/1.1",
     };
+    if (ws->opt.tls) { /* the certificate comes with the handshake (tls.h) */
+        info.options |=
+            LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+        info.provided_client_ssl_ctx = wc_tls_client_context(ws->opt.tls);
+    }
     /* Its log writes into one static buffer from all threads. What it has to say is mostly what
      * clients send; failures that are ours show in results. */
     lws_set_log_level(0, NULL);
@@ -433,8 +443,12 @@ void wc_ws_free(struct wc_ws *ws)
 
 void wc_ws_adopt(struct wc_ws *ws, int fd)
 {
-    if (!lws_adopt_socket_vhost(ws->vhost, fd)) /* closes it when it fails */
-        WC_LOG(WC_LOG_WARN, "ws", "adopt_failed", "thread=%u", ws->opt.hub.thread);
+    unsigned long more = 0;
+    if (lws_adopt_socket_vhost(ws->vhost, fd)) /* closes it when it fails */
+        return;
+    if (wc_log_limit(&ws->adopt_log, ADOPT_LOG_US, &more)) /* with TLS, mostly what clients send */
+        WC_LOG(ws->opt.tls ? WC_LOG_DEBUG : WC_LOG_WARN, "ws", "adopt_failed",
+               "thread=%u suppressed=%lu", ws->opt.hub.thread, more);
 }
 
 void wc_ws_close_all(struct wc_ws *ws, enum wc_close_reason reason)

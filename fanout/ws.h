@@ -19,6 +19,7 @@
 
 #include "fanout/http.h"
 #include "fanout/hub.h"
+#include "fanout/tls.h"
 #include "fanout/upgrade.h"
 
 struct uv_loop_s;
@@ -30,6 +31,7 @@ struct wc_ws_options {
     struct wc_directory directory;
     struct wc_upgrade_gate gate;
     struct wc_hub_options hub;
+    struct wc_tls *tls; /* borrowed; NULL: connections are not encrypted */
     const struct wc_http_route *routes;
     size_t nroutes;
     size_t max_frame_bytes;
@@ -45,6 +47,7 @@ struct wc_ws {
     struct lws_context *context;
     struct lws_vhost *vhost;
     wc_us reap_at;
+    struct wc_log_limit adopt_log;
 
     uint8_t *gathered;    /* the flush buffer */
     size_t gathered_len;  /* bytes in it */
@@ -59,7 +62,7 @@ enum wc_status wc_ws_open(struct wc_ws *, const struct wc_ws_options *);
 void wc_ws_shut(struct wc_ws *);
 void wc_ws_free(struct wc_ws *); /* after the loop has run dry; zeroed is fine */
 
-/* Takes the accepted descriptor. */
+/* Takes the accepted descriptor. With TLS its ClientHello is there, and is answered now. */
 void wc_ws_adopt(struct wc_ws *, int fd);
 
 /* Writes the dirty sessions' queues, and the answers of parked requests, until none is left or
