@@ -28,6 +28,7 @@ struct app {
     struct wc_registry *registry;
     struct wc_gate *metrics_gate;
     struct wc_page *page;
+    struct wc_scrape *scrape;
     struct wc_ops ops;
     struct wc_ready ready;
     struct wc_http_route routes[WC_OPS_ROUTES + WC_READY_ROUTES];
@@ -126,7 +127,8 @@ static bool make_server(struct app *app, struct wc_err *err)
     const struct wc_config *c = app->config;
     app->page = wc_page_new(&(struct wc_page_options){
         .region = c->region, .port = (uint16_t)c->port, .registry = app->registry});
-    if (!app->page) {
+    app->scrape = app->page ? wc_scrape_new(app->page) : NULL;
+    if (!app->scrape) {
         (void)wc_err_set(err, WC_NOMEM, "out of memory");
         return false;
     }
@@ -135,7 +137,7 @@ static bool make_server(struct app *app, struct wc_err *err)
                                .registry = app->registry,
                                .needs_every_tenant = true,
                                .metrics_gate = app->metrics_gate,
-                               .page = app->page};
+                               .scrape = app->scrape};
     wc_ops_routes(&app->ops, app->routes);
     wc_ready_routes(&app->ready, app->routes + WC_OPS_ROUTES);
     const struct wc_server_options o = {
@@ -221,7 +223,8 @@ static bool start(struct app *app, struct wc_err *err)
     for (size_t i = 0; i < app->nbridges; i++)
         if (wc_bridge_start(app->bridge[i], err) != WC_OK)
             return false;
-    return wc_server_start(app->server, err) == WC_OK && start_push(app, err);
+    return wc_scrape_start(app->scrape, app->bridge[0], err) == WC_OK &&
+           wc_server_start(app->server, err) == WC_OK && start_push(app, err);
 }
 
 /* Once, so that whoever has moved here knows what to take out. */
@@ -340,11 +343,13 @@ static void take_down(struct app *app)
     stop_serving(app);
     wc_push_stop(app->push);
     wc_push_free(app->push);
+    wc_scrape_stop(app->scrape);
     wc_bridges_stop(app->bridge, app->nbridges);
     for (size_t i = 0; i < app->nbridges; i++)
         wc_bridge_free(app->bridge[i]);
     wc_server_free(app->server);
     wc_registry_free(app->registry);
+    wc_scrape_free(app->scrape);
     wc_page_free(app->page);
     wc_gate_free(app->metrics_gate);
     wc_config_free(app->config);

@@ -120,8 +120,7 @@ static void handle_metrics(void *self, const struct wc_http_request *req,
         res->content_type = NULL;
         return;
     }
-    res->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    wc_page_render(ops->page, &res->body);
+    wc_scrape_answer(ops->scrape, req, res);
 }
 
 void wc_ops_routes(struct wc_ops *ops, struct wc_http_route out[WC_OPS_ROUTES])

@@ -16,8 +16,8 @@
 #define WC_BRIDGE_OPS_HEALTH_H
 
 #include "base/clock.h"
-#include "bridge/ops/page.h"
 #include "bridge/ops/gate.h"
+#include "bridge/ops/scrape.h"
 #include "bridge/tenant/registry.h"
 #include "fanout/request.h"
 
@@ -27,7 +27,7 @@ struct wc_ops {
     struct wc_registry *registry;
     bool needs_every_tenant;            /* environment mode: unhealthy when a stream is not up */
     const struct wc_gate *metrics_gate; /* NULL: /metrics is open */
-    struct wc_page *page;
+    struct wc_scrape *scrape;
 };
 
 enum { WC_OPS_ROUTES = 3 };

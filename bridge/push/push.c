@@ -228,7 +228,9 @@ struct wc_push *wc_push_new(const struct wc_push_options *o, struct wc_err *err)
     wc_buf_init(&p->target, TARGET_MAX);
     wc_buf_init(&p->page, INT32_MAX);
     wc_buf_init(&p->packed, INT32_MAX);
-    if (open_parts(p, err) == WC_OK)
+    enum wc_status st = open_parts(p, err);
+    p->opt.url = p->opt.user = p->opt.auth = p->opt.extra_labels = NULL; /* the caller's */
+    if (st == WC_OK)
         return p;
     wc_push_free(p);
     return NULL;
