@@ -230,7 +230,8 @@ static struct wc_authz_question *make_question(struct wc_authz *az, struct wc_au
     bool can_ask = write_texts(&texts, a) && is_askable(a);
     struct wc_authz_question *q = texts.status == WC_OK ? malloc(sizeof *q + texts.len) : NULL;
     if (q) {
-        *q = (struct wc_authz_question){.authz = az, .asked = a, .since = wc_clock_mono()};
+        *q = (struct wc_authz_question){
+            .authz = az, .asked = a, .wanted = a->ask, .since = wc_clock_mono()};
         q->topic = memcpy(q + 1, texts.p, texts.len);
         q->headers = q->topic + strlen(q->topic) + 1;
         q->sub = q->headers + strlen(q->headers) + 1;

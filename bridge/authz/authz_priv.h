@@ -25,6 +25,7 @@ struct wc_authz_question {
     struct wc_authz_conn *conn;
     struct wc_authorize *asked; /* NULL: it was answered, and only its results are still to come */
     wc_us since;
+    unsigned wanted;                   /* of enum wc_permission */
     wc_us replay_since;                /* 0: nothing is to be replayed, or not yet */
     const char *topic, *headers, *sub; /* behind the struct */
     char id[2][WC_AUTHZ_ID_SIZE];      /* of the probes: broadcast, presence; empty: none */

@@ -34,6 +34,7 @@ static void ask_again(struct wc_authz_question *q)
     q->granted = 0;
     q->error = WC_AUTHORIZE_OK;
     q->is_doubtful = false;
+    q->replay_since = 0;
     wc_list_push(az->queue.next, &q->link); /* before the first, at the end of an empty list */
     az->nqueue++;
 }

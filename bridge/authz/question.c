@@ -1,9 +1,10 @@
 /*
  * The segments of a question, and what their answers say.
  *
- * Each transaction is three segments: an error ends what is left of the second one but not the
- * rollback, which is always sent with the rest. An error of the first, which makes the second fail
- * as well, is the one that counts.
+ *   begin, probe, assume, seen | rollback, begin, assume, write | ... | rollback, tampered
+ *
+ * An error skips the rest of its segment, and the next one begins with the rollback. There are as
+ * few as that allows, because each costs both sides a system call.
  */
 #include "bridge/authz/authz_priv.h"
 
@@ -29,7 +30,7 @@ static const unsigned may_write[] = {WC_MAY_WRITE_BROADCAST, WC_MAY_WRITE_PRESEN
 
 static const struct wc_pg_statement begin = {.sql = wc_sql_begin};
 static const struct wc_pg_statement rollback = {.sql = wc_sql_rollback};
-static const struct wc_pg_statement look_around = {.sql = wc_sql_tampered};
+static const struct wc_pg_statement tampered = {.sql = wc_sql_tampered};
 
 bool wc_authz_sub(struct wc_slice claims, struct wc_buf *out)
 {
@@ -120,52 +121,45 @@ static void fail_of(struct wc_authz_question *q, enum wc_authz_text text,
     fail(q, no_partition ? WC_AUTHORIZE_NO_PARTITION : class_of(sqlstate), sqlstate);
 }
 
-static void on_probed(void *arg, const struct wc_pg_result *res)
-{
-    if (!res->ok && !is_lost(res))
-        fail_of(arg, WC_AUTHZ_PROBE, res);
-}
-
-static void on_assumed(void *arg, const struct wc_pg_result *res)
-{
-    if (!res->ok && !is_lost(res))
-        fail_of(arg, WC_AUTHZ_ASSUME, res);
-}
-
 static void on_seen(void *arg, const struct wc_pg_result *res)
 {
     struct wc_authz_question *q = arg;
     if (!res->ok && !is_lost(res))
-        fail_of(q, WC_AUTHZ_SEEN, res);
+        fail_of(q,
+                res->executed == 1   ? WC_AUTHZ_PROBE
+                : res->executed == 2 ? WC_AUTHZ_ASSUME
+                                     : WC_AUTHZ_SEEN,
+                res);
     for (int row = 0; row < res->nrows; row++)
         for (size_t i = 0; i < 2; i++)
             if (wc_slice_is(wc_pg_slice(res, row, 0), q->id[i]))
                 q->granted |= may_read[i];
 }
 
-static void on_written(struct wc_authz_question *q, unsigned permission,
-                       const struct wc_pg_result *res)
+/* Its transaction is not the first, so that there is one to be rolled back. */
+static bool is_later(const struct wc_authz_question *q, size_t which)
 {
+    static const unsigned earlier[] = {READ, READ | WC_MAY_WRITE_BROADCAST};
+    return q->wanted & earlier[which];
+}
+
+static void on_written(struct wc_authz_question *q, size_t which, const struct wc_pg_result *res)
+{
+    bool is_insert = res->executed == (is_later(q, which) ? 3 : 2);
     if (res->ok)
-        q->granted |= permission;
-    else if (!is_lost(res) && strcmp(res->sqlstate, "42501") != 0)
-        fail_of(q, WC_AUTHZ_WRITE, res);
+        q->granted |= may_write[which];
+    else if (!is_lost(res) && !(is_insert && strcmp(res->sqlstate, "42501") == 0))
+        fail_of(q, is_insert ? WC_AUTHZ_WRITE : WC_AUTHZ_ASSUME, res);
 }
 
 static void on_broadcast_written(void *arg, const struct wc_pg_result *res)
 {
-    on_written(arg, WC_MAY_WRITE_BROADCAST, res);
+    on_written(arg, 0, res);
 }
 
 static void on_presence_written(void *arg, const struct wc_pg_result *res)
 {
-    on_written(arg, WC_MAY_WRITE_PRESENCE, res);
-}
-
-static void on_rolled_back(void *arg, const struct wc_pg_result *res)
-{
-    struct wc_authz_question *q = arg;
-    q->is_doubtful |= !res->ok;
+    on_written(arg, 1, res);
 }
 
 static void on_tampered(struct wc_authz_question *q)
@@ -309,30 +303,29 @@ static bool send_read(struct wc_authz_question *q, const struct moment *m)
     const char *const probe[] = {ids, extensions, q->topic, m->now};
     const char *const seen[] = {ids, m->day, m->next_day};
     struct person person;
-    struct wc_pg_statement insert[] = {begin, {.sql = NULL}}, look[2];
-    return statement(q, WC_AUTHZ_PROBE, probe, 4, &insert[1]) && assume(q, &person, &look[0]) &&
-           statement(q, WC_AUTHZ_SEEN, seen, 3, &look[1]) && ask(q, insert, 2, on_probed) &&
-           ask(q, look, 2, on_seen) && ask(q, &rollback, 1, on_rolled_back);
+    struct wc_pg_statement s[4] = {begin};
+    return statement(q, WC_AUTHZ_PROBE, probe, 4, &s[1]) && assume(q, &person, &s[2]) &&
+           statement(q, WC_AUTHZ_SEEN, seen, 3, &s[3]) && ask(q, s, 4, on_seen);
 }
 
 static bool send_write(struct wc_authz_question *q, const struct moment *m, size_t which)
 {
-    static const wc_pg_result_fn on_written_as[] = {on_broadcast_written, on_presence_written};
+    static const wc_pg_result_fn on_answer[] = {on_broadcast_written, on_presence_written};
     const char *const row[] = {q->topic, extension[which], m->now};
     struct person person;
-    struct wc_pg_statement become[] = {begin, {.sql = NULL}}, insert;
-    return assume(q, &person, &become[1]) && statement(q, WC_AUTHZ_WRITE, row, 3, &insert) &&
-           ask(q, become, 2, on_assumed) && ask(q, &insert, 1, on_written_as[which]) &&
-           ask(q, &rollback, 1, on_rolled_back);
+    struct wc_pg_statement s[4] = {rollback, begin};
+    size_t skip = is_later(q, which) ? 0 : 1;
+    return assume(q, &person, &s[2]) && statement(q, WC_AUTHZ_WRITE, row, 3, &s[3]) &&
+           ask(q, s + skip, 4 - skip, on_answer[which]);
 }
 
 bool wc_authz_send(struct wc_authz_question *q)
 {
-    const unsigned wanted = q->asked->ask;
+    const struct wc_pg_statement last[] = {rollback, tampered};
     const struct moment m = this_moment();
-    bool sent = !(wanted & READ) || send_read(q, &m);
+    bool sent = !(q->wanted & READ) || send_read(q, &m);
     for (size_t i = 0; i < 2 && sent; i++)
-        if (wanted & may_write[i])
+        if (q->wanted & may_write[i])
             sent = send_write(q, &m, i);
-    return sent && ask(q, &look_around, 1, on_looked_around);
+    return sent && ask(q, last, 2, on_looked_around);
 }

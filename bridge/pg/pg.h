@@ -56,8 +56,9 @@ struct wc_pg_result {
     const char *message; /* primary message, when not ok */
     const char *detail;  /* or "" */
     int nrows, ncols;
-    unsigned parsed; /* how many of the segment's named texts are prepared now, error or not */
-    const void *raw; /* pipeline.c's */
+    unsigned parsed;   /* how many of the segment's named texts are prepared now, error or not */
+    unsigned executed; /* how many of its statements were, hence which one failed */
+    const void *raw;   /* pipeline.c's */
 };
 
 /* Text of a value, valid during the callback; NULL when SQL NULL. Columns count from 0. */

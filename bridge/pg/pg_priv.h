@@ -27,7 +27,7 @@ struct wc_pg_asked {
     void *arg;
     PGresult *result; /* the first error, else the last; kept until the Sync answer */
     uint64_t parses;  /* bit n: the n-th answer is that to a Parse */
-    unsigned answers, parsed;
+    unsigned answers, parsed, executed;
 };
 
 struct wc_pg {

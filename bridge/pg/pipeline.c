@@ -90,7 +90,11 @@ enum wc_status wc_pg_query(struct wc_pg *pg, const char *sql, int nparams,
 
 void wc_pg_answer(struct wc_pg_asked *q)
 {
-    struct wc_pg_result r = {.message = "", .detail = "", .parsed = q->parsed, .raw = q->result};
+    struct wc_pg_result r = {.message = "",
+                             .detail = "",
+                             .parsed = q->parsed,
+                             .executed = q->executed,
+                             .raw = q->result};
     ExecStatusType st = q->result ? PQresultStatus(q->result) : PGRES_FATAL_ERROR;
     r.ok = st == PGRES_TUPLES_OK || st == PGRES_COMMAND_OK || st == PGRES_COPY_BOTH;
     if (r.ok) {
@@ -120,8 +124,10 @@ struct wc_pg_asked *wc_pg_first(struct wc_pg *pg)
 static void take_result(struct wc_pg_asked *q, PGresult *res)
 {
     ExecStatusType st = PQresultStatus(res);
-    q->parsed += st == PGRES_COMMAND_OK && (q->parses >> q->answers & 1);
-    q->answers++;
+    bool is_good = st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK;
+    bool is_parse = q->parses >> q->answers++ & 1;
+    q->parsed += is_good && is_parse;
+    q->executed += is_good && !is_parse;
     if (st == PGRES_PIPELINE_ABORTED) {
         PQclear(res);
         return;
