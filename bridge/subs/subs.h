@@ -91,6 +91,15 @@ void wc_subs_free(struct wc_subs *);
 /* No audience has had this number or one above it. */
 uint64_t wc_subs_next_audience(const struct wc_subs *);
 
+/* For who takes it down while there are members, and adds them to another: what each asks for, with
+ * its newest token. The array and what is in it are the caller's. */
+struct wc_subs_requests {
+    struct wc_subscribe **request;
+    size_t count;
+    bool is_complete; /* false: memory was short */
+};
+struct wc_subs_requests wc_subs_requests(const struct wc_subs *, struct wc_tenant_view *);
+
 void wc_subs_add(struct wc_subs *, struct wc_subscribe *); /* takes */
 void wc_subs_drop(struct wc_subs *, struct wc_handle);     /* unknown handles are fine */
 

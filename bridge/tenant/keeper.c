@@ -82,6 +82,28 @@ static void close_tenant(struct wc_keeper *k, struct wc_seat *s, const char *why
     WC_LOG(WC_LOG_INFO, "tenant", "closed", "tenant=%s why=%s", wc_tenant_name(s->tenant), why);
 }
 
+/* All its connections end. Channels that are subscribed want the database at once again. */
+static void let_go(struct wc_keeper *k, struct wc_seat *s)
+{
+    struct wc_tenant *t = s->tenant;
+    if (s->state != WC_SEAT_OPEN)
+        return;
+    struct wc_subs_requests all = wc_subs_requests(wc_tenant_subs(t), wc_tenant_view(t));
+    if (!all.is_complete) /* their channels stay, without changes, until they join again */
+        WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s what=subscriptions",
+               wc_tenant_name(t));
+    close_tenant(k, s, "told");
+    if (all.count)
+        open_tenant(k, s);
+    for (size_t i = 0; i < all.count; i++) {
+        if (s->state == WC_SEAT_OPEN)
+            wc_subs_add(wc_tenant_subs(t), all.request[i]);
+        else
+            wc_subscribe_free(all.request[i]);
+    }
+    free(all.request);
+}
+
 /* ---- its clients ---- */
 
 static void disconnect(struct wc_keeper *k, struct wc_tenant *t)
@@ -179,8 +201,10 @@ void wc_keeper_obey(struct wc_keeper *k, struct wc_tenant *t, unsigned orders)
     }
     if (orders & WC_BRIDGE_DISCONNECT)
         disconnect(k, t);
-    if (orders & WC_BRIDGE_LET_GO)
-        close_tenant(k, s, "told");
+    if (orders & WC_BRIDGE_DISCONNECT && orders & WC_BRIDGE_LET_GO)
+        close_tenant(k, s, "told"); /* its channels end, too */
+    else if (orders & WC_BRIDGE_LET_GO)
+        let_go(k, s);
     if (orders & WC_BRIDGE_OPEN || wc_tenant_options(t)->always_open)
         open_tenant(k, s);
 }
