@@ -99,6 +99,12 @@ static const struct {
     {"QUIET",
      NULL,
      {"server_silent", "see whether its walsender process is stopped, and the network to it", 0}},
+    {"SLAGS",
+     NULL,
+     {"slot_lag_too_high",
+      "more is written than is read: look for slow policies, a database that does not answer, and "
+      "clients that do not read; raise max_slot_wal_keep_size",
+      0}},
     {"SLOT", NULL, {"slot_foreign", "choose another SLOT_NAME", OPERATOR_WAIT_MS}},
     {"MPUBX",
      NULL,

@@ -296,6 +296,8 @@ static void on_preflight(void *arg, const struct wc_pg_result *res)
     r->version = (int)strtol(wc_pg_value(res, 0, 1), NULL, 10);
     r->is_standby = wc_slice_is(wc_pg_slice(res, 0, 2), "t");
     (void)snprintf(r->walsender_pid, sizeof r->walsender_pid, "%s", wc_pg_value(res, 0, 4));
+    const char *keep = wc_pg_value(res, 0, 8);
+    r->keep_bytes = keep ? strtoll(keep, NULL, 10) : -1;
     char text[200];
     const char *objection = preflight_objection(r, res, text, sizeof text);
     if (objection) {

@@ -46,6 +46,7 @@ struct wc_repl {
     struct wc_feedback feedback;
     uint32_t patience_ms; /* wal_sender_timeout of the connection, and ours with the server */
     int version;          /* server_version_num */
+    int64_t keep_bytes;   /* max_slot_wal_keep_size; negative: unlimited, or not known */
     bool is_standby;
     char walsender_pid[12];
     struct wc_blocker *blocker; /* while a slot is being created */

@@ -46,6 +46,23 @@ static void look_at_silence(struct wc_repl *r)
         wc_repl_set_trouble(r, "QUIET", "the server does not answer status updates");
 }
 
+/* A temporary slot that falls behind beyond what the server keeps is lost in the middle of a
+ * change; before that it begins anew, which clients are told. A permanent one would lose all that
+ * it is there to hold. */
+static void look_at_lag(struct wc_repl *r)
+{
+    const struct wc_feedback *f = &r->feedback;
+    uint64_t lag = f->server > f->confirmed ? f->server - f->confirmed : 0;
+    if (r->opt.slot_name[0] || r->keep_bytes < 0 || lag <= (uint64_t)r->keep_bytes / 2)
+        return;
+    char text[160];
+    (void)snprintf(text, sizeof text,
+                   "ReplicationSlotLagTooHigh: %llu bytes of WAL wait, more than half of "
+                   "max_slot_wal_keep_size",
+                   (unsigned long long)lag);
+    wc_repl_fail(r, "SLAGS", text);
+}
+
 /* The publication was not there at a point of the log that lies behind our last look at it. By now
  * what went by has been confirmed, so that it is not read again if all is well. */
 static void look_at_publication(struct wc_repl *r)
@@ -65,6 +82,8 @@ static void on_status_timer(uv_timer_t *t)
         look_at_silence(r);
     if (r->state == WC_REPL_STREAMING)
         look_at_publication(r);
+    if (r->state == WC_REPL_STREAMING)
+        look_at_lag(r);
     wc_repl_take_up(r);
 }
 

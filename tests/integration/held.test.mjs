@@ -2,6 +2,7 @@
 // standby which does not exist.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { AT_GATE, GATE_SQL, PATIENT, closeGate } from './lib/gate.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { hangCommits } from './lib/standby.mjs'
 import { until } from './lib/wait.mjs'
@@ -65,4 +66,25 @@ test('status updates are on time while the stream is not read', async (t) => {
   assert.ok(worst < IN_TIME_S, `${worst} s without a status update`)
   await release()
   await client.untilChanges(1)
+})
+
+test('a temporary slot that is too far behind begins anew before its WAL is gone', async (t) => {
+  const world = await startWorld(t, {
+    sql: `${GATE_SQL} create table t (id int primary key); alter table t enable row level security;
+      create policy p on t for select using (${AT_GATE}); create table other (v text)`,
+    publish: ['t'], conf: { max_slot_wal_keep_size: '64MB' }, env: { ...PATIENT, STATUS_INTERVAL_MS: '200' },
+  })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  await client.subscribe('s', [{ event: '*', schema: 'public', table: 't' }])
+  const told = () => client.messages.filter((m) => m.event === 'system' && m.payload.status === 'ok').length
+  const gate = await closeGate(t, world)
+  await world.sql('insert into t values (1)')
+  await gate.waiting()
+  await world.sql(`insert into other select repeat(md5(i::text), 30) from generate_series(1, 40000) i`)
+  await world.server.untilLog(/slot_lag_too_high.*ReplicationSlotLagTooHigh/)
+  await gate.open()
+  await until(() => told() === 2, 'the client is told again')
+  await world.sql('insert into t values (2)')
+  await until(() => client.changes().some((c) => c.data.record.id === 2), 'the stream goes on')
 })

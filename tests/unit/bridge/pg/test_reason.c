@@ -55,6 +55,7 @@ static const struct {
     {"XX000", "cache lookup failed for relation 1", "stream_failed", false},
     {"WALLV", "", "wal_level_not_logical", true},
     {"SLOT", "", "slot_foreign", true},
+    {"SLAGS", "", "slot_lag_too_high", false},
     {"STDBY", "", "standby_too_old", true},
     {"XWAIT", "", "slot_waits_for_transaction", false},
     {"RWAIT", "", "slot_waits_for_primary", false},
