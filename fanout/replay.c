@@ -148,8 +148,10 @@ bool wc_replay_deliver(struct wc_channel *c, const struct wc_replay *r)
 {
     struct wc_session *s = c->session;
     c->replayed = remember(r);
-    if (!c->replayed)
+    if (!c->replayed) {
         wc_session_close(s, WC_CLOSE_NO_MEMORY);
+        return false;
+    }
     for (uint32_t i = first_that_fits(c, r); i < r->count && s->state == WC_SESSION_OPEN; i++)
         send_row(c, &r->row[i]);
     return s->state == WC_SESSION_OPEN;

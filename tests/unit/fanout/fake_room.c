@@ -75,7 +75,7 @@ void wc_fake_expect(struct wc_session *s, const char *part)
         f ? wc_slice(wc_frame_payload(f), f->len - f->payload) : wc_slice_str("(nothing)");
     if (!memmem(got.p, got.len, part, strlen(part))) {
         (void)fprintf(stderr, "%.*s\n  instead of\n%s\n", WC_SLICE_ARG(got), part);
-        WC_ASSERT(!"what was expected");
+        wc_assert_failed("what was expected", __FILE__, __LINE__);
     }
     wc_frame_unref(f);
 }

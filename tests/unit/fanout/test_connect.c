@@ -64,6 +64,22 @@ static void refusals_come_in_the_documented_order(void **state)
     wc_fake_source_release(&f); /* asserts that no refusal kept the tenant */
 }
 
+static void a_suspended_tenant_is_closed_to_valid_keys_too(void **state)
+{
+    (void)state;
+    struct wc_fake_source f;
+    wc_fake_source_init(&f);
+    f.view.is_suspended = true;
+    char *token = wc_fake_token(&f, "{\"role\":\"anon\",\"exp\":2000}");
+    struct wc_connect_result r = check(&f, NULL, "dev", token);
+    assert_int_equal(r.status, 403);
+    assert_string_equal(r.text, "Realtime was disabled for this tenant");
+    r = check(&f, NULL, "dev", NULL); /* which is said before what the key lacks */
+    assert_int_equal(r.status, 403);
+    free(token);
+    wc_fake_source_release(&f);
+}
+
 static void a_valid_key_is_accepted_in_its_version(void **state)
 {
     (void)state;
@@ -91,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refusals_come_in_the_documented_order),
+        cmocka_unit_test(a_suspended_tenant_is_closed_to_valid_keys_too),
         cmocka_unit_test(a_valid_key_is_accepted_in_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -505,6 +505,28 @@ static void a_new_window_counts_anew(void **state)
     (void)wc_fake_settle(w);
 }
 
+static void a_tenant_may_have_a_window_and_a_number_of_its_own(void **state)
+{
+    enum { CALLS = WC_FAKE_PRESENCE_CALLS + 2, WINDOW_MS = 100 };
+    struct wc_fake_world *w = *state;
+    wc_quota_set_limits(w->source.view.quota,
+                        &(struct wc_tenant_limits){.max_payload_kb = 1,
+                                                   .presence_max_calls = CALLS,
+                                                   .presence_window_ms = WINDOW_MS});
+    struct wc_session *a = member(w, 0, JOIN("p", WITH_KEY("a")));
+    for (int window = 0; window < 2; window++) {
+        for (int i = 0; i < CALLS; i++)
+            wc_fake_send(a, UNTRACK);
+        assert_int_equal(a->nchannels, 1);
+        wc_fake_pass(w, WINDOW_MS * 1000);
+    }
+    for (int i = 0; i <= CALLS; i++)
+        wc_fake_send(a, UNTRACK);
+    assert_int_equal(a->nchannels, 0);
+    wc_fake_drop(a);
+    (void)wc_fake_settle(w);
+}
+
 static void a_payload_above_the_tenants_limit_shuts_the_channel(void **state)
 {
     struct wc_fake_world *w = *state; /* the fake tenant's limit: 1 kB, and 500 bytes */
@@ -717,6 +739,7 @@ int main(void)
         TEST(keys_are_texts_and_made_up_when_missing),
         TEST(the_sixth_call_in_a_window_shuts_the_channel),
         TEST(a_new_window_counts_anew),
+        TEST(a_tenant_may_have_a_window_and_a_number_of_its_own),
         TEST(a_payload_above_the_tenants_limit_shuts_the_channel),
         TEST(a_tenant_over_its_presence_rate_loses_channels),
         TEST(states_tracks_and_diffs_count_as_presence_events),
