@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "bridge/control.h"
 #include "bridge/environment.h"
 #include "bridge/ops/health.h"
 #include "bridge/ops/ready.h"
@@ -20,18 +21,26 @@ enum {
     THREADS_MAX = 64,   /* a mask of 64 bits has bridges and socket threads (server.h, quota.h) */
     BRIDGES_MAX = 32,
     TRIM_SECONDS = 10,
+    ROUTES = WC_OPS_ROUTES + WC_READY_ROUTES + WC_ADMIN_ROUTES,
+    NODE_SIZE = 80,          /* "walcast@" and a host name of 64 */
     SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
 
 struct app {
-    struct wc_config *config;
+    struct wc_config *config; /* as it is now */
+    struct wc_config *first;  /* as it was at the start: parts borrow its strings */
     struct wc_registry *registry;
-    struct wc_gate *metrics_gate;
+    struct wc_gate *metrics_gate, *admin_gate;
+    struct wc_record *defaults; /* of tenants made over HTTP */
+    struct wc_admin *admin;
+    struct wc_control *control; /* NULL: environment mode */
+    struct wc_store_state store;
+    char node[NODE_SIZE];
     struct wc_page *page;
     struct wc_scrape *scrape;
     struct wc_ops ops;
     struct wc_ready ready;
-    struct wc_http_route routes[WC_OPS_ROUTES + WC_READY_ROUTES];
+    struct wc_http_route routes[ROUTES];
     struct wc_server *server;
     struct wc_bridge *bridge[BRIDGES_MAX];
     size_t nbridges;
@@ -85,18 +94,41 @@ static void fit_descriptors(const struct wc_config *c)
                      : " hint=\"raise the hard limit of open files, or lower MAX_CONNECTIONS\"");
 }
 
-/* What the one tenant is by these settings; also when they are read again. */
-static enum wc_status put_tenant(struct app *app, const struct wc_config *c, struct wc_err *err)
+/* What the one tenant is by these settings; when they are read again, on bridge 0. Takes the
+ * record. */
+static bool put_tenant(struct app *app, struct wc_record *record, struct wc_err *err)
 {
     struct wc_err why = {0};
-    struct wc_record *record = wc_environment_record(c);
-    if (!record)
-        return wc_err_set(err, WC_NOMEM, "out of memory");
     enum wc_status st = wc_registry_put(app->registry, record, &why);
-    wc_record_free(record);
+    wc_admin_use_record(app->admin, record);
     if (st != WC_OK)
         (void)wc_err_set(err, st, "JWT_SECRET, API_JWT_JWKS, JWT_CLAIM_VALIDATORS: %s", why.text);
-    return st;
+    return st == WC_OK;
+}
+
+static bool put_first_tenant(struct app *app, struct wc_err *err)
+{
+    struct wc_record *record = wc_environment_record(app->config);
+    if (record)
+        return put_tenant(app, record, err);
+    (void)wc_err_set(err, WC_NOMEM, "out of memory");
+    return false;
+}
+
+/* The one tenant of environment mode, or the store that knows them all. */
+static bool make_tenants(struct app *app, struct wc_err *err)
+{
+    wc_admin_use_bridge(app->admin, app->bridge[0]);
+    if (wc_environment_is_mode(app->config))
+        return put_first_tenant(app, err);
+    const struct wc_control_options o = {.config = app->config,
+                                         .registry = app->registry,
+                                         .admin = app->admin,
+                                         .bridge = app->bridge[0],
+                                         .state = &app->store,
+                                         .ready = &app->ready};
+    app->control = wc_control_new(&o, err);
+    return app->control != NULL;
 }
 
 static bool make_registry(struct app *app, struct wc_err *err)
@@ -111,7 +143,7 @@ static bool make_registry(struct app *app, struct wc_err *err)
     return false;
 }
 
-/* Without a secret of its own /metrics is open. */
+/* Without a secret of its own /metrics is open, and /api/tenants closed. */
 static bool make_gates(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
@@ -119,7 +151,57 @@ static bool make_gates(struct app *app, struct wc_err *err)
                                             .next_secret = "",
                                             .blocklist = c->metrics_token_blocklist,
                                             .validators = c->jwt_claim_validators};
-    return !c->metrics_jwt_secret[0] || wc_gate_make(&metrics, &app->metrics_gate, err) == WC_OK;
+    const struct wc_gate_options admin = {.secret = c->api_jwt_secret,
+                                          .next_secret = c->api_jwt_secret_next,
+                                          .blocklist = c->api_token_blocklist,
+                                          .validators = c->jwt_claim_validators};
+    bool is_closed = !c->api_jwt_secret[0] && !c->api_jwt_secret_next[0];
+    if (is_closed)
+        WC_LOG(WC_LOG_INFO, "app", "tenants_api_closed",
+               "hint=\"set API_JWT_SECRET to use /api/tenants\"");
+    return (!c->metrics_jwt_secret[0] ||
+            wc_gate_make(&metrics, &app->metrics_gate, err) == WC_OK) &&
+           (is_closed || wc_gate_make(&admin, &app->admin_gate, err) == WC_OK);
+}
+
+static void name_node(struct app *app)
+{
+    char host[65] = "";
+    if (gethostname(host, sizeof host - 1) != 0 || !host[0])
+        (void)snprintf(host, sizeof host, "localhost");
+    (void)snprintf(app->node, sizeof app->node, "walcast@%s", host); /* both fit */
+}
+
+static bool make_admin(struct app *app, struct wc_err *err)
+{
+    name_node(app);
+    app->defaults = wc_environment_defaults(app->config);
+    const struct wc_admin_options o = {.registry = app->registry,
+                                       .gate = app->admin_gate,
+                                       .defaults = app->defaults,
+                                       .region = app->config->region,
+                                       .node = app->node};
+    if (app->defaults)
+        app->admin = wc_admin_new(&o);
+    if (app->admin)
+        return true;
+    (void)wc_err_set(err, WC_NOMEM, "out of memory");
+    return false;
+}
+
+static void make_routes(struct app *app)
+{
+    bool is_one = wc_environment_is_mode(app->config);
+    app->ops = (struct wc_ops){.version = WC_VERSION,
+                               .started = wc_clock_mono(),
+                               .registry = app->registry,
+                               .needs_every_tenant = is_one,
+                               .store = is_one ? NULL : &app->store,
+                               .metrics_gate = app->metrics_gate,
+                               .scrape = app->scrape};
+    wc_ops_routes(&app->ops, app->routes);
+    wc_ready_routes(&app->ready, app->routes + WC_OPS_ROUTES);
+    wc_admin_routes(app->admin, app->routes + WC_OPS_ROUTES + WC_READY_ROUTES);
 }
 
 static bool make_server(struct app *app, struct wc_err *err)
@@ -132,14 +214,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         (void)wc_err_set(err, WC_NOMEM, "out of memory");
         return false;
     }
-    app->ops = (struct wc_ops){.version = WC_VERSION,
-                               .started = wc_clock_mono(),
-                               .registry = app->registry,
-                               .needs_every_tenant = true,
-                               .metrics_gate = app->metrics_gate,
-                               .scrape = app->scrape};
-    wc_ops_routes(&app->ops, app->routes);
-    wc_ready_routes(&app->ready, app->routes + WC_OPS_ROUTES);
+    make_routes(app);
     const struct wc_server_options o = {
         .bind_address = bind_address(c),
         .port = (uint16_t)c->port,
@@ -168,7 +243,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         .directory = wc_registry_directory(app->registry),
         .source = wc_bridge_source(),
         .routes = app->routes,
-        .nroutes = WC_OPS_ROUTES + WC_READY_ROUTES};
+        .nroutes = ROUTES};
     app->server = wc_server_new(&o, err);
     if (!app->server)
         return false;
@@ -253,13 +328,48 @@ static sigset_t block_signals(void)
     return set;
 }
 
+/* The tenant of environment mode on its way to bridge 0, where it is changed. */
+struct renewal {
+    struct app *app;
+    struct wc_record *record;
+};
+
+static void discard_renewal(void *arg)
+{
+    struct renewal *n = arg;
+    wc_record_free(n->record);
+    free(n);
+}
+
+static void run_renewal(void *arg)
+{
+    struct renewal *n = arg;
+    struct wc_err err = {.code = WC_OK};
+    if (!put_tenant(n->app, n->record, &err))
+        WC_LOG(WC_LOG_ERROR, "app", "limits_stay", "error=\"%s\"", err.text);
+    free(n);
+}
+
+static void renew_tenant(struct app *app, const struct wc_config *fresh)
+{
+    struct renewal *n = calloc(1, sizeof *n);
+    if (n)
+        *n = (struct renewal){app, wc_environment_record(fresh)};
+    const struct wc_bridge_call call = {run_renewal, discard_renewal, n};
+    if (n && n->record && wc_bridge_post(app->bridge[0], &call) == WC_OK)
+        return;
+    WC_LOG(WC_LOG_ERROR, "app", "limits_stay", "error=\"out of memory\"");
+    if (n)
+        discard_renewal(n);
+}
+
 /* The log level last: the line about the reload is judged by the old one. */
 static void apply(struct app *app, struct wc_config *fresh)
 {
-    struct wc_err err = {.code = WC_OK};
-    if (put_tenant(app, fresh, &err) != WC_OK)
-        WC_LOG(WC_LOG_ERROR, "app", "limits_stay", "error=\"%s\"", err.text);
-    wc_config_free(app->config);
+    if (!app->control)
+        renew_tenant(app, fresh);
+    if (app->config != app->first)
+        wc_config_free(app->config);
     app->config = fresh;
 }
 
@@ -350,28 +460,35 @@ static void take_down(struct app *app)
     wc_server_free(app->server);
     wc_registry_free(app->registry);
     wc_scrape_free(app->scrape);
+    wc_control_free(app->control);
+    wc_admin_free(app->admin);
+    wc_record_free(app->defaults);
     wc_page_free(app->page);
     wc_gate_free(app->metrics_gate);
-    wc_config_free(app->config);
+    wc_gate_free(app->admin_gate);
+    if (app->config != app->first)
+        wc_config_free(app->config);
+    wc_config_free(app->first);
 }
 
 int wc_app_serve(struct wc_config *config, int argc, char **argv)
 {
-    struct app app = {.config = config};
+    struct app app = {.config = config, .first = config};
     struct wc_err err = {.code = WC_OK};
     set_log_level(config);
     sigset_t signals = block_signals();
     fit_descriptors(config);
     tell_accepted();
     bool ok = wc_metrics_attach() == WC_OK && make_registry(&app, &err) && make_gates(&app, &err) &&
-              make_server(&app, &err) && make_bridges(&app, &err) &&
-              put_tenant(&app, config, &err) == WC_OK && start(&app, &err);
+              make_admin(&app, &err) && make_server(&app, &err) && make_bridges(&app, &err) &&
+              make_tenants(&app, &err) && start(&app, &err);
     if (ok) {
-        wc_ready_set(&app.ready, WC_READY);
+        if (!app.control)
+            wc_ready_set(&app.ready, WC_READY);
         WC_LOG(WC_LOG_INFO, "app", "listening",
-               "address=%s port=%u tls=%s socket_threads=%u version=%s tenant=%s",
+               "address=%s port=%u tls=%s socket_threads=%u version=%s mode=%s",
                bind_address(config), config->port, config->tls_cert_file[0] ? "on" : "off",
-               socket_threads(config), WC_VERSION, config->tenant_name);
+               socket_threads(config), WC_VERSION, app.control ? "control_store" : "environment");
         run_until_told(&app, &signals, argc, argv);
     } else {
         WC_LOG(WC_LOG_ERROR, "app", "start_failed", "error=\"%s\" hint=\"%s\"", err.text, err.hint);

@@ -44,12 +44,52 @@ struct wc_record *wc_environment_record(const struct wc_config *c)
     return NULL;
 }
 
-/* DB_SSL is the reference's switch, and goes before our own. */
-static const char *sslmode_of(const struct wc_config *c)
+bool wc_environment_is_mode(const struct wc_config *c)
 {
-    if (c->db_ssl == WC_DB_SSL_FALSE)
-        return wc_config_word_text(c->db_sslmode);
-    return c->db_ssl_ca_cert[0] ? "verify-full" : "require";
+    return c->jwt_secret[0] != '\0';
+}
+
+struct wc_record *wc_environment_defaults(const struct wc_config *c)
+{
+    struct wc_record *r = wc_record_new("");
+    if (!r)
+        return NULL;
+    const struct {
+        uint32_t *field, value;
+    } limits[] = {{&r->max_concurrent_users, c->tenant_max_concurrent_users},
+                  {&r->max_channels_per_client, c->tenant_max_channels_per_client},
+                  {&r->max_joins_per_second, c->tenant_max_joins_per_second},
+                  {&r->max_events_per_second, c->tenant_max_events_per_second},
+                  {&r->max_presence_events_per_second, c->tenant_max_presence_events_per_second},
+                  {&r->max_bytes_per_second, c->tenant_max_bytes_per_second},
+                  {&r->max_payload_kb, c->tenant_max_payload_kb}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i].value) /* 0 is "not said" */
+            *limits[i].field = limits[i].value;
+    return r;
+}
+
+/* As the reference has it: no TLS, a region in any case. */
+static bool take_seed(struct wc_record *r, const struct wc_config *c)
+{
+    const char *jwks = c->api_jwt_jwks[0] ? c->api_jwt_jwks : NULL;
+    const char *secret = c->api_jwt_secret[0] ? c->api_jwt_secret : NULL;
+    if (!take_database(r, c))
+        return false;
+    r->database.ssl_enforced = false;
+    return wc_record_set(&r->external_id, c->tenant_name) &&
+           wc_record_set(&r->name, c->tenant_name) && wc_record_set(&r->jwt_secret, secret) &&
+           wc_record_set(&r->jwt_jwks, jwks) &&
+           wc_record_set(&r->database.region, c->region[0] ? c->region : "us-east-1");
+}
+
+struct wc_record *wc_environment_seed(const struct wc_config *c)
+{
+    struct wc_record *r = wc_environment_defaults(c);
+    if (r && take_seed(r, c))
+        return r;
+    wc_record_free(r);
+    return NULL;
 }
 
 /* Without a login of their own (user empty) the checks use the tenant's. */
@@ -62,12 +102,49 @@ static struct wc_judge_options judge_of(const struct wc_config *c)
                                      .batch_timeout_ms = c->db_rls_batch_timeout_ms};
 }
 
+/* DB_SSL is the reference's switch, and goes before our own. */
+static const char *sslmode_of(const struct wc_config *c)
+{
+    if (c->db_ssl == WC_DB_SSL_FALSE)
+        return wc_config_word_text(c->db_sslmode);
+    return c->db_ssl_ca_cert[0] ? "verify-full" : "require";
+}
+
+static unsigned ip_version_of(const struct wc_config *c)
+{
+    if (c->db_ip_version == WC_DB_IP_VERSION_AUTO)
+        return 0;
+    return c->db_ip_version == WC_DB_IP_VERSION_4 ? 4 : 6;
+}
+
+struct wc_pg_options wc_environment_pg(const struct wc_config *c)
+{
+    return (struct wc_pg_options){.host = c->db_host,
+                                  .port = (uint16_t)c->db_port,
+                                  .dbname = c->db_name,
+                                  .user = c->db_user,
+                                  .password = c->db_password,
+                                  .sslmode = sslmode_of(c),
+                                  .sslrootcert = c->db_ssl_ca_cert,
+                                  .ip_version = ip_version_of(c),
+                                  .connect_timeout_ms = c->db_connect_timeout_ms};
+}
+
+/* Who gets requests that name nobody. */
+static const char *default_tenant(const struct wc_config *c)
+{
+    bool is_any = c->tenant_host == WC_TENANT_HOST_AUTO ? wc_environment_is_mode(c)
+                                                        : c->tenant_host == WC_TENANT_HOST_ANY;
+    return c->default_tenant[0] || !is_any ? c->default_tenant : c->tenant_name;
+}
+
 struct wc_registry_options wc_environment_options(const struct wc_config *c, unsigned producers)
 {
-    bool is_any = c->tenant_host != WC_TENANT_HOST_STRICT;
+    bool is_one = wc_environment_is_mode(c);
     return (struct wc_registry_options){
-        .defaults = {.pg = {.sslmode = sslmode_of(c),
-                            .sslrootcert = c->db_ssl_ca_cert,
+        .defaults = {.pg = {.sslmode = is_one ? sslmode_of(c) : NULL,
+                            .sslrootcert = is_one ? c->db_ssl_ca_cert : c->tenant_db_ssl_ca_cert,
+                            .ip_version = ip_version_of(c),
                             .connect_timeout_ms = c->db_connect_timeout_ms},
                      .judge = judge_of(c),
                      .withhold_deletes = c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
@@ -80,6 +157,8 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
                      .max_bindings = c->max_bindings_per_channel,
                      .producers = producers},
         .validators = c->jwt_claim_validators,
-        .default_tenant = is_any ? c->tenant_name : "",
-        .always_open = true};
+        .slot_suffix = c->slot_name_suffix,
+        .default_tenant = default_tenant(c),
+        .always_open = is_one,
+        .idle_close_ms = c->tenant_idle_close_ms};
 }

@@ -8,6 +8,8 @@
 #define WC_SQL_SQL_H
 
 extern const char wc_sql_preflight[];
+extern const char wc_sql_our_slot[];
+extern const char wc_sql_drop_slot[];
 extern const char wc_sql_slot[];
 extern const char wc_sql_blocker[];
 extern const char wc_sql_binding[];

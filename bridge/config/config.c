@@ -251,6 +251,20 @@ static void set(struct loader *l, const struct wc_setting *s)
     }
 }
 
+/* What no single setting says. */
+static void check_mode(struct loader *l)
+{
+    const struct wc_config *c = l->config;
+    if (l->input->use != WC_CONFIG_SERVE || l->status != WC_OK || !c->jwt_secret ||
+        !c->db_enc_key || !c->db_enc_key_gcm)
+        return; /* one of them was wrong */
+    if (c->jwt_secret[0] || c->db_enc_key[0] || c->db_enc_key_gcm[0])
+        return;
+    l->bad = true;
+    wc_buf_str(l->problems, "JWT_SECRET: must be set to serve the one database of DB_*; or set "
+                            "DB_ENC_KEY_GCM (32 bytes) to serve the tenants that are kept there\n");
+}
+
 enum wc_status wc_config_load(const struct wc_config_input *input, struct wc_buf *problems,
                               struct wc_config **out)
 {
@@ -262,6 +276,7 @@ enum wc_status wc_config_load(const struct wc_config_input *input, struct wc_buf
     collect_from_file(&l);
     for (const struct wc_setting *s = wc_settings; s < wc_settings + WC_SETTING_COUNT; s++)
         set(&l, s);
+    check_mode(&l);
     wc_config_file_release(&l.file);
     if (l.status == WC_OK && l.bad)
         l.status = WC_INVALID;

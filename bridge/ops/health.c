@@ -87,6 +87,19 @@ static void count_tenant(void *arg, const struct wc_tenant_health *t)
     l->is_any_troubled |= (t->is_open || l->all) && !is_well(&t->repl);
 }
 
+static bool is_set(const _Atomic bool *flag)
+{
+    return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+static void add_store(struct wc_buf *out, const struct wc_store_state *s)
+{
+    wc_buf_printf(out, "\"store\":{\"connected\":%s,", is_set(&s->is_connected) ? "true" : "false");
+    add_text(out, "hint", atomic_load_explicit(&s->hint, memory_order_relaxed));
+    add_text(out, "reason", atomic_load_explicit(&s->reason, memory_order_relaxed));
+    wc_buf_printf(out, "\"loaded\":%s},", is_set(&s->is_loaded) ? "true" : "false");
+}
+
 static void handle_health(void *self, const struct wc_http_request *req,
                           struct wc_http_response *res)
 {
@@ -94,16 +107,20 @@ static void handle_health(void *self, const struct wc_http_request *req,
     const struct wc_ops *ops = self;
     struct listing l = {.out = &res->body, .wants_troubled = true, .all = ops->needs_every_tenant};
     wc_registry_each(ops->registry, count_tenant, &l);
-    bool healthy = !ops->needs_every_tenant || !l.is_any_troubled;
+    bool healthy = (!ops->needs_every_tenant || !l.is_any_troubled) &&
+                   (!ops->store || is_set(&ops->store->is_loaded));
     res->status = healthy ? 200 : 503;
     res->content_type = "application/json; charset=utf-8";
     wc_buf_printf(&res->body,
                   "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%lld,\"connections\":%lld,"
-                  "\"channels\":%lld,\"tenants_known\":%zu,\"tenants_open\":%zu,\"tenants\":[",
+                  "\"channels\":%lld,\"tenants_known\":%zu,\"tenants_open\":%zu,",
                   healthy ? "ok" : "unavailable", ops->version,
                   (long long)((wc_clock_mono() - ops->started) / 1000000),
                   (long long)wc_metric_sum(WC_M_CONNECTIONS),
                   (long long)wc_metric_sum(WC_M_CHANNELS), l.known, l.open);
+    if (ops->store)
+        add_store(&res->body, ops->store);
+    wc_buf_str(&res->body, "\"tenants\":[");
     wc_registry_each(ops->registry, on_tenant, &l);
     l.wants_troubled = false;
     wc_registry_each(ops->registry, on_tenant, &l);

@@ -3,12 +3,15 @@
  *
  *   GET /healthcheck  200 `ok`: the process answers
  *   GET /health       JSON: version, uptime_s, connections, how many tenants are known and open,
- * and for at most 100 open ones, those in trouble first: state, slot, received_lsn, confirmed_lsn,
- * lag_bytes (end of WAL as the server last told us minus confirmed); when something is wrong reason
- * (a stable name), error and hint; blocked_by (xid, pid, age_s) while a new slot waits for a
- * transaction. 503 when the one stream of environment mode should be up and is not, or its server
- * does not answer GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it
- * signed (gate.h), else 403
+ *                     and for at most 100 open ones, those in trouble first: state, slot,
+ *                     received_lsn, confirmed_lsn, lag_bytes (end of WAL as the server last told us
+ *                     minus confirmed); when something is wrong reason (a stable name), error and
+ *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
+ *                     503 when the one stream of environment mode should be up and is not, or its
+ *                     server does not answer; in control-store mode while the tenants were never
+ *                     read. Of the store: connected, reason, hint
+ *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it signed
+ *                     (gate.h), else 403
  *
  * Threads: handlers run on socket threads.
  */
@@ -21,11 +24,20 @@
 #include "bridge/tenant/registry.h"
 #include "fanout/request.h"
 
+#include <stdatomic.h>
+
+/* What the control store tells, by whoever runs it. Each field is read by itself, relaxed. */
+struct wc_store_state {
+    _Atomic bool is_loaded, is_connected;
+    _Atomic(const char *) reason, hint; /* constant strings; NULL: none */
+};
+
 struct wc_ops {
     const char *version;
     wc_us started; /* monotonic */
     struct wc_registry *registry;
     bool needs_every_tenant;            /* environment mode: unhealthy when a stream is not up */
+    const struct wc_store_state *store; /* NULL: environment mode */
     const struct wc_gate *metrics_gate; /* NULL: /metrics is open */
     struct wc_scrape *scrape;
 };

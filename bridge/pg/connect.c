@@ -189,7 +189,11 @@ void wc_pg_connect(struct wc_pg *pg)
         start_connecting(pg, host, host[0] == '/' ? NULL : host);
         return;
     }
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const unsigned v = pg->opt.ip_version;
+    const struct addrinfo hints = {.ai_family = v == 4   ? AF_INET
+                                                : v == 6 ? AF_INET6
+                                                         : AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM};
     pg->resolver.data = pg;
     int rc = uv_getaddrinfo(pg->loop, &pg->resolver, on_resolved, pg->opt.host, NULL, &hints);
     pg->resolving = rc == 0;

@@ -30,6 +30,7 @@ struct wc_pg_options {
     const char *host, *dbname, *user, *password;
     uint16_t port;
     const char *sslmode;     /* libpq's; "prefer" when NULL */
+    unsigned ip_version;     /* of the addresses of a name: 4 or 6; 0: either */
     const char *sslrootcert; /* file of the authorities to trust; NULL or empty: libpq's */
     const char *application_name;
     const char *options; /* startup options, "-c TimeZone=UTC ..." */

@@ -32,6 +32,7 @@ struct wc_bridge {
     unsigned index;
     pthread_t thread;
     bool running;
+    struct wc_bridge_guest guest; /* const after start; begin NULL: none */
 
     /* the bridge thread's */
     uv_loop_t loop;
@@ -274,6 +275,8 @@ static void shut_down(struct wc_bridge *b)
     (void)pthread_mutex_lock(&b->lock); /* cannot fail: a plain mutex */
     b->closed = true;
     (void)pthread_mutex_unlock(&b->lock);
+    if (b->guest.end)
+        b->guest.end(b->guest.arg);
     wc_keeper_close(b->keeper);
     wc_publisher_flush(b->publisher);
     uv_close((uv_handle_t *)&b->wake, NULL);
@@ -336,6 +339,8 @@ static void *run(void *arg)
     struct wc_bridge *b = arg;
     if (wc_metrics_attach() != WC_OK)
         WC_LOG(WC_LOG_WARN, "bridge", "no_memory", "what=metrics");
+    if (b->guest.begin)
+        b->guest.begin(b->guest.arg);
     (void)uv_run(&b->loop, UV_RUN_DEFAULT); /* until every handle is closed */
     return NULL;
 }
@@ -375,6 +380,12 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, struct wc_rooms *rooms, un
     }
     wc_mesh_on_space(mesh, index, on_space, b);
     return b;
+}
+
+void wc_bridge_host(struct wc_bridge *b, const struct wc_bridge_guest *guest)
+{
+    WC_ASSERT(!b->running && !b->guest.begin);
+    b->guest = *guest;
 }
 
 enum wc_status wc_bridge_start(struct wc_bridge *b, struct wc_err *err)

@@ -17,6 +17,14 @@
 /* `index` is this bridge's producer index in the mesh. Returns owned; NULL when out of memory.
  * Borrows mesh and rooms. */
 struct wc_bridge *wc_bridge_new(struct wc_mesh *, struct wc_rooms *, unsigned index);
+/* What lives on the bridge's loop besides tenants: `begin` is called there before it turns, `end`
+ * when it stops, before the tenants close. */
+struct wc_bridge_guest {
+    void (*begin)(void *arg);
+    void (*end)(void *arg);
+    void *arg;
+};
+void wc_bridge_host(struct wc_bridge *, const struct wc_bridge_guest *); /* one; before start */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
 /* All of them at once: takes no more changes, waits until the socket threads have popped what was

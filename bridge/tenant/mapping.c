@@ -1,5 +1,6 @@
 #include "bridge/tenant/mapping_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct wc_tenant_limits limits_of(const struct wc_record *r)
@@ -43,7 +44,6 @@ static void map_database(const struct wc_record_database *d,
     out->pg.user = d->user;
     out->pg.password = d->password;
     out->pg.sslmode = sslmode_of(d, &defaults->pg);
-    out->slot_name = d->permanent_slot ? d->slot_name : "";
     out->pool = d->pool;
     out->max_record_bytes = d->max_record_bytes;
     if (d->publication && d->publication[0])
@@ -57,21 +57,37 @@ static void map_database(const struct wc_record_database *d,
 static void map_no_database(struct wc_tenant_options *out)
 {
     out->pg.host = out->pg.dbname = out->pg.user = out->pg.password = "";
-    out->pg.sslmode = out->slot_name = "";
+    out->pg.sslmode = "";
     out->judge.pg.user = out->judge.pg.password = "";
 }
 
+/* A name that is too long loses its end, the suffix stays. */
+static void name_slot(const struct wc_record_database *d, const char *suffix,
+                      char slot[WC_SLOT_NAME])
+{
+    size_t len = suffix[0] ? strlen(suffix) + 1 : 0;
+    int room = len < WC_SLOT_NAME - 1 ? (int)(WC_SLOT_NAME - 1 - len) : 0;
+    if (d->permanent_slot && d->slot_name[0])
+        (void)snprintf(slot, WC_SLOT_NAME, "%.*s%s%s", room, d->slot_name, len ? "_" : "",
+                       suffix); /* fits, unless the suffix alone does not */
+}
+
 void wc_tenant_map_record(const struct wc_record *r, const struct wc_tenant_options *defaults,
+                          const char *slot_suffix, char slot[WC_SLOT_NAME],
                           struct wc_tenant_options *out)
 {
     *out = *defaults;
+    out->slot_name = slot;
     out->keys = NULL;
     out->external_id = r->external_id;
     out->limits = limits_of(r);
     out->is_suspended = r->suspend;
     out->private_only = r->private_only;
-    if (r->has_database)
-        map_database(&r->database, defaults, out);
-    else
+    slot[0] = '\0';
+    if (!r->has_database) {
         map_no_database(out);
+        return;
+    }
+    name_slot(&r->database, slot_suffix, slot);
+    map_database(&r->database, defaults, out);
 }

@@ -11,8 +11,12 @@
 #include "bridge/store/record.h"
 #include "bridge/tenant/tenant.h"
 
-/* Slices and strings are borrowed from both; out->keys is NULL. */
+enum { WC_SLOT_NAME = 64 }; /* Postgres' NAMEDATALEN; as in registry.h */
+
+/* Strings are borrowed from the records and `slot`; out->keys is NULL. The name of a permanent slot
+ * ends with the suffix, unless that is empty. */
 void wc_tenant_map_record(const struct wc_record *, const struct wc_tenant_options *defaults,
+                          const char *slot_suffix, char slot[WC_SLOT_NAME],
                           struct wc_tenant_options *out);
 
 #endif

@@ -19,7 +19,7 @@ struct entry {
 struct wc_registry {
     /* const after new */
     struct wc_tenant_options defaults; /* strings owned */
-    char *validators, *default_tenant;
+    char *validators, *default_tenant, *slot_suffix;
     struct wc_bridge **bridge;
     size_t nbridges;
 
@@ -118,7 +118,8 @@ static enum wc_status make_tenant(struct wc_registry *r, const struct wc_record 
                                   size_t bridge, struct wc_tenant **out, struct wc_err *err)
 {
     struct wc_tenant_options o;
-    wc_tenant_map_record(record, &r->defaults, &o);
+    char slot[WC_SLOT_NAME];
+    wc_tenant_map_record(record, &r->defaults, r->slot_suffix, slot, &o);
     enum wc_status st = make_keys(r, record, &o.keys, err);
     if (st == WC_NOMEM)
         return wc_err_set(err, WC_NOMEM, "out of memory");
@@ -211,7 +212,8 @@ static enum wc_status replace(struct wc_registry *r, struct entry *e, struct wc_
 static void change_limits(struct wc_registry *r, struct entry *e, struct wc_record *record)
 {
     struct wc_tenant_options o;
-    wc_tenant_map_record(record, &r->defaults, &o);
+    char slot[WC_SLOT_NAME];
+    wc_tenant_map_record(record, &r->defaults, r->slot_suffix, slot, &o);
     wc_tenant_set_limits(e->tenant, &o.limits);
     lock(r);
     take_record_locked(e, record);
@@ -330,6 +332,14 @@ void wc_registry_each(struct wc_registry *r, void (*fn)(void *arg, const struct 
 
 /* ---- life cycle ---- */
 
+void wc_registry_reach(const struct wc_registry *r, const struct wc_record *record,
+                       struct wc_tenant_place *out)
+{
+    struct wc_tenant_options o;
+    wc_tenant_map_record(record, &r->defaults, r->slot_suffix, out->slot, &o);
+    out->pg = o.pg;
+}
+
 struct wc_registry *wc_registry_new(const struct wc_registry_options *o)
 {
     struct wc_registry *r = calloc(1, sizeof *r);
@@ -342,7 +352,8 @@ struct wc_registry *wc_registry_new(const struct wc_registry_options *o)
     r->defaults.idle_close_ms = o->idle_close_ms;
     r->validators = strdup(o->validators);
     r->default_tenant = strdup(o->default_tenant);
-    if (copied && r->validators && r->default_tenant)
+    r->slot_suffix = strdup(o->slot_suffix);
+    if (copied && r->validators && r->default_tenant && r->slot_suffix)
         return r;
     wc_registry_free(r);
     return NULL;
@@ -377,6 +388,7 @@ void wc_registry_free(struct wc_registry *r)
     wc_tenant_options_release(&r->defaults);
     free(r->validators);
     free(r->default_tenant);
+    free(r->slot_suffix);
     free(r->bridge);
     free(r->load);
     free(r);

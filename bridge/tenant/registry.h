@@ -26,6 +26,7 @@ struct wc_registry_options {
      * they are set (NULL: the record's, mapping_priv.h). */
     struct wc_tenant_options defaults;
     const char *validators;     /* JWT_CLAIM_VALIDATORS */
+    const char *slot_suffix;    /* of permanent slots' names; empty: none */
     const char *default_tenant; /* who gets requests that name nobody known; empty: nobody */
     bool always_open;           /* tenants are opened when they are put, and stay open */
     uint32_t idle_close_ms;
@@ -51,6 +52,14 @@ void wc_registry_remove(struct wc_registry *, const char *external_id);
  * latter. */
 bool wc_registry_reload(struct wc_registry *, const char *external_id);
 bool wc_registry_shutdown(struct wc_registry *, const char *external_id);
+
+/* How the database of a record is reached; strings are the record's and the registry's. */
+struct wc_tenant_place {
+    struct wc_pg_options pg;
+    char slot[64]; /* the permanent one; empty: none */
+};
+void wc_registry_reach(const struct wc_registry *, const struct wc_record *,
+                       struct wc_tenant_place *out); /* any thread */
 
 struct wc_tenant_health {
     const char *external_id; /* valid during the call */

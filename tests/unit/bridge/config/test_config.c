@@ -209,9 +209,28 @@ static void every_problem_is_reported_at_once(void **state)
         "DB_SSLMODE: \"maybe\" is not allowed; allowed: one of disable, allow, prefer, require, "
         "verify-ca, verify-full\n"
         "PORT: \"x\" is not allowed; allowed: 1 to 65535\n"
-        "JWT_SECRET: must be set; allowed: text of 1 to 4096 bytes\n"
-        "--ring-entries: \"3\" is not allowed; allowed: a power of two from 2 to 65536\n");
+        "--ring-entries: \"3\" is not allowed; allowed: a power of two from 2 to 65536\n"
+        "JWT_SECRET: must be set to serve the one database of DB_*; or set DB_ENC_KEY_GCM (32 "
+        "bytes) to serve the tenants that are kept there\n");
     done(&a);
+}
+
+static void a_secret_or_a_key_chooses_the_mode(void **state)
+{
+    (void)state;
+    static const char *const chosen[] = {"JWT_SECRET=a", "DB_ENC_KEY=0123456789abcdef",
+                                         "DB_ENC_KEY_GCM=x"};
+    for (size_t i = 0; i < 3; i++) {
+        struct attempt a = {.env = {chosen[i]}};
+        load(&a);
+        assert_int_equal(a.status, WC_OK);
+        done(&a);
+    }
+    struct attempt none = {.env = {"DB_ENC_KEY=", "PORT=80"}};
+    load(&none);
+    assert_int_equal(none.status, WC_INVALID);
+    assert_non_null(strstr(lines(&none), "JWT_SECRET"));
+    done(&none);
 }
 
 static void a_secret_is_never_repeated(void **state)
@@ -314,7 +333,7 @@ static void help_lists_every_setting_with_its_option(void **state)
 #undef WC_WORD
 #undef WC_SETTING
     assert_non_null(strstr(text, "  SLOT_NAME, --slot-name (empty)\n"));
-    assert_non_null(strstr(text, "  JWT_SECRET, --jwt-secret (required)\n"));
+    assert_non_null(strstr(text, "  JWT_SECRET, --jwt-secret (empty)\n"));
     assert_non_null(strstr(text, "  RESUME_GRACE_MS, --resume-grace-ms (5000 ms)\n"));
     wc_buf_release(&help);
 }
@@ -377,6 +396,7 @@ int main(void)
         cmocka_unit_test(words_are_read_in_any_case_and_given_back),
         cmocka_unit_test(a_bad_value_is_named_with_what_is_allowed),
         cmocka_unit_test(every_problem_is_reported_at_once),
+        cmocka_unit_test(a_secret_or_a_key_chooses_the_mode),
         cmocka_unit_test(a_secret_is_never_repeated),
         cmocka_unit_test(long_bad_values_are_cut),
         cmocka_unit_test(a_tool_needs_no_secret_but_valid_values),

@@ -27,6 +27,7 @@ static void open_world(struct world *w, const char *default_tenant)
                                                        .judge = {.search_path = "public"},
                                                        .producers = PRODUCERS},
                                           .validators = "",
+                                          .slot_suffix = "",
                                           .default_tenant = default_tenant,
                                           .idle_close_ms = 1000};
     struct wc_err err;
