@@ -282,6 +282,7 @@ void wc_broadcast_receive(struct wc_channel *c, const struct wc_phx_message *m)
     const struct wc_broadcast b = of_message(m);
     wc_hub_count(c->session->hub, c->session->tenant, WC_QUOTA_EVENTS, 1);
     if (!(c->may & WC_MAY_WRITE_BROADCAST)) {
+        wc_metric_add(WC_M_BROADCASTS_CLIENT, 1);
         wc_metric_add(WC_M_BROADCASTS_DENIED, 1);
         return;
     }

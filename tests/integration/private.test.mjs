@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { createClient } from '@supabase/supabase-js'
 import WebSocket from 'ws'
 import { ENCODING, userPush } from './lib/binary.mjs'
+import { areBroadcastsBalanced, broadcastBooks } from './lib/books.mjs'
 import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { connect } from './lib/realtime.mjs'
@@ -318,4 +319,10 @@ test('without its database a tenant has no private joins and sends nothing; what
     return client.find((m) => m.event === 'phx_reply' && m.ref === ref)
   }, 'a broadcast that is permitted again')
   assert.deepEqual(new Set(payloads(client, 'room')), new Set(['back']))
+})
+
+test('every broadcast of private rooms is in the books', FUNCTIONS, async () => {
+  let books
+  await until(async () => areBroadcastsBalanced(books = await broadcastBooks(world.server)), () => `books that balance; they say ${JSON.stringify(books)}`)
+  assert.ok(books.dropped.not_permitted > 0 && books.withheld.not_permitted > 0, JSON.stringify(books))
 })
