@@ -22,6 +22,7 @@ struct wc_messages {
     struct wc_arena arena;
     wc_lsn last_lsn; /* the last one seen in this epoch */
     uint64_t last_ordinal;
+    wc_us committed_at; /* the transaction that is read */
     struct wc_log_limit log[FAULTS];
 };
 
@@ -88,6 +89,26 @@ static bool unpack(struct wc_messages *m, struct wc_broadcast *b)
     return true;
 }
 
+/* The clocks of the database and ours may differ. */
+static void observe_age(const struct wc_messages *m, enum wc_tenant_histogram what, wc_us since)
+{
+    wc_us age = wc_clock_wall() - since;
+    if (since)
+        wc_tenant_metric_observe(wc_quota_metrics(m->opt.quota),
+                                 wc_publisher_producer(m->opt.publisher), what,
+                                 age > 0 ? (uint64_t)age : 0);
+}
+
+static void count_published(const struct wc_messages *m, const struct wc_row_broadcast *row,
+                            const struct wc_broadcast *b)
+{
+    wc_tenant_metric_observe(wc_quota_metrics(m->opt.quota),
+                             wc_publisher_producer(m->opt.publisher), WC_TH_PAYLOAD_BROADCAST,
+                             b->payload.len);
+    observe_age(m, WC_TH_DATABASE_COMMITTED, m->committed_at);
+    observe_age(m, WC_TH_DATABASE_INSERTED, row->inserted_at);
+}
+
 static void publish(struct wc_messages *m, const struct wc_row_broadcast *row,
                     struct wc_broadcast *b, const struct wc_room *room)
 {
@@ -95,9 +116,11 @@ static void publish(struct wc_messages *m, const struct wc_row_broadcast *row,
         .origin = WC_ORIGIN_BRIDGE, .room = room, .topic = full_topic(&m->arena, row->topic)};
     bool is_made = to.topic.p && (!row->is_binary || unpack(m, b));
     enum wc_status st = is_made ? wc_broadcast_emit(m->opt.publisher, &to, b, &m->arena) : WC_NOMEM;
-    if (st == WC_NOMEM)
+    if (st == WC_OK)
+        count_published(m, row, b);
+    else if (st == WC_NOMEM)
         drop(m, NO_MEMORY, "no_memory");
-    else if (st != WC_OK)
+    else
         drop(m, OVERFLOW, "overflow");
 }
 
@@ -141,6 +164,11 @@ void wc_messages_begin_epoch(struct wc_messages *m)
 {
     m->last_lsn = 0;
     m->last_ordinal = 0;
+}
+
+void wc_messages_begin(struct wc_messages *m, wc_us committed_at)
+{
+    m->committed_at = committed_at;
 }
 
 /* False: it was seen before. */

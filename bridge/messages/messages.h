@@ -44,6 +44,8 @@ void wc_messages_free(struct wc_messages *); /* NULL is fine */
 bool wc_messages_are_in(const struct wc_rel *);
 
 void wc_messages_begin_epoch(struct wc_messages *);
+/* What follows was committed then, by the database's clock (Unix time). */
+void wc_messages_begin(struct wc_messages *, wc_us committed_at);
 /* A change of such a relation, with its order key (repl.h). */
 void wc_messages_change(struct wc_messages *, const struct wc_change *, wc_lsn commit_lsn,
                         uint64_t ordinal);

@@ -1,5 +1,8 @@
 #include "bridge/messages/row.h"
 
+#include <stdio.h>
+#include <time.h>
+
 enum { JSON_OID = 114, JSONB_OID = 3802 };
 
 bool wc_row_is_message(const struct wc_rel *rel)
@@ -49,6 +52,52 @@ bool wc_row_parse_uuid(struct wc_slice text, uint8_t out[16])
             i += 2;
         }
     }
+    return true;
+}
+
+/* ".123456" and such, in microseconds; nothing is 0. */
+static const char *read_fraction(const char *at, wc_us *out)
+{
+    *out = 0;
+    if (*at != '.')
+        return at;
+    for (wc_us unit = 100000; *++at >= '0' && *at <= '9'; unit /= 10)
+        *out += (*at - '0') * unit;
+    return at;
+}
+
+/* "+05", "-03:30", "+01:02:03"; nothing is 0. */
+static bool read_offset(const char *at, wc_us *out)
+{
+    unsigned h = 0, m = 0, s = 0;
+    *out = 0;
+    if (!*at)
+        return true;
+    if ((*at != '+' && *at != '-') || sscanf(at + 1, "%2u:%2u:%2u", &h, &m, &s) < 1)
+        return false;
+    *out = ((wc_us)h * 3600 + m * 60 + s) * (*at == '-' ? -1000000 : 1000000);
+    return true;
+}
+
+bool wc_row_time(struct wc_slice text, wc_us *out)
+{
+    enum { TEXT_MAX = 64 };
+    char copy[TEXT_MAX];
+    struct tm tm = {0};
+    int len = 0;
+    wc_us fraction, offset;
+    if (text.len >= sizeof copy)
+        return false;
+    memcpy(copy, text.p, text.len);
+    copy[text.len] = '\0';
+    if (sscanf(copy, "%4d-%2d-%2d %2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &len) != 6)
+        return false;
+    if (!read_offset(read_fraction(copy + len, &fraction), &offset))
+        return false;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    *out = (wc_us)timegm(&tm) * 1000000 + fraction - offset;
     return true;
 }
 
@@ -122,6 +171,8 @@ const char *wc_row_read(const struct wc_rel *rel, const struct wc_row *row,
     if (!payload_of(rel, row, &b))
         return "payload_missing";
     b.is_private = is_private.p[0] == 't';
+    if (!wc_row_time(inserted_at, &b.inserted_at))
+        b.inserted_at = 0;
     *out = b;
     return NULL;
 }

@@ -9,7 +9,7 @@
  *   id        uuid          meta.id
  *   payload   jsonb, json   goes out as Postgres prints it; or
  *   binary_payload  bytea   which comes first when it is not NULL
- *   inserted_at             only has to be there
+ *   inserted_at  timestamp  when, for the metrics
  *
  * `extension` is not looked at. A payload of another type could forge the message around it, and is
  * as good as none.
@@ -18,6 +18,7 @@
 #ifndef WC_BRIDGE_MESSAGES_ROW_H
 #define WC_BRIDGE_MESSAGES_ROW_H
 
+#include "base/clock.h"
 #include "decoder/pgoutput.h"
 
 struct wc_row_broadcast {
@@ -26,6 +27,7 @@ struct wc_row_broadcast {
     struct wc_slice id; /* text of a UUID */
     uint8_t uuid[16];
     struct wc_slice payload; /* JSON; binary: as Postgres prints it, "\x" and hex digits */
+    wc_us inserted_at;       /* Unix time; 0: not one that can be read */
 };
 
 /* Is it realtime.messages, or a partition of it? */
@@ -33,6 +35,10 @@ bool wc_row_is_message(const struct wc_rel *);
 
 /* NULL, or what is missing ("event_missing"; static text). */
 const char *wc_row_read(const struct wc_rel *, const struct wc_row *, struct wc_row_broadcast *out);
+
+/* A timestamp as Postgres prints it in ISO form, with or without offset from UTC (without: it is
+ * UTC), as Unix time. False: it is none, or infinite, or before the common era. */
+bool wc_row_time(struct wc_slice text, wc_us *out);
 
 /* Text of a UUID to its bytes. False: it is none. */
 bool wc_row_parse_uuid(struct wc_slice text, uint8_t out[16]);

@@ -1,6 +1,8 @@
 #include "bridge/migrate/upkeep.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "bridge/migrate/migrate.h"
 #include "bridge/pg/backoff.h"
 
@@ -20,6 +22,7 @@ struct wc_upkeep {
     uv_timer_t timer;
     struct wc_pg *pg;
     struct wc_migrate *migrate;
+    wc_us since; /* when it began */
     struct wc_backoff backoff;
     bool was_told;
     char told[6]; /* SQLSTATE of the failure logged last */
@@ -36,6 +39,7 @@ static void again_in(struct wc_upkeep *u, uint32_t ms)
 
 static void fail(struct wc_upkeep *u, const struct wc_migrate_outcome *o)
 {
+    wc_metric_add(WC_M_MIGRATION_FAILURES, 1);
     bool is_news = !u->was_told || strcmp(u->told, o->sqlstate) != 0;
     if (is_news)
         WC_LOG(WC_LOG_WARN, "migrate", "not_migrated",
@@ -55,6 +59,7 @@ static void on_done(void *arg, const struct wc_migrate_outcome *o)
         fail(u, o);
         return;
     }
+    wc_metric_observe(WC_H_MIGRATIONS, (uint64_t)(wc_clock_mono() - u->since), 1);
     WC_LOG(u->was_told ? WC_LOG_INFO : WC_LOG_DEBUG, "migrate", "in_order", "tenant=%s objects=%d",
            u->opt.tenant, u->opt.makes_objects);
     u->was_told = false;
@@ -67,6 +72,7 @@ static void on_ready(void *arg)
     static const struct wc_migrate_hooks hooks = {.on_done = on_done};
     struct wc_upkeep *u = arg;
     const struct wc_migrate_options o = {.only_partitions = !u->opt.makes_objects};
+    u->since = wc_clock_mono();
     u->migrate = wc_migrate_run(u->pg, &o, &hooks, u);
     if (!u->migrate)
         again_in(u, wc_backoff_next(&u->backoff, RETRY_MS));

@@ -7,6 +7,7 @@
 #include "bridge/messages/messages.h"
 #include "bridge/migrate/upkeep.h"
 #include "bridge/tenant/bridge.h"
+#include "decoder/copyboth.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
     switch (ev->kind) {
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
+        wc_messages_begin(t->messages, ev->begin.commit_time + WC_PG_EPOCH_US);
         return WC_OK;
     case WC_EVENT_RELATION:
         return is_for_subscribers(t, ev->relation) ? wc_subs_relation(t->subs, ev->relation)

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { ENCODING, userPush } from './lib/binary.mjs'
 import { areBroadcastsBalanced, broadcastBooks, oddSums } from './lib/books.mjs'
 import { SLOWNESS } from './lib/env.mjs'
+import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Random, seedFrom } from './lib/random.mjs'
 import { tokenFor } from './lib/token.mjs'
@@ -40,11 +41,13 @@ const WAYS = {
 const payload = (i) => ({ i, x: 'x'.repeat(BYTES) })
 const post = (server, path, type, body) => server.get(path, { method: 'POST', headers: { authorization: `Bearer ${tokenFor('anon')}`, 'content-type': type }, body })
 const SENDS = {
-  client: (server, sender, i) => sender.send(`realtime:${ROOM}`, 'broadcast', { type: 'broadcast', event: 'e', payload: payload(i) }),
+  // one after the other, as a connection takes them
+  database: (world, sender, i) => world.sending = Promise.resolve(world.sending).then(() => world.sql('select realtime.send($1::jsonb, $2, $3, false)', [JSON.stringify(payload(i)), 'e', i % 5 ? ROOM : 'nobody-there'])),
+  client: (world, sender, i) => sender.send(`realtime:${ROOM}`, 'broadcast', { type: 'broadcast', event: 'e', payload: payload(i) }),
   // V1 gets nothing of these bytes
-  binary: (server, sender) => sender.raw(userPush(`realtime:${ROOM}`, 'e', Buffer.alloc(100, 0xff), { encoding: ENCODING.BYTES })),
-  batch: (server, sender, i) => post(server, '/api/broadcast', 'application/json', JSON.stringify({ messages: [ROOM, 'nobody-there'].map((topic) => ({ topic, event: 'e', payload: payload(i) })) })),
-  single: (server, sender, i) => post(server, `/api/broadcast/${ROOM}/events/e`, 'application/json', JSON.stringify(payload(i))),
+  binary: (world, sender) => sender.raw(userPush(`realtime:${ROOM}`, 'e', Buffer.alloc(100, 0xff), { encoding: ENCODING.BYTES })),
+  batch: ({ server }, sender, i) => post(server, '/api/broadcast', 'application/json', JSON.stringify({ messages: [ROOM, 'nobody-there'].map((topic) => ({ topic, event: 'e', payload: payload(i) })) })),
+  single: ({ server }, sender, i) => post(server, `/api/broadcast/${ROOM}/events/e`, 'application/json', JSON.stringify(payload(i))),
 }
 
 async function expectBalance(t, server) {
@@ -57,10 +60,11 @@ async function expectBalance(t, server) {
   return last
 }
 
-test('every broadcast for every member is delivered or withheld, once', async (t) => {
+test('every broadcast for every member is delivered or withheld, once', since(13, 'gen_random_uuid()'), async (t) => {
   const seed = seedFrom('ACCOUNTING_SEED'), random = new Random(seed)
   t.diagnostic(`ACCOUNTING_SEED=${seed}`)
-  const { server } = await startWorld(t, { env: SMALL })
+  const world = await startWorld(t, { env: SMALL, migrate: true }), { server } = world
+  await server.untilLog(/repl streaming .*messages=1/)
   const sender = await member(server, '2.0.0'), newGuest = () => member(server, random.pick(['1.0.0', '2.0.0']))
   const guests = await Promise.all(random.times(GUESTS, newGuest)), everybody = [sender, ...guests]
   t.after(() => everybody.forEach((c) => c.close()))
@@ -70,20 +74,24 @@ test('every broadcast for every member is delivered or withheld, once', async (t
   const oversize = { type: 'broadcast', event: 'e', payload: 'x'.repeat(3_100_000) }
   sender.send(`realtime:${ROOM}`, 'broadcast', oversize)
   for (let step = 0; step < STEPS || (step < 10 * STEPS && !seen(await broadcastBooks(server))); step++) {
-    const answers = random.times(PER_STEP, (i) => SENDS[random.pick(sends)](server, sender, i))
+    const answers = random.times(PER_STEP, (i) => SENDS[random.pick(sends)](world, sender, i))
     const i = random.below(GUESTS)
     if (guests[i].ws.readyState === guests[i].ws.OPEN) WAYS[random.pick(ways)](guests[i])
     else everybody.push(guests[i] = await newGuest())
     for (const answer of await Promise.all(answers)) if (answer?.status) assert.equal(answer.status, 202)
   }
   await sender.heartbeat()
+  const [{ rows }] = await world.sql('select count(*)::int as rows from realtime.messages')
+  await until(async () => await server.metric('walcast_broadcasts_total{origin="database"}') === rows, `${rows} rows of the database`, LONG_MS)
   guests.forEach((c) => c.close())
   await until(async () => await server.metric('walcast_connections') === 1, 'the guests are gone', LONG_MS)
   const last = await expectBalance(t, server)
-  for (const origin of ['client', 'http']) assert.ok(last.sent[origin] > 0, origin)
+  for (const origin of ['client', 'http', 'database']) assert.ok(last.sent[origin] > 0, origin)
   assert.ok(seen(last), `nothing was tried: ${JSON.stringify(last)}`)
   assert.equal(last.dropped.payload_size, 1)
   assert.ok(last.dropped.nobody_there > 0)
+  const page = await server.metrics(), ages = ['committed_at', 'inserted_at'].map((what) => page.get(`realtime_tenants_broadcast_from_database_latency_${what}_count{tenant="realtime-dev"}`))
+  assert.ok(ages[0] > 0 && ages[0] <= rows && ages[0] === ages[1], `ages of ${ages} of ${rows} rows`)
   assert.ok(last.delivered >= everybody.reduce((sum, { count }) => sum + count, 0), 'clients have no more than was delivered')
 })
 

@@ -60,6 +60,41 @@ static void set(struct table *t, const char *name, const char *value)
                                     : (struct wc_col){.kind = WC_COL_NULL};
 }
 
+static void times_are_read_as_postgres_prints_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t at;
+    } table[] = {
+        {"1970-01-01 00:00:00", 0},
+        {"2024-02-29 13:14:15.123456", 1709212455123456},
+        {"2024-02-29 13:14:15.5+00", 1709212455500000},
+        {"2024-02-29 18:44:15+05:30", 1709212455000000},
+        {"2024-02-29 12:14:14-01:00:01", 1709212455000000},
+        {"1969-12-31 23:59:59.75", -250000},
+    };
+    static const char *const bad[] = {
+        "",
+        "infinity",
+        "-infinity",
+        "-",
+        "2024-02-29",
+        "2024-02-29 13:14",
+        "0044-03-15 01:02:03 BC",
+        "2024-02-29 13:14:15 and a text that is too long to be one of a time"};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        wc_us at = 1;
+        assert_true(wc_row_time(wc_slice_str(table[i].text), &at));
+        assert_int_equal(at, table[i].at);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        wc_us at = 1;
+        if (wc_row_time(wc_slice_str(bad[i]), &at))
+            fail_msg("%s", bad[i]);
+    }
+}
+
 static void a_row_is_read_by_the_names_of_its_columns(void **state)
 {
     (void)state;
@@ -167,6 +202,7 @@ static void messages_and_their_partitions_are_told_from_other_tables(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_are_read_as_postgres_prints_them),
         cmocka_unit_test(a_row_is_read_by_the_names_of_its_columns),
         cmocka_unit_test(a_binary_payload_comes_first),
         cmocka_unit_test(what_is_missing_is_named),
