@@ -11,8 +11,9 @@
 #include <uv.h>
 
 enum {
-    WC_AUTHZ_ID_SIZE = 37,  /* a UUID as text */
-    WC_AUTHZ_DEPTH = 16,    /* questions on their way on one connection; see benchmarks/README */
+    WC_AUTHZ_ID_SIZE = 37, /* a UUID as text */
+    WC_AUTHZ_DEPTH =
+        16, /* questions on their way on one connection: what a few ms of distance cost */
     WC_AUTHZ_SLOW_MS = 100, /* nothing more is sent behind a question that takes longer */
     WC_AUTHZ_FAILURES = 3,  /* to connect, within retry_ms */
 };
