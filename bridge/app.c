@@ -5,7 +5,7 @@
 #include "bridge/control.h"
 #include "bridge/environment.h"
 #include "bridge/ops/health.h"
-#include "bridge/ops/ready.h"
+#include "bridge/ops/probe.h"
 #include "bridge/push/push.h"
 #include "fanout/server.h"
 
@@ -21,7 +21,7 @@ enum {
     THREADS_MAX = 64,   /* a mask of 64 bits has bridges and socket threads (server.h, quota.h) */
     BRIDGES_MAX = 32,
     TRIM_SECONDS = 10,
-    ROUTES = WC_OPS_ROUTES + WC_READY_ROUTES + WC_ADMIN_ROUTES,
+    ROUTES = WC_OPS_ROUTES + WC_PROBE_ROUTES + WC_ADMIN_ROUTES,
     NODE_SIZE = 80,          /* "walcast@" and a host name of 64 */
     SPARE_DESCRIPTORS = 256, /* listeners, event queues, Postgres, requests over HTTP */
 };
@@ -39,7 +39,7 @@ struct app {
     struct wc_page *page;
     struct wc_scrape *scrape;
     struct wc_ops ops;
-    struct wc_ready ready;
+    struct wc_probe probe;
     struct wc_http_route routes[ROUTES];
     struct wc_server *server;
     struct wc_bridge *bridge[BRIDGES_MAX];
@@ -126,7 +126,7 @@ static bool make_tenants(struct app *app, struct wc_err *err)
                                          .admin = app->admin,
                                          .bridge = app->bridge[0],
                                          .state = &app->store,
-                                         .ready = &app->ready};
+                                         .ready = &app->probe};
     app->control = wc_control_new(&o, err);
     return app->control != NULL;
 }
@@ -200,8 +200,8 @@ static void make_routes(struct app *app)
                                .metrics_gate = app->metrics_gate,
                                .scrape = app->scrape};
     wc_ops_routes(&app->ops, app->routes);
-    wc_ready_routes(&app->ready, app->routes + WC_OPS_ROUTES);
-    wc_admin_routes(app->admin, app->routes + WC_OPS_ROUTES + WC_READY_ROUTES);
+    wc_probe_routes(&app->probe, app->routes + WC_OPS_ROUTES);
+    wc_admin_routes(app->admin, app->routes + WC_OPS_ROUTES + WC_PROBE_ROUTES);
 }
 
 static bool make_server(struct app *app, struct wc_err *err)
@@ -437,7 +437,7 @@ static void run_until_told(struct app *app, const sigset_t *signals, int argc, c
  * the clients are told and sent away. Half of the time for each. */
 static void stop_serving(struct app *app)
 {
-    wc_ready_set(&app->ready, WC_READY_STOPPING);
+    wc_probe_set(&app->probe, WC_PROBE_STOPPING);
     uint32_t half_ms = app->config->shutdown_timeout_ms / 2;
     if (app->server)
         wc_server_drain(app->server);
@@ -484,7 +484,7 @@ int wc_app_serve(struct wc_config *config, int argc, char **argv)
               make_tenants(&app, &err) && start(&app, &err);
     if (ok) {
         if (!app.control)
-            wc_ready_set(&app.ready, WC_READY);
+            wc_probe_set(&app.probe, WC_PROBE_READY);
         WC_LOG(WC_LOG_INFO, "app", "listening",
                "address=%s port=%u tls=%s socket_threads=%u version=%s mode=%s",
                bind_address(config), config->port, config->tls_cert_file[0] ? "on" : "off",

@@ -36,7 +36,7 @@ static void on_loaded(void *self)
     struct wc_control *c = self;
     WC_LOG(WC_LOG_INFO, "control", "loaded", "tenants=%zu", wc_registry_count(c->opt.registry));
     atomic_store_explicit(&c->opt.state->is_loaded, true, memory_order_relaxed); /* a figure */
-    wc_ready_set(c->opt.ready, WC_READY);
+    wc_probe_set(c->opt.ready, WC_PROBE_READY);
     if (c->seed)
         wc_admin_prepare(c->opt.admin, c->seed->external_id);
 }

@@ -11,7 +11,7 @@
 
 #include "bridge/config/config.h"
 #include "bridge/ops/health.h"
-#include "bridge/ops/ready.h"
+#include "bridge/ops/probe.h"
 #include "bridge/ops/tenants.h"
 
 struct wc_control_options {
@@ -20,7 +20,7 @@ struct wc_control_options {
     struct wc_admin *admin;
     struct wc_bridge *bridge;     /* not started yet */
     struct wc_store_state *state; /* written, for /health */
-    struct wc_ready *ready;       /* when the tenants are known */
+    struct wc_probe *ready;       /* when the tenants are known */
 };
 
 struct wc_control;

@@ -10,8 +10,6 @@
 
 enum { HEADERS_MAX = 2048 }; /* the longest: the request id, and headers a preflight asks for */
 
-/* That libwebsockets does not know, and policies may look at. */
-static const char other_headers[] = "apikey, x-client-info, x-request-id";
 static const char text_plain[] = "text/plain; charset=utf-8";
 
 /* ---- reading ---- */
@@ -188,7 +186,7 @@ static struct wc_slice whole_query(struct lws *wsi, struct wc_arena *arena)
 
 static struct wc_slice all_headers(const struct wc_http_request *req)
 {
-    return wc_headers_all(req->wsi, other_headers, &req->hub->arena);
+    return wc_headers_all(req->wsi, req->other_headers, &req->hub->arena);
 }
 
 static struct wc_http_request read_request(const struct wc_http *http, struct lws *wsi)
@@ -209,6 +207,7 @@ static struct wc_http_request read_request(const struct wc_http *http, struct lw
     req.origin = wc_http_header(wsi, WSI_TOKEN_ORIGIN, arena);
     req.wanted_headers = wc_http_header(wsi, WSI_TOKEN_HTTP_AC_REQUEST_HEADERS, arena);
     req.headers = all_headers;
+    req.other_headers = http->request_headers;
     req.wsi = wsi;
     return req;
 }

@@ -40,8 +40,9 @@ struct wc_http_exchange {
 struct wc_http {
     const struct wc_http_route *routes; /* borrowed */
     size_t nroutes;
-    struct wc_hub *hub;     /* handed to handlers */
-    struct wc_arena *arena; /* the hub's: scratch; on_request's caller resets it */
+    struct wc_hub *hub;          /* handed to handlers */
+    struct wc_arena *arena;      /* the hub's: scratch; on_request's caller resets it */
+    const char *request_headers; /* names of those that policies may see beside; headers.h */
 };
 
 /* Events of a connection; the results are for libwebsockets (0 goes on, -1 closes). */

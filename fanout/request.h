@@ -39,7 +39,8 @@ struct wc_http_request {
     struct wc_slice param[WC_REQUEST_PARAMS]; /* of the route's path, in order */
     /* All headers as a JSON object, made when wanted; NULL: there are none. */
     struct wc_slice (*headers)(const struct wc_http_request *);
-    struct lws *wsi;    /* for that */
+    const char *other_headers; /* for that, as the next */
+    struct lws *wsi;
     struct wc_hub *hub; /* of the thread */
 };
 

@@ -422,8 +422,11 @@ enum wc_status wc_ws_open(struct wc_ws *ws, const struct wc_ws_options *opt)
         return WC_NOMEM;
     ws->upgrade =
         (struct wc_upgrade){.gate = opt->gate, .directory = opt->directory, .hub = ws->hub};
-    ws->http = (struct wc_http){
-        .routes = opt->routes, .nroutes = opt->nroutes, .hub = ws->hub, .arena = &ws->hub->arena};
+    ws->http = (struct wc_http){.routes = opt->routes,
+                                .nroutes = opt->nroutes,
+                                .hub = ws->hub,
+                                .arena = &ws->hub->arena,
+                                .request_headers = opt->gate.request_headers};
     return open_context(ws);
 }
 

@@ -1,7 +1,7 @@
 /* openapi.json describes every route there is, and none that is not. */
 #include "bridge/ops/health.h"
 #include "bridge/ops/openapi.h"
-#include "bridge/ops/ready.h"
+#include "bridge/ops/probe.h"
 #include "bridge/ops/tenants.h"
 #include "fanout/api.h"
 
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { ROUTES = WC_OPS_ROUTES + WC_READY_ROUTES + WC_ADMIN_ROUTES + WC_API_ROUTES };
+enum { ROUTES = WC_OPS_ROUTES + WC_PROBE_ROUTES + WC_ADMIN_ROUTES + WC_API_ROUTES };
 
 static struct wc_arena arena;
 static struct wc_json doc;
@@ -38,8 +38,8 @@ static void collect(struct wc_http_route out[ROUTES])
 {
     struct wc_http_route *at = out;
     wc_ops_routes(NULL, at);
-    wc_ready_routes(NULL, at += WC_OPS_ROUTES);
-    wc_admin_routes(NULL, at += WC_READY_ROUTES);
+    wc_probe_routes(NULL, at += WC_OPS_ROUTES);
+    wc_admin_routes(NULL, at += WC_PROBE_ROUTES);
     wc_api_routes(NULL, at + WC_ADMIN_ROUTES);
 }
 

@@ -1,8 +1,8 @@
-#include "bridge/ops/ready.h"
+#include "bridge/ops/probe.h"
 
 static const char json_type[] = "application/json; charset=utf-8";
 
-void wc_ready_set(struct wc_ready *r, enum wc_readiness state)
+void wc_probe_set(struct wc_probe *r, enum wc_probe_state state)
 {
     /* Relaxed: what the state tells of is published by whoever made it so. */
     atomic_store_explicit(&r->state, state, memory_order_relaxed);
@@ -28,16 +28,16 @@ static void handle_live(void *self, const struct wc_http_request *req, struct wc
 static void handle_ready(void *self, const struct wc_http_request *req,
                          struct wc_http_response *res)
 {
-    const struct wc_ready *r = self;
+    const struct wc_probe *r = self;
     (void)req;
-    switch ((enum wc_readiness)atomic_load_explicit(&r->state, memory_order_relaxed)) {
-    case WC_READY: answer(res, NULL); break;
-    case WC_READY_STARTING: answer(res, "starting"); break;
-    case WC_READY_STOPPING: answer(res, "shutting_down"); break;
+    switch ((enum wc_probe_state)atomic_load_explicit(&r->state, memory_order_relaxed)) {
+    case WC_PROBE_READY: answer(res, NULL); break;
+    case WC_PROBE_STARTING: answer(res, "starting"); break;
+    case WC_PROBE_STOPPING: answer(res, "shutting_down"); break;
     }
 }
 
-void wc_ready_routes(struct wc_ready *r, struct wc_http_route out[WC_READY_ROUTES])
+void wc_probe_routes(struct wc_probe *r, struct wc_http_route out[WC_PROBE_ROUTES])
 {
     out[0] = (struct wc_http_route){
         .method = "GET", .path = "/health/live", .handle = handle_live, .self = r};

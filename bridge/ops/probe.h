@@ -11,24 +11,24 @@
  * elsewhere, and the others are served. That is what /health tells (health.h).
  * Threads: set: any; the handlers run on socket threads.
  */
-#ifndef WC_BRIDGE_OPS_READY_H
-#define WC_BRIDGE_OPS_READY_H
+#ifndef WC_BRIDGE_OPS_PROBE_H
+#define WC_BRIDGE_OPS_PROBE_H
 
 #include "fanout/request.h"
 
 #include <stdatomic.h>
 
-enum wc_readiness { WC_READY_STARTING, WC_READY, WC_READY_STOPPING };
+enum wc_probe_state { WC_PROBE_STARTING, WC_PROBE_READY, WC_PROBE_STOPPING };
 
-struct wc_ready {
-    _Atomic unsigned state; /* of enum wc_readiness; zeroed: STARTING */
+struct wc_probe {
+    _Atomic unsigned state; /* of enum wc_probe_state; zeroed: STARTING */
 };
 
-enum { WC_READY_ROUTES = 2 };
+enum { WC_PROBE_ROUTES = 2 };
 
 /* Borrows it. */
-void wc_ready_routes(struct wc_ready *, struct wc_http_route out[WC_READY_ROUTES]);
+void wc_probe_routes(struct wc_probe *, struct wc_http_route out[WC_PROBE_ROUTES]);
 
-void wc_ready_set(struct wc_ready *, enum wc_readiness);
+void wc_probe_set(struct wc_probe *, enum wc_probe_state);
 
 #endif
