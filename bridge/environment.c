@@ -27,7 +27,7 @@ static bool take_database(struct wc_record *r, const struct wc_config *c)
            wc_record_set(&d->name, c->db_name) && wc_record_set(&d->user, c->db_user) &&
            wc_record_set(&d->password, c->db_password) &&
            wc_record_set(&d->publication, c->publications) &&
-           wc_record_set(&d->slot_name, c->slot_name);
+           (!d->permanent_slot || wc_record_set(&d->slot_name, c->slot_name));
 }
 
 struct wc_record *wc_environment_record(const struct wc_config *c)
@@ -80,6 +80,8 @@ static bool take_seed(struct wc_record *r, const struct wc_config *c)
     return wc_record_set(&r->external_id, c->tenant_name) &&
            wc_record_set(&r->name, c->tenant_name) && wc_record_set(&r->jwt_secret, secret) &&
            wc_record_set(&r->jwt_jwks, jwks) &&
+           wc_record_set(&r->database.settings,
+                         "{\"poll_interval_ms\":100,\"poll_max_changes\":100}") &&
            wc_record_set(&r->database.region, c->region[0] ? c->region : "us-east-1");
 }
 

@@ -47,9 +47,10 @@ static const struct {
     size_t offset;
     uint32_t otherwise;
     int64_t max;
+    bool is_always; /* written when it says nothing new, too, as the reference does */
 } numbers[] = {
-    {"db_pool", FIELD(pool), 1, POOL_MAX},
-    {"poll_max_record_bytes", FIELD(max_record_bytes), 1048576, INT32_MAX},
+    {"db_pool", FIELD(pool), 1, POOL_MAX, false},
+    {"poll_max_record_bytes", FIELD(max_record_bytes), 1048576, INT32_MAX, true},
 };
 enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
 
@@ -251,6 +252,13 @@ static enum wc_status write_text(const struct wc_vault *vault, size_t i, const c
     return st == WC_LIMIT ? wc_err_set(err, WC_INVALID, "%s is too long", texts[i].key) : st;
 }
 
+static uint32_t value_of(const struct wc_record_database *d, size_t number)
+{
+    uint32_t n;
+    memcpy(&n, (const char *)d + numbers[number].offset, sizeof n);
+    return n;
+}
+
 enum wc_status wc_store_settings_write(const struct wc_vault *vault,
                                        const struct wc_record_database *d, struct wc_buf *out,
                                        struct wc_err *err)
@@ -264,8 +272,8 @@ enum wc_status wc_store_settings_write(const struct wc_vault *vault,
     if (st != WC_OK)
         return st;
     for (size_t i = 0; i < NUMBERS; i++)
-        wc_buf_printf(out, "\"%s\":%u,", numbers[i].key,
-                      *(const uint32_t *)(const void *)(base + numbers[i].offset));
+        if (numbers[i].is_always || value_of(d, i) != numbers[i].otherwise)
+            wc_buf_printf(out, "\"%s\":%u,", numbers[i].key, value_of(d, i));
     if (d->permanent_slot) /* the reference does not know it */
         wc_buf_str(out, "\"permanent_slot\":true,");
     wc_buf_printf(out, "\"ssl_enforced\":%s}", d->ssl_enforced ? "true" : "false");

@@ -130,7 +130,7 @@ export function canonical(events) {
   return out
 }
 
-/** `target`: { port, host, sql }; `parse`: of a frame's text. Returns {connection name: events}. */
+/** `target`: { port, host, sql, apiToken }; `parse`: of a frame's text. Returns {connection name: events}. */
 export async function play(scenario, target, parse = JSON.parse) {
   const normalise = normaliser()
   const connections = new Map()
@@ -143,7 +143,7 @@ export async function play(scenario, target, parse = JSON.parse) {
     return connection
   }
   try {
-    await scenario({ open, call, sql: target.sql })
+    await scenario({ open, call, sql: target.sql, apiToken: target.apiToken })
     for (const connection of connections.values()) await connection.settle()
     const received = [...connections].map(([name, c]) => [name, [...c.received]])
     return Object.fromEntries(answers.length ? [...received, ['http', answers]] : received)

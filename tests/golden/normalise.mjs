@@ -1,6 +1,8 @@
 // Replaces what differs from run to run by placeholders, as in reference.jsonl.
 
 const REFS = new Set(['phx_ref', 'phx_ref_prev'])
+// What differs from key to key and from machine to machine.
+const PLACEHOLDERS = new Map([...['db_host', 'db_name', 'db_port', 'db_user'].map((name) => [name, '<sealed>']), ['node', '<node>']])
 const TIMES = new Set(['commit_timestamp', 'inserted_at', 'updated_at'])
 // Binding ids are integers from 2^20 on; no other number in the scenarios is that large.
 const FIRST_BINDING_ID = 1_000_000
@@ -31,6 +33,7 @@ export function normaliser() {
     const number = typeof value === 'string' && /^#\d+$/.test(value) ? Number(value.slice(1)) : value
     if (typeof number === 'number' && key === 'id' && number >= FIRST_BINDING_ID) return id(number)
     if (typeof value === 'string' && REFS.has(key)) return '<phx_ref>'
+    if (typeof value === 'string' && PLACEHOLDERS.has(key)) return PLACEHOLDERS.get(key)
     if (typeof value === 'string') return TIMES.has(key) ? '<time>' : text(value)
     return value
   }

@@ -404,3 +404,20 @@ for (const [name, run] of Object.entries(perVersion)) {
   scenarios[`${name}-v1`] = (s) => run('1.0.0', s)
   scenarios[`${name}-v2`] = (s) => run('2.0.0', s)
 }
+
+/** Those of a server in control-store mode; `apiToken` opens its API. */
+export const adminScenarios = {
+  'http-admin': async ({ call, apiToken }) => {
+    const headers = { authorization: `Bearer ${apiToken}` }
+    await call('GET', '/healthcheck')
+    await call('GET', '/api/tenants/realtime-dev', { headers })
+    await call('GET', '/api/tenants/nobody', { headers })
+    await call('GET', '/api/tenants/realtime-dev')
+    await call('GET', '/api/tenants/realtime-dev', { headers: { authorization: 'Bearer x' } })
+    await call('GET', '/api/tenants/realtime-dev/health', { headers })
+    await call('POST', '/api/tenants', { headers, json: { tenant: { name: 'x' } } })
+    await call('POST', '/api/tenants', { headers, json: {} })
+    await call('GET', '/no/such/route')
+    await call('GET', '/api/ping')
+  },
+}
