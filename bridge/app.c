@@ -207,8 +207,11 @@ static void make_routes(struct app *app)
 static bool make_server(struct app *app, struct wc_err *err)
 {
     const struct wc_config *c = app->config;
-    app->page = wc_page_new(&(struct wc_page_options){
-        .region = c->region, .port = (uint16_t)c->port, .registry = app->registry});
+    app->page = wc_page_new(
+        &(struct wc_page_options){.region = c->region,
+                                  .port = (uint16_t)c->port,
+                                  .registry = app->registry,
+                                  .store = wc_environment_is_mode(c) ? NULL : &app->store});
     app->scrape = app->page ? wc_scrape_new(app->page) : NULL;
     if (!app->scrape) {
         (void)wc_err_set(err, WC_NOMEM, "out of memory");

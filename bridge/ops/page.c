@@ -2,6 +2,7 @@
 #include "bridge/ops/page.h"
 
 #include "base/tenant_metrics.h"
+#include "bridge/ops/health.h"
 #include "bridge/ops/host.h"
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ static const struct {
 
 struct wc_page {
     struct wc_registry *registry;
+    const struct wc_store_state *store;
     const struct wc_mesh *mesh;
     struct wc_buf node; /* labels */
     pthread_mutex_t lock;
@@ -65,6 +67,7 @@ struct wc_page *wc_page_new(const struct wc_page_options *o)
     if (!p)
         return NULL;
     p->registry = o->registry;
+    p->store = o->store;
     wc_buf_init(&p->node, LABELS_MAX);
     (void)pthread_mutex_init(&p->lock, NULL); /* cannot fail with default attributes */
     make_labels(p, o);
@@ -112,6 +115,12 @@ static bool is_known(const struct reading *r, bool was_counted)
     return is_used;
 }
 
+/* Between the labels of two rows: bytes before that of row i. */
+static size_t comma(size_t i)
+{
+    return i > 0;
+}
+
 static void add_tenant(void *arg, struct wc_tenant *t)
 {
     struct tenants *all = arg;
@@ -126,7 +135,7 @@ static void add_tenant(void *arg, struct wc_tenant *t)
         return;
     size_t before = all->labels.len;
     wc_exposition_label(&all->labels, "tenant", wc_slice_str(wc_tenant_name(t)));
-    row->label.len = all->labels.len - before;
+    row->label.len = all->labels.len - before - comma(all->count);
     all->count++;
 }
 
@@ -144,8 +153,8 @@ static bool read_tenants(struct wc_registry *registry, struct tenants *all)
         return false;
     const uint8_t *at = all->labels.p;
     for (size_t i = 0; i < all->count; i++) {
-        all->row[i].label.p = at;
-        at += all->row[i].label.len;
+        all->row[i].label.p = at + comma(i);
+        at = all->row[i].label.p + all->row[i].label.len;
     }
     return true;
 }
@@ -245,9 +254,23 @@ static void write_host(const struct wc_exposition *x, struct wc_page *p)
     }
 }
 
+static void write_control(const struct wc_exposition *x, const struct wc_page *p)
+{
+    family(x, PAGE_TENANTS_KNOWN);
+    wc_exposition_sample(x, metrics[PAGE_TENANTS_KNOWN].name, wc_slice(NULL, 0),
+                         (int64_t)wc_registry_count(p->registry));
+    if (!p->store)
+        return;
+    family(x, PAGE_STORE);
+    /* Relaxed: a figure. */
+    wc_exposition_sample(x, metrics[PAGE_STORE].name, wc_slice(NULL, 0),
+                         atomic_load_explicit(&p->store->is_connected, memory_order_relaxed));
+}
+
 static void write_page(struct wc_page *p, const struct wc_exposition *x, const struct tenants *all)
 {
     wc_metrics_render(x);
+    write_control(x, p);
     write_connected(x, all);
     write_totals(x, all);
     wc_tenant_metrics_render(x, all->row, all->count);

@@ -17,10 +17,13 @@
 #include "bridge/tenant/registry.h"
 #include "fanout/mesh.h"
 
+struct wc_store_state;
+
 struct wc_page_options {
     const char *region;
     uint16_t port;
     struct wc_registry *registry;
+    const struct wc_store_state *store; /* NULL: there is none */
 };
 
 struct wc_page;
