@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import { after, before, test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
-import { connect } from './lib/realtime.mjs'
+import { connect, disconnect } from './lib/realtime.mjs'
 import { Server } from './lib/server.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
@@ -67,7 +67,7 @@ test('sockets are opened under the path and with the header', async (t) => {
 
 test('realtime-js works under the path, sockets and HTTP alike', async (t) => {
   const clients = [connect(under(strict, NAME)), connect(under(strict, NAME))]
-  t.after(() => Promise.all(clients.map((client) => client.disconnect())))
+  t.after(() => Promise.all(clients.map(disconnect)))
   const got = []
   await clients[0].setAuth(tokenFor('anon'))
   await new Promise((joined) => clients[0].channel('room').on('broadcast', { event: 'e' }, ({ payload }) => got.push(payload)).subscribe((status) => status === 'SUBSCRIBED' && joined()))

@@ -11,6 +11,7 @@ import tls from 'node:tls'
 import { RealtimeClient } from '@supabase/realtime-js'
 import WebSocket from 'ws'
 import { Client } from './lib/phoenix.mjs'
+import { disconnect } from './lib/realtime.mjs'
 import { Server } from './lib/server.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
@@ -70,7 +71,7 @@ test('realtime-js works over wss', async (t) => {
     constructor(address, protocols, options) { super(address, protocols, { ...options, ca }) }
   }
   const client = new RealtimeClient(secure().socketUrl, { transport: Trusting, params: { apikey: tokenFor('anon') } })
-  t.after(() => client.disconnect())
+  t.after(() => disconnect(client))
   const got = []
   const channel = client.channel('js', { config: { broadcast: { self: true, ack: true } } }).on('broadcast', { event: 'e' }, ({ payload }) => got.push(payload))
   await new Promise((ok) => channel.subscribe((status) => status === 'SUBSCRIBED' && ok()))
