@@ -5,10 +5,12 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { databaseOf, STORE } from './lib/control.mjs'
 import { BINARY, ROOT } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { childEnv, Server } from './lib/server.mjs'
 import { mint, secondsFromNow } from './lib/token.mjs'
+import { until } from './lib/wait.mjs'
 import { sharedWorld } from './lib/world.mjs'
 
 const MARK = 'hushhush'
@@ -23,6 +25,9 @@ const SECRETS = {
   DB_RLS_PASSWORD: secret('rls'),
   JWT_SECRET: secret('jwt'),
   API_JWT_JWKS: JSON.stringify({ keys: [{ kty: 'oct', kid: 'k', k: base64url(secret('jwk')) }, { kty: 'oct', kid: 'broken', k: `*${MARK}*` }] }),
+  API_JWT_SECRET: secret('api'),
+  API_JWT_SECRET_NEXT: secret('api-next'),
+  API_TOKEN_BLOCKLIST: mint({ blocked: MARK }, { secret: secret('api') }),
   METRICS_JWT_SECRET: secret('metrics'),
   METRICS_TOKEN_BLOCKLIST: mint({ blocked: MARK }, { secret: secret('metrics') }),
   METRICS_PUSHER_URL: `http://${MARK}-user:${MARK}-password@127.0.0.1:1/${MARK}-path`,
@@ -145,6 +150,57 @@ test('a server and its clients, with every kind of bad token, at log level debug
   await server.untilLog(/app reload/)
   await server.stop()
   assertHushed(server.log, 'the log')
+})
+
+/** A tenant whose secrets hold the mark, in a form that may be shown in no answer either. */
+const tenantOf = (id, settings = {}, fields = {}) => ({
+  external_id: id, jwt_secret: secret('tenant-jwt'), jwt_jwks: { keys: [{ kty: 'oct', kid: 't', k: base64url(secret('tenant-jwk')) }] },
+  extensions: [databaseOf(world.cluster, settings)], ...fields,
+})
+
+test('control-store mode: tenants over HTTP, with every kind of error', async (t) => {
+  await world.sql(`create database ${STORE}`)
+  const env = { ...world.cluster.serverEnv, ...SETTINGS, DB_NAME: STORE, JWT_SECRET: '' }
+  const server = await Server.start(env, { wait: 'up' })
+  t.after(() => server.stop())
+  await until(async () => (await server.get('/health/ready')).status === 200, 'the control store')
+  const { answers, get, socket } = recorder(server)
+  const tokens = { good: mint({}, { secret: SECRETS.API_JWT_SECRET }), next: mint({}, { secret: SECRETS.API_JWT_SECRET_NEXT }), blocked: SECRETS.API_TOKEN_BLOCKLIST, forged: mint({ secret: MARK }, { secret: `${MARK}-wrong` }), nonsense: MARK }
+  const call = (method, url, json, token = tokens.good) => get(`/api${url}`, { method, headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: json === undefined ? undefined : typeof json === 'string' ? json : JSON.stringify(json) })
+  for (const [what, token] of Object.entries(tokens)) assert.equal(await call('GET', '/tenants', undefined, token), ['good', 'next'].includes(what) ? 200 : 403, what)
+  assert.equal(await call('POST', '/tenants', { tenant: tenantOf('one') }), 201)
+  for (const json of [
+    { tenant: tenantOf('one') }, { tenant: tenantOf('two', { db_password: '' }) }, { tenant: tenantOf('two', {}, { jwt_secret: 7, jwt_jwks: MARK }) },
+    { tenant: tenantOf('two', {}, { jwt_jwks: { keys: MARK } }) }, { tenant: tenantOf('two', { db_port: secret('port') }) }, `{"tenant":{"jwt_secret":"${MARK}"`, { tenant: { ...tenantOf('two'), extensions: MARK } },
+  ]) await call('POST', '/tenants', json)
+  for (const [id, settings] of [['wrong', { db_password: secret('tenant-wrong') }], ['nowhere', { db_host: '127.0.0.1', db_port: '1', db_password: secret('tenant-nowhere') }]])
+    await call('PUT', `/tenants/${id}`, { tenant: tenantOf(id, settings) })
+  for (const id of ['one', 'wrong', 'nowhere', 'unknown', MARK.slice(0, 3)])
+    for (const url of [`/tenants/${id}`, `/tenants/${id}/health`]) await call('GET', url)
+  for (const id of ['one', 'wrong', 'nowhere']) {
+    const token = mint({ ...claims, secret: MARK }, { secret: secret('tenant-jwt') })
+    const client = await Client.open(server, { token, headers: { host: `${id}.localhost` } })
+    await client.join('public')
+    await client.join('private', { private: true })
+    await get(`/api/broadcast/a/events/b?private=true`, { method: 'POST', headers: { host: `${id}.localhost`, 'x-tenant': id, authorization: `Bearer ${token}`, 'content-type': 'application/json' }, body: '{}' })
+    answers.push(client.messages.map((m) => m.text).join('\n'))
+    client.close()
+    await call('POST', `/tenants/${id}/reload`)
+    await call('POST', `/tenants/${id}/shutdown`)
+  }
+  await socket(TOKENS.good)
+  for (const url of ['/health', '/api/openapi', '/metrics']) await get(url, { headers: { authorization: `Bearer ${mint({}, { secret: SECRETS.METRICS_JWT_SECRET })}` } })
+  await call('DELETE', '/tenants/one')
+  for (const answer of answers) assertHushed(answer, 'an answer')
+  await server.stop()
+  assertHushed(server.log, 'the log')
+  for (const wrong of [{ DB_ENC_KEY_GCM: secret('other').slice(0, 32) }, { DB_ENC_KEY_GCM: `${MARK}-short` }, { DB_ENC_KEY: `${MARK}-short`, DB_ENC_KEY_GCM: '' }, { DB_PASSWORD: secret('wrong') }, { SEED_SELF_HOST: 'true', API_JWT_JWKS: MARK }]) {
+    const other = await Server.start({ ...env, ...wrong }, { wait: 'no' })
+    await until(async () => other.exited ?? (/ (?:warn|error) (?!push)/.test(other.log) || (await other.get('/health/ready').catch(() => null))?.status === 200), `what comes of ${Object.keys(wrong)}`)
+    const health = await other.get('/health').then((r) => r.text()).catch(() => '')
+    await other.kill() // it may be about to give up
+    assertHushed(other.log + health, `a server with another ${Object.keys(wrong)}`)
+  }
 })
 
 test('databases that refuse', async () => {
