@@ -225,6 +225,7 @@ static bool make_server(struct app *app, struct wc_err *err)
         .nbridges = c->bridge_threads,
         .ring_entries = c->ring_entries,
         .max_connections = c->max_connections,
+        .request_id_baggage_key = c->request_id_baggage_key,
         .max_header_bytes = c->max_header_length,
         .max_frame_bytes = c->max_frame_bytes,
         .max_queued_bytes = c->max_queued_bytes,

@@ -2,6 +2,7 @@
 
 #include "fanout/headers.h"
 #include "fanout/hub.h"
+#include "fanout/ws.h"
 
 #include <libwebsockets.h>
 #include <poll.h>
@@ -110,7 +111,8 @@ static bool put_request_id(struct header_sink *s)
     char baggage[1024], own[256], fresh[WC_REQUEST_ID_FRESH];
     struct wc_slice b = copy_header(s->wsi, "baggage:", baggage, sizeof baggage);
     struct wc_slice o = copy_header(s->wsi, "x-request-id:", own, sizeof own);
-    return put_field(s, "x-request-id", wc_request_id(b, o, fresh));
+    const struct wc_ws *ws = lws_context_user(lws_get_context(s->wsi)); /* set by ws.c */
+    return put_field(s, "x-request-id", wc_request_id(ws->opt.baggage_key, b, o, fresh));
 }
 
 static bool put_headers(struct header_sink *s, const struct wc_http_response *res)

@@ -192,24 +192,24 @@ static struct wc_slice trim(struct wc_slice s)
 }
 
 /* W3C Baggage: entries "key=value;properties", separated by commas. */
-static struct wc_slice id_of_baggage(struct wc_slice baggage)
+static struct wc_slice id_of_baggage(const char *wanted, struct wc_slice baggage)
 {
     while (baggage.len) {
         struct wc_slice entry = next_piece(&baggage, ',');
         struct wc_slice pair = next_piece(&entry, ';');
         struct wc_slice key = next_piece(&pair, '=');
-        if (wc_slice_is(trim(key), "request-id"))
+        if (wc_slice_is(trim(key), wanted))
             return trim(pair);
     }
     return wc_slice(NULL, 0);
 }
 
-struct wc_slice wc_request_id(struct wc_slice baggage, struct wc_slice own,
+struct wc_slice wc_request_id(const char *key, struct wc_slice baggage, struct wc_slice own,
                               char fresh[WC_REQUEST_ID_FRESH])
 {
     static const char hex[] = "0123456789abcdef";
     uint8_t bytes[WC_REQUEST_ID_FRESH / 2] = {0};
-    struct wc_slice id = id_of_baggage(baggage);
+    struct wc_slice id = id_of_baggage(key, baggage);
     if (is_printable(id, 10))
         return id;
     if (is_printable(own, 20))

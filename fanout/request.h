@@ -84,11 +84,11 @@ struct wc_slice wc_request_headers(const struct wc_http_request *);
 /* Is the parameter in the query, with exactly this value? "private=true" */
 bool wc_request_has(const struct wc_http_request *, const char *name_and_value);
 
-/* What `x-request-id` of the answer says: the entry `request-id` of the `baggage` header when it
- * has 10 to 200 printable characters, else the request's own `x-request-id` when that has 20 to
+/* What `x-request-id` of the answer says: the entry `key` of the `baggage` header when it has 10 to
+ * 200 printable characters, else the request's own `x-request-id` when that has 20 to
  * 200, else a new one, written to `fresh`. */
 enum { WC_REQUEST_ID_FRESH = 32 };
-struct wc_slice wc_request_id(struct wc_slice baggage, struct wc_slice own,
+struct wc_slice wc_request_id(const char *key, struct wc_slice baggage, struct wc_slice own,
                               char fresh[WC_REQUEST_ID_FRESH]);
 
 #endif

@@ -63,6 +63,7 @@ static struct wc_loop *new_loop(struct wc_server *s, unsigned thread, int fd, st
                .nroutes = s->nroutes,
                .max_frame_bytes = o->max_frame_bytes,
                .max_header_bytes = o->max_header_bytes,
+               .baggage_key = o->request_id_baggage_key,
                .connections = &s->connections},
         .mesh = s->mesh,
         .listen_fd = fd,

@@ -21,7 +21,8 @@ struct wc_server_options {
     unsigned threads;  /* socket threads, 1 to 64 */
     unsigned nbridges; /* producers of the mesh before them */
     uint32_t ring_entries;
-    uint32_t max_connections;       /* over all threads */
+    uint32_t max_connections;           /* over all threads */
+    const char *request_id_baggage_key; /* borrowed; see wc_request_id */
     uint32_t max_header_bytes;      /* of a request, altogether: a token may be in there twice */
     size_t max_frame_bytes;         /* of one client message; 1009 above it */
     size_t max_queued_bytes;        /* per connection, waiting to be sent; slow_consumer above it */
@@ -47,7 +48,7 @@ struct wc_server_options {
 
 struct wc_server;
 
-/* Returns owned, NULL with *err filled. Borrows nothing but `routes` and the interfaces'
+/* Returns owned, NULL with *err filled. Borrows nothing but `routes`, the key and the interfaces'
  * selves. */
 struct wc_server *wc_server_new(const struct wc_server_options *, struct wc_err *err);
 struct wc_mesh *wc_server_mesh(struct wc_server *);

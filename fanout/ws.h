@@ -36,6 +36,7 @@ struct wc_ws_options {
     size_t nroutes;
     size_t max_frame_bytes;
     unsigned max_header_bytes;
+    const char *baggage_key;       /* borrowed; see wc_request_id */
     _Atomic uint32_t *connections; /* of all threads; relaxed, it only bounds */
 };
 

@@ -124,7 +124,7 @@ static void request_id(struct wc_slice lines)
 {
     char fresh[WC_REQUEST_ID_FRESH];
     struct wc_slice baggage = next_line(&lines);
-    struct wc_slice id = wc_request_id(baggage, lines, fresh);
+    struct wc_slice id = wc_request_id("request-id", baggage, lines, fresh);
     WC_ASSERT(id.p && id.len >= 10 && id.len <= 200);
     for (size_t i = 0; i < id.len; i++)
         WC_ASSERT(id.p[i] >= ' ' && id.p[i] != 0x7f);

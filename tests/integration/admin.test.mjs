@@ -15,7 +15,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const notFound = { message: 'not found' }
 
 const world = sharedControl({
-  env: { API_JWT_SECRET_NEXT: NEXT_SECRET, API_TOKEN_BLOCKLIST: `x.y.z,${BLOCKED}`, REGION: 'eu-west-1', TENANT_MAX_CONCURRENT_USERS: '300' },
+  env: { API_JWT_SECRET_NEXT: NEXT_SECRET, API_TOKEN_BLOCKLIST: `x.y.z,${BLOCKED}`, REGION: 'eu-west-1', SLOT_NAME_SUFFIX: 'n1', REQUEST_ID_BAGGAGE_KEY: 'trace', TENANT_MAX_CONCURRENT_USERS: '300' },
   sql: `create table notes (id int primary key, body text); grant select on notes to anon;
         alter publication supabase_realtime add table notes`,
 })
@@ -51,7 +51,7 @@ test('a tenant is created, its database prepared, and it is shown without its pa
   })
   assert.match(insertedAt, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/)
   const { settings } = extensions[0]
-  assert.deepEqual(Object.keys(settings).sort(), ['db_host', 'db_name', 'db_pool', 'db_port', 'db_user', 'poll_interval_ms', 'poll_max_changes', 'poll_max_record_bytes', 'publication', 'region', 'slot_name', 'ssl_enforced'])
+  assert.deepEqual(Object.keys(settings).sort(), ['db_host', 'db_name', 'db_port', 'db_user', 'poll_interval_ms', 'poll_max_changes', 'poll_max_record_bytes', 'publication', 'region', 'slot_name', 'ssl_enforced'])
   for (const name of ['db_host', 'db_name', 'db_port', 'db_user']) assert.match(settings[name], /^g1:/)
   assert.equal(settings.region, 'us-east-1')
   assert.deepEqual(await world.sql(`select to_regclass('realtime.messages') is not null as ok`), [{ ok: true }])
@@ -281,7 +281,7 @@ test('a deleted tenant has no clients, no row and no slot, and the slots of othe
   t.after(() => world.sql(`select pg_drop_replication_slot('realtime_of_somebody_else')`))
   await createTenant(world, 'doomed', { settings: { slot_name: 'doomed_slot', permanent_slot: true } })
   const client = await joined(t, 'doomed')
-  await until(async () => (await slots()).includes('doomed_slot'), 'the slot')
+  await until(async () => (await slots()).includes('doomed_slot_n1'), 'the slot')
   assert.equal((await call('DELETE', '/tenants/doomed')).status, 204)
   await toldAndClosed(client)
   assert.equal((await call('GET', '/tenants/doomed')).status, 404)
@@ -298,6 +298,11 @@ test('a row that another server writes or deletes is noticed', async (t) => {
   await toldAndClosed(client)
   await store.query(`delete from _realtime.tenants where external_id = 'elsewhere'`)
   await until(async () => (await call('GET', '/tenants/elsewhere')).status === 404, 'the end of the tenant')
+})
+
+test('REQUEST_ID_BAGGAGE_KEY names the entry that an answer repeats', async () => {
+  const { headers } = await call('GET', '/tenants/made', { headers: { baggage: 'request-id=0000000000,trace=1234567890' } })
+  assert.equal(headers.get('x-request-id'), '1234567890')
 })
 
 test('the description of the API is for everybody', async () => {

@@ -221,20 +221,22 @@ static void the_request_id_is_taken_over_or_made_up(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char fresh[WC_REQUEST_ID_FRESH], again[WC_REQUEST_ID_FRESH];
         struct wc_slice baggage = wc_slice_str(cases[i].baggage), own = wc_slice_str(cases[i].own);
-        struct wc_slice id = wc_request_id(baggage, own, fresh);
+        struct wc_slice id = wc_request_id("request-id", baggage, own, fresh);
         if (cases[i].want) {
             assert_true(wc_slice_is(id, cases[i].want));
             continue;
         }
         assert_ptr_equal(id.p, fresh);
         assert_int_equal(id.len, sizeof fresh);
-        assert_false(wc_slice_eq(id, wc_request_id(baggage, own, again)));
+        assert_false(wc_slice_eq(id, wc_request_id("request-id", baggage, own, again)));
     }
     char long_id[201], fresh[WC_REQUEST_ID_FRESH];
     memset(long_id, 'a', sizeof long_id);
     struct wc_slice none = wc_slice(NULL, 0);
-    assert_int_equal(wc_request_id(none, wc_slice(long_id, 200), fresh).len, 200);
-    assert_ptr_equal(wc_request_id(none, wc_slice(long_id, 201), fresh).p, fresh);
+    struct wc_slice renamed = wc_slice_str("request-id=0123456789,trace=9876543210");
+    assert_true(wc_slice_is(wc_request_id("trace", renamed, none, fresh), "9876543210"));
+    assert_int_equal(wc_request_id("request-id", none, wc_slice(long_id, 200), fresh).len, 200);
+    assert_ptr_equal(wc_request_id("request-id", none, wc_slice(long_id, 201), fresh).p, fresh);
 }
 
 static void a_path_with_a_tenant_has_only_what_is_the_tenants(void **state)
