@@ -14,7 +14,7 @@ enum {
     LATE_MS = 30000, /* protocol reference 8.2 */
     LOOKS = 20,      /* at what waits, within queue_ms */
     OPTIONS_CAP = 16 << 10,
-    STRINGS = 7,
+    STRINGS = 8,
 };
 
 /* Two statements at most count in a question, so answer_ms leaves a slow one its error. */
@@ -272,8 +272,9 @@ void wc_authz_ask(struct wc_authz *az, struct wc_authorize *a)
 
 static void strings_of(struct wc_authz_options *o, const char **out[STRINGS])
 {
-    const char **const all[STRINGS] = {&o->tenant,  &o->search_path, &o->pg.host,   &o->pg.dbname,
-                                       &o->pg.user, &o->pg.password, &o->pg.sslmode};
+    const char **const all[STRINGS] = {&o->tenant,     &o->search_path,   &o->pg.host,
+                                       &o->pg.dbname,  &o->pg.user,       &o->pg.password,
+                                       &o->pg.sslmode, &o->pg.sslrootcert};
     memcpy(out, all, sizeof all);
 }
 

@@ -5,9 +5,11 @@ import net from 'node:net'
 import { after, before, test } from 'node:test'
 import { Authz } from './lib/authz.mjs'
 import { Cluster } from './lib/cluster.mjs'
+import { Client } from './lib/phoenix.mjs'
 import { BINARY } from './lib/env.mjs'
 import { since } from './lib/major.mjs'
-import { childEnv } from './lib/server.mjs'
+import { childEnv, Server } from './lib/server.mjs'
+import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 
 const ANN = '0000000a-0000-4000-8000-00000000000a', BOB = '0000000b-0000-4000-8000-00000000000b'
@@ -28,6 +30,17 @@ async function policies(t, ...texts) {
     for (const i of texts.keys()) await sql(`drop policy if exists test_${i} on realtime.messages`)
   })
   for (const [i, text] of texts.entries()) await sql(`create policy test_${i} on realtime.messages ${text}`)
+}
+
+const cancelAll = () => until(async () => (await sql(`select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'walcast_authorization' and wait_event = 'PgSleep'`)).length, 'the statement runs')
+
+/** Resolves with what undoes it. */
+async function detachAll() {
+  const partitions = await sql(`select inhrelid::regclass::text as name, pg_get_expr(relpartbound, oid) as bound from pg_inherits, pg_class where inhparent = 'realtime.messages'::regclass and oid = inhrelid`)
+  for (const { name } of partitions) await sql(`alter table realtime.messages detach partition ${name}`)
+  return async () => {
+    for (const { name, bound } of partitions) await sql(`alter table realtime.messages attach partition ${name} ${bound}`)
+  }
 }
 
 const sessions = async () => (await sql(`select count(*)::int as n from pg_stat_activity where application_name = 'walcast_authorization'`))[0].n
@@ -98,6 +111,21 @@ test('questions of other roles and claims in between change no answer', OPTIONS,
         authz.may('rpwq', { topic, role: 'anon', headers: { 'x-id': BOB } }).then((may) => [may, topic === BOB ? 'wq' : '']),
         authz.may('rpwq', { topic, role: 'nobody' }).then((may) => [may, 'error: policy']))
   for (const [actual, expected] of await Promise.all(asked)) assert.equal(actual, expected)
+})
+
+test('the login need be no more than the owner of the table, and a member of the roles', OPTIONS, async (t) => {
+  await policies(t, 'for select to authenticated using (true)', 'for insert to anon with check (true)')
+  await sql(`create role keeper login noinherit password 'k'; grant anon, authenticated to keeper; grant usage on schema realtime to keeper`)
+  t.after(() => sql('alter table realtime.messages owner to postgres; drop owned by keeper; drop role keeper'))
+  const as = { DB_USER: 'keeper', DB_PASSWORD: 'k' }
+  const authz = Authz.start(t, cluster, as)
+  assert.equal(await authz.may('r'), 'error: policy', 'it may not insert probes')
+  await sql('grant insert on realtime.messages to keeper')
+  assert.equal(await authz.may('r'), 'error: policy', 'nor beyond row security')
+  await sql('alter table realtime.messages owner to keeper')
+  assert.equal(await authz.may('rpwq'), 'rp')
+  assert.equal(await authz.may('rpwq', { role: 'anon' }), 'wq')
+  assert.equal(await authz.may('rpwq', { role: 'service_role' }), 'error: policy', 'it is no member of that')
 })
 
 test('no probe stays, or reaches anybody who reads the table', OPTIONS, async (t) => {
@@ -196,17 +224,13 @@ test('a statement that takes too long, or is canceled, is told as canceled', OPT
   assert.equal(await quick.may('rw', { topic: 'fast' }), 'rw')
   const patient = Authz.start(t, cluster)
   const asked = patient.may('r', { topic: 'slow' })
-  await until(async () => (await sql(`select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'walcast_authorization' and state = 'active' and query ~ 'any'`)).length, 'the statement runs')
+  await cancelAll()
   assert.equal(await asked, 'error: canceled')
 })
 
 test('without a partition for today the question says so', OPTIONS, async (t) => {
   await policies(t, 'for select using (true)', 'for insert with check (true)')
-  const partitions = await sql(`select inhrelid::regclass::text as name, pg_get_expr(relpartbound, oid) as bound from pg_inherits, pg_class where inhparent = 'realtime.messages'::regclass and oid = inhrelid`)
-  for (const { name } of partitions) await sql(`alter table realtime.messages detach partition ${name}`)
-  t.after(async () => {
-    for (const { name, bound } of partitions) await sql(`alter table realtime.messages attach partition ${name} ${bound}`)
-  })
+  t.after(await detachAll())
   const authz = Authz.start(t, cluster)
   assert.equal(await authz.may('rp'), 'error: no_partition')
   assert.equal(await authz.may('wq'), 'error: no_partition')
@@ -218,6 +242,26 @@ test('a database without realtime.messages permits nothing', OPTIONS, async (t) 
   const authz = Authz.start(t, cluster, { DB_NAME: 'bare' })
   assert.equal(await authz.may('rw'), 'error: policy')
   await authz.end()
+})
+
+test('a client is told why in the words of the reference', OPTIONS, async (t) => {
+  await sql(`create function raises() returns bool language plpgsql as $$ begin raise exception 'boom'; end $$`)
+  t.after(() => sql('drop function raises() cascade'))
+  await policies(t, `for select using (case topic when 'slow' then pg_sleep(60) is not null when 'raises' then raises() else topic = 'open' end)`)
+  const server = await Server.start(cluster.serverEnv)
+  t.after(() => server.stop())
+  const client = await Client.open(server, { token: tokenFor('authenticated') })
+  t.after(() => client.close())
+  const reason = async (room) => (await client.join(room, { private: true })).response.reason
+  assert.equal(await reason('open'), undefined)
+  assert.equal(await reason('closed'), 'Unauthorized: You do not have permissions to read from this Channel topic: closed')
+  assert.equal(await reason('raises'), 'Unauthorized: You do not have permissions to read from this Channel topic: raises')
+  const slow = reason('slow')
+  await cancelAll()
+  assert.match(await slow, /^QueryCanceled: /)
+  const attach = await detachAll()
+  t.after(attach)
+  assert.equal(await reason('elsewhere'), 'MissingPartition: Realtime was unable to find the expected messages partition')
 })
 
 // ---- connections ----
@@ -312,7 +356,7 @@ test('whose turn does not come in time is told that the pool is exhausted, and s
   const asked = Date.now()
   assert.equal(await authz.may('r'), 'error: pool')
   assert.ok(Date.now() - asked < 200, 'at once')
-  await until(async () => (await sql(`select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'walcast_authorization'`)).length, 'canceled')
+  await cancelAll()
   assert.equal(await slow, 'error: canceled')
   assert.equal(await authz.may('r'), 'r', 'as soon as there is an answer again')
 })
