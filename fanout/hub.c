@@ -304,7 +304,7 @@ static bool was_replayed(const struct wc_channel *c, const struct wc_msg *m)
 static void withhold(struct fanout *f, struct wc_channel *c, unsigned needs)
 {
     struct wc_held *h = held_for(f, c->session);
-    if (h && !wc_permit_hold_back(c, h, needs))
+    if (h && !wc_permit_hold_back(c, h, needs, f->msg->has_id ? f->msg->id : NULL))
         wc_metric_add(WC_M_BROADCAST_NOT_PERMITTED, h->book == WC_BOOK_BROADCAST);
 }
 

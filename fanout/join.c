@@ -164,7 +164,7 @@ static void refuse_about(struct wc_channel *c, const char *code, struct wc_slice
 static bool complete(struct wc_channel *c, struct wc_frame *reply, const struct wc_replay *replay)
 {
     struct wc_session *s = c->session;
-    if (wc_hub_enter_room(s->hub, c, c->config.is_private) != WC_OK) {
+    if (!c->room && wc_hub_enter_room(s->hub, c, c->config.is_private) != WC_OK) {
         wc_frame_unref(reply);
         wc_join_refuse(c, wc_slice_str(no_memory));
         return false;
@@ -286,13 +286,24 @@ static bool stop_waiting(struct wc_channel *c, struct wc_kept *kept)
     struct wc_wait *w = c->wait;
     struct wc_frame *reply = w->reply;
     struct wc_msg *permitted = w->permitted;
+    struct wc_held_back *held = wc_permit_take_held(w);
+    struct wc_session *s = c->session;
     w->reply = NULL;
     w->permitted = NULL;
     *kept = wc_wait_take(w);
+    if (c->config.is_private) {
+        c->known = (uint8_t)w->asked;
+        c->may = (uint8_t)w->granted;
+    }
     wc_wait_free(w);
     bool stands = complete(c, reply, permitted ? permitted->replay : NULL);
     wc_msg_unref(permitted);
-    return stands;
+    if (!stands) {
+        wc_permit_drop_held(s->hub, held);
+        return false;
+    }
+    wc_permit_release_held(c, held);
+    return s->state == WC_SESSION_OPEN;
 }
 
 /* The reply comes before the request for changes, so that no change precedes it; when the join
@@ -348,9 +359,18 @@ void wc_join_time_out(struct wc_channel *c)
 
 /* ---- the whole ---- */
 
+/* In its room already: what comes while the rows are read is held back (permit.h). */
+static bool prepare_replay(const struct join *j, struct wc_channel *c)
+{
+    const struct wc_replay_wish *replay = &j->config.replay;
+    return !replay->is_wanted || !replay->is_valid ||
+           wc_hub_enter_room(c->session->hub, c, true) == WC_OK;
+}
+
 static void wait(const struct join *j, struct wc_channel *c, struct wc_frame *reply)
 {
-    struct wc_wait *w = wc_wait_begin(c, WC_WAIT_PERMISSIONS, WC_WAIT_ANSWER_MS);
+    struct wc_wait *w =
+        prepare_replay(j, c) ? wc_wait_begin(c, WC_WAIT_PERMISSIONS, WC_WAIT_ANSWER_MS) : NULL;
     if (!w) {
         wc_frame_unref(reply);
         wc_join_refuse(c, wc_slice_str(no_memory));

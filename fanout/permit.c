@@ -128,18 +128,30 @@ void wc_permit_ask_to_send(struct wc_channel *c, unsigned lacks, struct wc_slice
 struct wc_held_back {
     struct wc_held_back *next;
     struct wc_held *held;
+    bool has_id;
+    uint8_t id[16];
 };
+
+/* Could the answer permit it? */
+static bool is_open(const struct wc_wait *w, unsigned needs)
+{
+    if (!w || w->what == WC_WAIT_WRITE)
+        return false;
+    if (w->what == WC_WAIT_REFRESH)
+        return (w->had & needs) != 0;
+    return needs == WC_MAY_READ_BROADCAST; /* it is in its room for a replay */
+}
 
 static struct wc_held_back *new_held_back(const struct wc_wait *w, const struct wc_held *h)
 {
     bool is_full = w->nheld == HELD_MAX || w->held_bytes + h->frame->len > HELD_BYTES_MAX;
-    return is_full ? NULL : malloc(sizeof(struct wc_held_back));
+    return is_full ? NULL : calloc(1, sizeof(struct wc_held_back));
 }
 
-bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs)
+bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs, const uint8_t *id)
 {
     struct wc_wait *w = c->wait;
-    if (!w || w->what != WC_WAIT_REFRESH || !(w->had & needs))
+    if (!is_open(w, needs))
         return false;
     struct wc_held_back *b = new_held_back(w, h);
     if (!b) {
@@ -148,7 +160,10 @@ bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs
         c->presence.awaits_state |= (needs & WC_MAY_READ_PRESENCE) != 0;
         return true;
     }
-    *b = (struct wc_held_back){.held = wc_held_ref(h)};
+    b->held = wc_held_ref(h);
+    b->has_id = id != NULL;
+    if (id)
+        memcpy(b->id, id, sizeof b->id);
     *w->end_held = b;
     w->end_held = &b->next;
     w->nheld++;
@@ -156,33 +171,51 @@ bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs
     return true;
 }
 
-static void free_held(struct wc_hub *hub, struct wc_held_back *b)
+struct wc_held_back *wc_permit_take_held(struct wc_wait *w)
 {
+    struct wc_held_back *first = w->first_held;
+    w->first_held = NULL;
+    w->end_held = &w->first_held;
+    w->nheld = 0;
+    w->held_bytes = 0;
+    return first;
+}
+
+static struct wc_held_back *free_held(struct wc_hub *hub, struct wc_held_back *b)
+{
+    struct wc_held_back *next = b->next;
     wc_held_unref(&hub->held_slab, b->held);
     free(b);
+    return next;
 }
 
-void wc_permit_drop_held(struct wc_wait *w)
+void wc_permit_drop_held(struct wc_hub *hub, struct wc_held_back *b)
 {
-    for (struct wc_held_back *b = w->first_held, *next; b; b = next) {
-        next = b->next;
+    for (; b; b = free_held(hub, b))
         wc_metric_add(WC_M_BROADCAST_NOT_PERMITTED, b->held->book == WC_BOOK_BROADCAST);
-        free_held(w->channel->session->hub, b);
-    }
-    w->first_held = NULL;
 }
 
-/* It may read what it might, or it would be shut. Sending may close the session, and that ends the
- * channel. */
-static void release_held(struct wc_channel *c)
+static void release(struct wc_channel *c, const struct wc_held_back *b)
 {
     struct wc_session *s = c->session;
-    struct wc_held_back *b = c->wait->first_held;
-    c->wait->first_held = NULL;
-    for (struct wc_held_back *next; b; b = next) {
-        next = b->next;
-        wc_session_send_held(s, b->held);
-        free_held(s->hub, b);
+    bool is_broadcast = b->held->book == WC_BOOK_BROADCAST;
+    if (b->has_id && wc_replay_holds(c->replayed, b->id)) {
+        wc_metric_add(WC_M_BROADCAST_REPLAYED, is_broadcast);
+        return;
+    }
+    wc_hub_count(s->hub, s->tenant, is_broadcast ? WC_QUOTA_EVENTS : WC_QUOTA_PRESENCE, 1);
+    wc_session_send_held(s, b->held);
+}
+
+/* With the session the channel is gone; what is left is accounted for as other frames of it. */
+void wc_permit_release_held(struct wc_channel *c, struct wc_held_back *b)
+{
+    struct wc_session *s = c->session;
+    for (; b; b = free_held(s->hub, b)) {
+        if (s->state == WC_SESSION_OPEN)
+            release(c, b);
+        else
+            wc_session_send_held(s, b->held);
     }
 }
 
@@ -239,8 +272,7 @@ static void settle_join(struct wc_channel *c, const struct answer *a)
     if (put_join_refusal(&reason, c, a)) {
         wc_join_refuse(c, wc_buf_view(&reason));
     } else {
-        c->known = (uint8_t)c->wait->asked;
-        c->may = (uint8_t)a->granted;
+        c->wait->granted = a->granted;
         if (a->msg)
             wc_msg_ref(a->msg, 1);
         c->wait->permitted = a->msg;
@@ -287,7 +319,7 @@ static void go_on(struct wc_channel *c, const struct answer *a)
     bool needs_state = (a->granted & ~c->wait->had & WC_MAY_READ_PRESENCE) != 0;
     c->known = (uint8_t)c->wait->asked;
     c->may = (uint8_t)a->granted;
-    release_held(c);
+    wc_permit_release_held(c, wc_permit_take_held(c->wait));
     if (s->state != WC_SESSION_OPEN)
         return;
     struct wc_kept kept = wc_wait_take(c->wait);

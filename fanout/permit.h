@@ -16,9 +16,11 @@
  * reference. Sending that could not be decided is refused for what was kept till then, and asked
  * about again with the next message.
  * A new token ends what the old one was permitted at once. Yet nothing is lost when it is permitted
- * the same: up to HELD_MAX frames that arrive before the answer are delivered after it, if it
- * permits them, and dropped if not (or if they are more). A presence that may be read from now on
- * begins with its state, without which clients do not look at diffs.
+ * the same: up to HELD_MAX frames that arrive before the answer are held back and delivered after
+ * it, if it permits them, and dropped if not (or if they are more). A presence that may be read
+ * from now on begins with its state, without which clients do not look at diffs. In the same way a
+ * channel that wants a replay is in its room while it waits, so that there is no gap between what
+ * was stored when the database was asked and what arrives live.
  *
  * Threads: the hub's. Errors: a session that runs out of memory is closed, as everywhere.
  * Source: protocol reference, sections 3.4 (rows 8 to 10), 3.10, 4.4, 5.4, 8.2.
@@ -29,6 +31,7 @@
 #include "fanout/hub.h"
 #include "fanout/phoenix.h"
 
+struct wc_held_back;
 struct wc_wait;
 
 /* The channel's join waits for permissions. */
@@ -46,9 +49,13 @@ void wc_permit_ask_to_send(struct wc_channel *, unsigned lacks, struct wc_slice 
 void wc_permit_answer(struct wc_hub *, struct wc_msg *);
 void wc_permit_time_out(struct wc_channel *);
 
-/* A frame of its room that needs a permission which the channel has not now. True: it had it before
- * the token that is judged, and the frame is held back, or else accounted for. */
-bool wc_permit_hold_back(struct wc_channel *, struct wc_held *, unsigned needs);
-void wc_permit_drop_held(struct wc_wait *);
+/* A frame of its room that needs a permission which the channel has not now; id NULL: it is no row
+ * of the database. True: the answer it waits for may give it, and the frame is held back, or else
+ * accounted for. */
+bool wc_permit_hold_back(struct wc_channel *, struct wc_held *, unsigned needs, const uint8_t *id);
+/* Out of the wait; to be dropped, or delivered to the channel, which ends when its session does. */
+struct wc_held_back *wc_permit_take_held(struct wc_wait *);
+void wc_permit_drop_held(struct wc_hub *, struct wc_held_back *);
+void wc_permit_release_held(struct wc_channel *, struct wc_held_back *);
 
 #endif

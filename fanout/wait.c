@@ -62,7 +62,7 @@ void wc_wait_free(struct wc_wait *w)
         return;
     struct wc_kept kept = wc_wait_take(w);
     free_kept(&kept);
-    wc_permit_drop_held(w);
+    wc_permit_drop_held(w->channel->session->hub, wc_permit_take_held(w));
     w->channel->wait = NULL;
     wc_list_remove(&w->in_hub);
     wc_frame_unref(w->reply);

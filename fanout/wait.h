@@ -11,10 +11,11 @@
  * over: it is answered as on a topic that is not joined. So is what was kept when a channel is
  * shut.
  *
- * While its join waits the channel is in no room, and at most WC_WAIT_MESSAGES_MAX messages are
- * kept for it, within WC_WAIT_BYTES_MAX over all waiting channels of a connection; others are
- * dropped. What a joined one sends is never dropped: above WC_WAIT_BYTES_MAX its connection is not
- * read until an answer comes, so that much and one message is the bound.
+ * While its join waits the channel is in no room (but for a replay, permit.h), and at most
+ * WC_WAIT_MESSAGES_MAX messages are kept for it, within WC_WAIT_BYTES_MAX over all waiting channels
+ * of a connection; others are dropped. What a joined one sends is never dropped: above
+ * WC_WAIT_BYTES_MAX its connection is not read until an answer comes, so that much and one message
+ * is the bound.
  *
  * Ownership: the channel's. Threads: the hub's. Source: protocol reference, sections 3.4, 3.10, 15.
  */
@@ -46,9 +47,9 @@ struct wc_wait {
     struct wc_replay_wish replay; /* asked for with the permissions */
     struct wc_msg *permitted;     /* a reference: the answer, with what is replayed */
 
-    unsigned asked; /* of enum wc_permission */
-    /* of REFRESH (permit.h) */
-    unsigned had; /* what it might read before */
+    /* permit.h; of enum wc_permission */
+    unsigned asked, granted;
+    unsigned had; /* REFRESH: what it might read before */
     struct wc_held_back *first_held, **end_held;
     uint32_t nheld;
     size_t held_bytes;

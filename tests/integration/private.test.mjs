@@ -293,6 +293,25 @@ test('bytes are replayed to version 2 only; what is older, public or of another 
   assert.deepEqual(order, [1, 'b', 2])
 })
 
+test('between what is replayed and what arrives live nothing is missing and nothing comes twice', FUNCTIONS, async (t) => {
+  const room = newRoom(), from = Date.now() - 60_000
+  let sent = 0, isDone = false
+  const writing = (async () => {
+    while (!isDone) await world.sql(`select realtime.send(jsonb_build_object('i', $1::int), 'e', $2, true)`, [++sent, room])
+  })()
+  t.after(() => { isDone = true })
+  const clients = []
+  for (let i = 0; i < 12; i++) clients.push(await member(t, room, 'r', { broadcast: { replay: { since: from } } }, { vsn: '1.0.0' }))
+  isDone = true
+  await writing
+  for (const client of clients) {
+    await client.wait((m) => m.event === 'broadcast' && m.payload.payload.i === sent, `number ${sent}`)
+    await judged(client, room)
+    const got = payloads(client, room).map((p) => p.i).sort((a, b) => a - b) // the stream may lag behind more rows than are replayed
+    assert.deepEqual(got, got.map((_, n) => got[0] + n))
+  }
+})
+
 test('a replay is for those who may read broadcasts', FUNCTIONS, async (t) => {
   const room = newRoom()
   const client = await open(t, 'p')
@@ -321,7 +340,13 @@ test('without its database a tenant has no private joins and sends nothing; what
   assert.deepEqual(new Set(payloads(client, 'room')), new Set(['back']))
 })
 
-test('every broadcast of private rooms is in the books', FUNCTIONS, async () => {
+test('every broadcast of private rooms is in the books', FUNCTIONS, async (t) => {
+  const room = newRoom()
+  const blind = await member(t, room, 'p', { presence: { enabled: true } }), reader = await member(t, room, 'r')
+  await world.sql(`select realtime.send('{}', 'e', $1, true)`, [room])
+  await reader.nth('binary')
+  send(blind, room, 'denied')
+  await judged(blind, room)
   let books
   await until(async () => areBroadcastsBalanced(books = await broadcastBooks(world.server)), () => `books that balance; they say ${JSON.stringify(books)}`)
   assert.ok(books.dropped.not_permitted > 0 && books.withheld.not_permitted > 0, JSON.stringify(books))

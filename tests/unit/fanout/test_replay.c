@@ -110,6 +110,70 @@ static void what_was_replayed_is_not_delivered_again(void **state)
     wc_fake_drop(other);
 }
 
+static void what_arrives_while_the_rows_are_read_comes_after_them_once(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2),
+                      *other = wc_fake_member(w, 0, WC_FAKE_PRIVATE, READ);
+    static const uint8_t fresh[16] = {9};
+    wc_fake_push(s, "phx_join", REPLAYING, 1);
+    wc_fake_broadcast(w, other, "{\"again\":1}", rows[2].id);
+    wc_fake_broadcast(w, other, "{\"fresh\":1}", fresh);
+    wc_fake_broadcast(w, other, "{\"without\":1}", NULL);
+    wc_fake_expect_nothing(s);
+    answer_with_rows(w, READ);
+    wc_fake_expect(s, "\"status\":\"ok\"");
+    for (size_t i = 0; i < 3; i++)
+        wc_fake_expect(s, "replayed");
+    wc_fake_expect(s, "fresh");
+    wc_fake_expect(s, "without");
+    wc_fake_expect_nothing(s);
+    wc_fake_drop(s);
+    wc_fake_drop(other);
+}
+
+static void a_join_that_is_refused_gets_nothing_of_what_arrived_meanwhile(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2),
+                      *other = wc_fake_member(w, 0, WC_FAKE_PRIVATE, READ);
+    wc_fake_push(s, "phx_join", REPLAYING, 1);
+    wc_fake_broadcast(w, other, "{}", NULL);
+    wc_fake_answer(w, 0);
+    wc_fake_expect(s, WC_FAKE_UNAUTHORIZED);
+    wc_fake_broadcast(w, other, "{}", NULL);
+    wc_fake_expect_nothing(s);
+    wc_fake_drop(s);
+    wc_fake_drop(other);
+}
+
+static void a_replay_waits_with_the_join_for_its_changes(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2),
+                      *other = wc_fake_member(w, 0, WC_FAKE_PRIVATE, READ);
+    wc_fake_push(s, "phx_join",
+                 "{\"config\":{\"private\":true,\"postgres_changes\":[{}],\"broadcast\":{"
+                 "\"replay\":{\"since\":1}},\"postgres_changes_options\":{\"wait\":true}}}",
+                 1);
+    answer_with_rows(w, READ);
+    wc_fake_broadcast(w, other, "{\"live\":1}", NULL);
+    wc_fake_expect_nothing(s);
+    struct wc_msg *m = wc_msg_new(WC_MSG_VERDICT, wc_slice_str("yes"));
+    assert_non_null(m);
+    m->handle = w->source.last->handle;
+    m->ok = true;
+    wc_fake_deliver(w, m);
+    wc_fake_expect(s, "\"status\":\"ok\"");
+    for (size_t i = 0; i < 3; i++)
+        wc_fake_expect(s, "replayed");
+    wc_fake_expect(s, "live");
+    wc_fake_expect(s, "yes");
+    wc_fake_expect_nothing(s);
+    wc_fake_drop(s);
+    wc_fake_drop(other);
+}
+
 static void a_replay_is_refused_to_who_may_only_see_presences_or_asks_for_nonsense(void **state)
 {
     static const char *const nonsense[] = {
@@ -213,6 +277,9 @@ int main(void)
         TEST(rows_are_replayed_right_after_the_reply_oldest_first),
         TEST(version_1_clients_get_no_bytes_again),
         TEST(what_was_replayed_is_not_delivered_again),
+        TEST(what_arrives_while_the_rows_are_read_comes_after_them_once),
+        TEST(a_join_that_is_refused_gets_nothing_of_what_arrived_meanwhile),
+        TEST(a_replay_waits_with_the_join_for_its_changes),
         TEST(a_replay_is_refused_to_who_may_only_see_presences_or_asks_for_nonsense),
         TEST(the_limit_of_a_replay_is_clamped_and_null_is_none),
         TEST(rows_too_large_for_the_queue_are_left_out_from_the_oldest_on),
