@@ -14,7 +14,7 @@ static const char usage[] =
     "\n"
     "usage: walcast COMMAND [OPTIONS]\n"
     "\n"
-    "  serve    stream a database to WebSocket clients (needs JWT_SECRET and DB_*)\n"
+    "  serve    stream a database to WebSocket clients (needs DB_*, and JWT_SECRET or a key)\n"
     "  check    say whether a database is ready to be streamed, and what to do if not\n"
     "  migrate  make in a database what private channels and broadcasts from SQL need\n"
     "  listen   print changes as a client sees them\n"

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import { test } from 'node:test'
-import { API_SECRET, STORE, api, apiToken, createTenant, databaseOf, secretOf, sharedControl, tenantToken } from './lib/control.mjs'
+import { API_SECRET, STORE, api, apiToken, controlEnv, createTenant, databaseOf, secretOf, sharedControl, tenantToken } from './lib/control.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Server } from './lib/server.mjs'
 import { mint, secondsFromNow } from './lib/token.mjs'
@@ -336,4 +336,27 @@ test('without API_JWT_SECRET nobody may, and the log says so once', async (t) =>
   for (const token of [null, apiToken(), mint({}, { secret: 'x' })]) assert.equal((await api(server, 'GET', '/tenants', { token })).status, 403)
   assert.equal(server.log.match(/tenants_api_closed/g).length, 1)
   assert.equal(server.log.match(/settings_without_effect names=.*SECRET_KEY_BASE.*/g).length, 1)
+})
+
+test('before the control store was read there is no answer, and then there is', async (t) => {
+  const server = await Server.start({ ...controlEnv(world.cluster), DB_NAME: 'later' }, { wait: 'up' })
+  t.after(() => server.stop())
+  assert.equal((await server.get('/health')).status, 503)
+  assert.equal((await server.get('/health/ready')).status, 503)
+  for (const [method, path] of [['GET', ''], ['GET', '/x'], ['DELETE', '/x']]) assert.equal((await api(server, method, `/tenants${path}`)).status, 503)
+  await world.sql('create database later')
+  await until(async () => (await server.get('/health/ready')).status === 200, 'readiness', 30_000)
+  assert.deepEqual((await api(server, 'GET', '/tenants')).json, { data: [] })
+})
+
+test('while the control store is away tenants are shown and served, and cannot be changed', async (t) => {
+  await put('by-put', { jwt_secret: secretOf('by-put') })
+  const served = await joined(t, 'by-put')
+  await world.cluster.stop()
+  await until(async () => (await put('by-put', { max_events_per_second: 9 })).status === 503, '503')
+  assert.equal((await call('DELETE', '/tenants/by-put')).status, 503)
+  assert.equal((await call('GET', '/tenants/by-put')).status, 200)
+  assert.equal((await served.heartbeat()).status, 'ok')
+  await world.cluster.boot()
+  await until(async () => (await put('by-put', { max_events_per_second: 9 })).status === 200, '200 again', 60_000)
 })
