@@ -20,6 +20,7 @@ extern const char wc_sql_values[];
 extern const char wc_sql_pattern[];
 extern const char wc_sql_timeout[];
 extern const char wc_sql_publication[];
+extern const char wc_sql_secret[];
 extern const char wc_sql_published[];
 extern const char wc_sql_explain[];
 extern const char wc_sql_access[];
@@ -62,5 +63,6 @@ extern const char wc_migration_messages[];
 extern const char wc_migration_functions[];
 extern const char wc_migration_grants[];
 extern const char wc_migration_publications[];
+extern const char wc_migration_signed[];
 
 #endif

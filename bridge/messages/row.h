@@ -26,7 +26,8 @@ struct wc_row_broadcast {
     bool is_private, is_binary;
     struct wc_slice id; /* text of a UUID */
     uint8_t uuid[16];
-    struct wc_slice payload; /* JSON; binary: as Postgres prints it, "\x" and hex digits */
+    struct wc_slice payload; /* JSON; binary: as Postgres prints it, "\x" and hex digits, */
+    bool is_unpacked;        /* or the bytes themselves */
     wc_us inserted_at;       /* Unix time; 0: not one that can be read */
 };
 

@@ -26,6 +26,10 @@ static const struct step steps[] = {
     {"publications", wc_migration_publications,
      "as the owner of the database: grant create on database DB_NAME to DB_USER; a publication of "
      "another owner: run it as that owner"},
+    {"signed messages", wc_migration_signed,
+     "as the owner of the database: grant create on database DB_NAME to DB_USER; a schema "
+     "`walcast` "
+     "of another owner: see who made it, and drop it"},
 };
 
 enum {

@@ -94,18 +94,31 @@ static bool is_for_subscribers(const struct wc_tenant *t, const struct wc_rel *r
     return !wc_messages_are_in(rel) || wc_subs_publishes(t->subs, rel->oid);
 }
 
+static bool is_backlogged(struct wc_tenant *t)
+{
+    bool is = wc_publisher_is_backlogged(t->publisher);
+    t->stalled |= is;
+    return is;
+}
+
 static enum wc_status on_change(struct wc_tenant *t, const struct wc_change *change,
                                 const struct wc_change_key *key)
 {
-    if (wc_publisher_is_backlogged(t->publisher)) {
-        t->stalled = true;
+    if (is_backlogged(t))
         return WC_AGAIN;
-    }
     if (wc_messages_are_in(change->rel))
         wc_messages_change(t->messages, change, key->commit_lsn, key->ordinal);
     if (!is_for_subscribers(t, change->rel))
         return WC_OK;
     return wc_subs_change(t->subs, change, key->ordinal);
+}
+
+static enum wc_status on_message(struct wc_tenant *t, const struct wc_event *ev,
+                                 const struct wc_change_key *key)
+{
+    if (is_backlogged(t))
+        return WC_AGAIN;
+    return wc_messages_logical(t->messages, ev, key->commit_lsn, key->ordinal);
 }
 
 static enum wc_status on_event(void *self, const struct wc_event *ev,
@@ -117,17 +130,17 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
     switch (ev->kind) {
     case WC_EVENT_BEGIN:
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
-        wc_messages_begin(t->messages, ev->begin.commit_time + WC_PG_EPOCH_US);
+        wc_messages_begin(t->messages, ev->begin.xid, ev->begin.commit_time + WC_PG_EPOCH_US);
         return WC_OK;
     case WC_EVENT_RELATION:
         return is_for_subscribers(t, ev->relation) ? wc_subs_relation(t->subs, ev->relation)
                                                    : WC_OK;
     case WC_EVENT_CHANGE: return on_change(t, &ev->change, key);
+    case WC_EVENT_MESSAGE: return on_message(t, ev, key);
     case WC_EVENT_COMMIT:
     case WC_EVENT_ORIGIN:
     case WC_EVENT_TYPE:
-    case WC_EVENT_TRUNCATE:
-    case WC_EVENT_MESSAGE: return WC_OK;
+    case WC_EVENT_TRUNCATE: return WC_OK;
     }
     return WC_OK;
 }
@@ -490,6 +503,11 @@ static bool open_authz(struct wc_tenant *t)
 static bool open_messages(struct wc_tenant *t)
 {
     const struct wc_messages_options o = {.tenant = t->opt.external_id,
+                                          .loop = t->loop,
+                                          .pg = t->opt.pg,
+                                          .has_permanent_slot = is_permanent(t),
+                                          .resume = on_resume,
+                                          .arg = t,
                                           .tenant_number = t->view.id,
                                           .quota = t->view.quota,
                                           .rooms = wc_bridge_rooms(t->bridge),
