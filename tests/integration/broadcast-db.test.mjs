@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { migrated } from './lib/migrate.mjs'
 import { since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { connect } from './lib/realtime.mjs'
+import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 import { sharedWorld, startWorld } from './lib/world.mjs'
 
@@ -95,6 +97,44 @@ test('a trigger with broadcast_changes', FUNCTIONS, async (t) => {
   assert.deepEqual(rows.map(({ event, payload: { id, ...rest } }) => ({ event, rest })), [{ event: 'INSERT', rest: { old_record: null, record: { id: 1, name: 'a' }, operation: 'INSERT', table: 'watched', schema: 'public' } }])
   await send({}, 'end', 'item')
   assert.equal((await v1.nth('broadcast')).event, 'end', 'rows are private, and an update of one is no broadcast')
+})
+
+test('private rooms get what triggers send, and supabase-js and a version 1 client understand it', FUNCTIONS, async (t) => {
+  await world.sql(`
+    create policy all_of_them on realtime.messages for select using (true);
+    create function public.tell_all() returns trigger language plpgsql as $$
+    begin
+      perform realtime.broadcast_changes('room:' || coalesce(new.id, old.id), tg_op, tg_op, tg_table_name, tg_table_schema, new, old);
+      return null;
+    end $$;
+    create table public.told (id int primary key, name text);
+    create trigger tell after insert or update or delete on public.told for each row execute function public.tell_all()`)
+  t.after(() => world.sql('drop policy all_of_them on realtime.messages'))
+  const token = tokenFor('authenticated')
+  const v1 = await Client.open(world.server, { vsn: '1.0.0', token })
+  t.after(() => v1.close())
+  assert.equal((await v1.join('room:1', { private: true })).status, 'ok')
+  const js = connect(world.server, { token })
+  t.after(() => js.disconnect())
+  const heard = []
+  await js.setAuth(token)
+  const channel = js.channel('room:1', { config: { private: true } }).on('broadcast', { event: '*' }, (m) => heard.push(m))
+  await new Promise((resolve, reject) => channel.subscribe((status, error) => (status === 'SUBSCRIBED' ? resolve() : error && reject(error))))
+  await world.sql(`insert into public.told values (1, 'a')`)
+  await world.sql(`update public.told set name = 'b'`)
+  await world.sql('delete from public.told')
+  await until(() => heard.length === 3, () => JSON.stringify(heard))
+  await v1.nth('broadcast', 3)
+  const common = { table: 'told', schema: 'public' }
+  const expected = [
+    ['INSERT', { ...common, operation: 'INSERT', record: { id: 1, name: 'a' }, old_record: null }],
+    ['UPDATE', { ...common, operation: 'UPDATE', record: { id: 1, name: 'b' }, old_record: { id: 1, name: 'a' } }],
+    ['DELETE', { ...common, operation: 'DELETE', record: null, old_record: { id: 1, name: 'b' } }],
+  ]
+  for (const got of [heard, v1.all('broadcast')]) {
+    assert.deepEqual(got.map(({ event, payload: { id, ...rest } }) => [event, rest]), expected)
+    for (const { payload, meta } of got) assert.equal(payload.id, meta.id)
+  }
 })
 
 test('rows that lack something are named in the log and counted', FUNCTIONS, async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from '../integration/lib/env.mjs'
-import { MAJOR } from '../integration/lib/major.mjs'
+import { MAJOR, since } from '../integration/lib/major.mjs'
 import { Client } from '../integration/lib/phoenix.mjs'
 import { tokenFor } from '../integration/lib/token.mjs'
 import { until } from '../integration/lib/wait.mjs'
@@ -46,4 +46,19 @@ test(`Postgres ${MAJOR}: filters and row security decide who gets a row`, async 
   assert.deepEqual(await ids(ann, 3), [2, 4, 6])
   assert.deepEqual(await ids(bob, 3), [1, 3, 5])
   assert.deepEqual(await ids(few, 2), [2, 6])
+})
+
+test(`Postgres ${MAJOR}: the database broadcasts by rows, and by signed messages where it can`, since(13, 'gen_random_uuid()'), async (t) => {
+  const world = await startWorld(t, { migrate: true })
+  const client = await Client.open(world.server)
+  t.after(() => client.close())
+  await client.join('db', { broadcast: { replication_ready: true } })
+  await client.nth('system')
+  const ways = MAJOR >= 14 ? ['row', 'message', 'message_immediate'] : ['row']
+  for (const way of ways) {
+    await world.sql(`set realtime.send_via = '${way}'`)
+    await world.sql(`select realtime.send('{"id": 1}', $1, 'db', false), realtime.send_binary('\\x00ff', $1, 'db', false)`, [way])
+  }
+  await client.nth('binary', 2 * ways.length)
+  assert.deepEqual(client.all('binary').map((m) => [m.event, m.payload.toString('hex')]), ways.flatMap((way) => [[way, Buffer.from('{"id": 1}').toString('hex')], [way, '00ff']]))
 })
