@@ -111,7 +111,14 @@ begin
             end;
             sealed := pg_catalog.decode(proof, 'base64');
         end if;
-        perform pg_catalog.pg_logical_emit_message(via operator(pg_catalog.<>) 'message_immediate', 'walcast.broadcast', sealed);
+        if via operator(pg_catalog.=) 'message' then
+            perform pg_catalog.pg_logical_emit_message(true, 'walcast.broadcast', sealed);
+        elsif pg_catalog.current_setting('server_version_num')::int operator(pg_catalog.>=) 170000 then
+            perform pg_catalog.pg_logical_emit_message(false, 'walcast.broadcast', sealed, true);
+        else
+            perform pg_catalog.pg_logical_emit_message(false, 'walcast.broadcast', sealed);
+            perform pg_catalog.txid_current(); -- so that a commit flushes the log
+        end if;
     end
     $fn$;
     grant execute on function walcast.emit to public;
