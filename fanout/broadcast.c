@@ -195,6 +195,7 @@ enum wc_status wc_broadcast_emit(struct wc_publisher *publisher,
         return WC_NOMEM;
     m->room = to->room->number;
     m->handle = to->except;
+    m->share = to->share;
     m->has_id = b->uuid != NULL;
     if (m->has_id)
         memcpy(m->id, b->uuid, sizeof m->id);
@@ -211,7 +212,8 @@ enum wc_status wc_broadcast_publish(struct wc_hub *hub, enum wc_origin origin,
                                     const struct wc_room *room, struct wc_slice topic,
                                     struct wc_handle except, const struct wc_broadcast *b)
 {
-    const struct wc_broadcast_target to = {origin, room, topic, except};
+    const struct wc_broadcast_target to = {
+        .origin = origin, .room = room, .topic = topic, .except = except};
     wc_metric_add(sent_by(origin), 1);
     enum wc_status st = wc_broadcast_emit(hub->publisher, &to, b, &hub->arena);
     return st == WC_OK ? WC_OK : count_dropped(hub, st);

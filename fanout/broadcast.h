@@ -67,6 +67,7 @@ struct wc_broadcast_target {
     const struct wc_room *room;
     struct wc_slice topic;   /* the full one */
     struct wc_handle except; /* generation 0: none */
+    struct wc_share *share;  /* of a bridge's tenant; NULL: none */
 };
 
 /* To every channel in the room but one. Errors as of encode; LIMIT, too: the publisher's overflow

@@ -27,6 +27,7 @@ struct wc_hub *wc_hub_new(const struct wc_hub_options *opt)
     wc_list_init(&hub->closing);
     wc_list_init(&hub->dirty);
     wc_list_init(&hub->holding);
+    wc_aside_init(&hub->aside, opt->thread);
     wc_list_init(&hub->waiting);
     wc_list_init(&hub->unready);
     wc_list_init(&hub->paused);
@@ -457,13 +458,24 @@ uint32_t wc_hub_deliver(struct wc_hub *hub, struct wc_msg *m)
     return m->is_change ? pairs : 0;
 }
 
-wc_us wc_hub_hold_time(struct wc_hub *hub)
+static wc_us hold_time(struct wc_hub *hub, const uint64_t *tenant)
 {
     wc_us longest = 0;
     WC_LIST_EACH_SAFE (it, &hub->holding) {
-        wc_us t = wc_session_hold_time(WC_CONTAINER(it, struct wc_session, holding));
+        struct wc_session *s = WC_CONTAINER(it, struct wc_session, holding);
+        wc_us t = !tenant || s->tenant->id == *tenant ? wc_session_hold_time(s) : 0;
         if (t > longest)
             longest = t;
     }
     return longest;
+}
+
+wc_us wc_hub_hold_time(struct wc_hub *hub)
+{
+    return hold_time(hub, NULL);
+}
+
+wc_us wc_hub_hold_time_of(struct wc_hub *hub, uint64_t tenant)
+{
+    return hold_time(hub, &tenant);
 }

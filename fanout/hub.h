@@ -18,6 +18,7 @@
 #include "fanout/room.h"
 #include "fanout/roster.h"
 #include "fanout/session.h"
+#include "fanout/share.h"
 
 struct wc_hub_options {
     unsigned thread;
@@ -48,6 +49,7 @@ struct wc_hub {
     struct wc_groups groups[WC_GROUP_KINDS];
     struct wc_publisher *publisher; /* as a producer of the mesh */
     unsigned producer;              /* its index there, and in the tenants' quotas */
+    struct wc_aside aside;          /* messages of tenants that hold back */
     bool is_restarting;             /* joins are refused: the server is on its way down */
     struct wc_presence_home *presence_home;
     struct wc_msg_queue leaves; /* ends of presences that could not be published yet */
@@ -71,8 +73,9 @@ void wc_hub_free(struct wc_hub *); /* every session is freed before */
  * pairs (msg.h) are accounted for. */
 uint32_t wc_hub_deliver(struct wc_hub *, struct wc_msg *);
 
-/* How long the bridges' rings must be left alone; 0: not at all. */
+/* How long connections hold back what comes from bridges; 0: nobody does. */
 wc_us wc_hub_hold_time(struct wc_hub *);
+wc_us wc_hub_hold_time_of(struct wc_hub *, uint64_t tenant); /* those of one, by its number */
 
 /* Counts into the tenant's quota. */
 static inline void wc_hub_count(const struct wc_hub *hub, const struct wc_tenant_view *tenant,

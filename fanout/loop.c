@@ -140,17 +140,50 @@ static bool begin_handshakes(struct wc_loop *l)
 
 /* ---- a turn ---- */
 
+static bool may_go(void *hub, uint64_t tenant)
+{
+    return wc_hub_hold_time_of(hub, tenant) == 0;
+}
+
+static uint64_t time_to_go(void *hub, uint64_t tenant)
+{
+    return (uint64_t)wc_hub_hold_time_of(hub, tenant); /* never negative */
+}
+
+/* The next message to be delivered: of what was set aside, then of the rings. A bridge's is set
+ * aside while connections of its tenant hold back, or others of the tenant's wait there. */
+static struct wc_msg *next_message(struct wc_loop *l)
+{
+    struct wc_hub *hub = l->ws.hub;
+    struct wc_msg *m = wc_aside_take(&hub->aside, may_go, hub);
+    while (!m) {
+        l->skip = wc_aside_may_put(&hub->aside) ? 0 : l->bridges;
+        m = wc_mesh_pop(l->opt.mesh, l->thread_index, l->skip);
+        if (!m || !m->share)
+            break;
+        if (!wc_aside_has(&hub->aside, m->share) && may_go(hub, wc_share_tenant(m->share)))
+            break;
+        wc_aside_put(&hub->aside, m);
+        m = NULL;
+    }
+    return m;
+}
+
+static void deliver(struct wc_hub *hub, struct wc_msg *m)
+{
+    uint32_t pairs = wc_hub_deliver(hub, m);
+    if (m->share)
+        wc_aside_done(&hub->aside, m);
+    wc_msg_settle(m, pairs);
+}
+
 static void pop(struct wc_loop *l)
 {
     struct wc_hub *hub = l->ws.hub;
     wc_us until = hub->now + TURN_US;
     struct wc_msg *m = NULL;
-    for (unsigned n = 1;; n++) {
-        l->skip = wc_hub_hold_time(hub) > 0 ? l->bridges : 0;
-        m = wc_mesh_pop(l->opt.mesh, l->thread_index, l->skip);
-        if (!m)
-            break;
-        wc_msg_settle(m, wc_hub_deliver(hub, m));
+    for (unsigned n = 1; (m = next_message(l)); n++) {
+        deliver(hub, m);
         if (n % CLOCK_EVERY != 0)
             continue;
         hub->now = wc_clock_mono();
@@ -158,6 +191,7 @@ static void pop(struct wc_loop *l)
             break;
     }
     wc_mesh_popped(l->opt.mesh, l->thread_index);
+    wc_aside_flush(&hub->aside);
 }
 
 static void on_due(uv_timer_t *h)
@@ -196,16 +230,16 @@ static void on_prepare(uv_prepare_t *h)
     wc_ws_resume(&l->ws);
     l->is_behind = wc_ws_flush(&l->ws, hub->now + TURN_US);
     /* Flushing may have ended the holding back. */
-    wc_us hold = wc_hub_hold_time(hub);
-    l->skip = hold > 0 ? l->bridges : 0;
+    uint64_t aside = wc_aside_least(&hub->aside, time_to_go, hub);
+    l->skip = wc_aside_may_put(&hub->aside) ? 0 : l->bridges;
     /* None of these calls fails: the handles are open and the callbacks set. */
-    if (hold > 0)
-        (void)uv_timer_start(&l->hold, on_due, (uint64_t)hold / 1000 + 1, 0);
+    if (aside != UINT64_MAX)
+        (void)uv_timer_start(&l->hold, on_due, aside / 1000 + 1, 0);
     if (!l->is_fast && is_awaited(hub))
         arm_tick(l);
     if (presence > 0)
         (void)uv_timer_start(&l->presence, on_due, (uint64_t)presence / 1000 + 1, 0);
-    if (l->is_behind || has_hellos || are_leaving ||
+    if (l->is_behind || has_hellos || are_leaving || aside == 0 ||
         !wc_mesh_sleep(l->opt.mesh, l->thread_index, l->skip))
         (void)uv_idle_start(&l->busy, on_busy);
     else
@@ -317,6 +351,7 @@ static void *run(void *arg)
     wc_thread_own(&l->ws.hub->owner);
     int left = uv_run(&l->uv, UV_RUN_DEFAULT);
     WC_ASSERT(left == 0); /* every handle was closed */
+    wc_aside_release(&l->ws.hub->aside);
     return NULL;
 }
 

@@ -39,6 +39,7 @@ struct consumer {
 struct wc_mesh {
     _Alignas(64) _Atomic uint64_t stamp; /* the next flush's */
     unsigned nbridges, nsockets, nproducers;
+    uint32_t ring_entries;
     struct producer *producer;
     struct consumer *consumer;
     struct wc_ring *ring; /* [producer * nsockets + consumer] */
@@ -92,6 +93,7 @@ struct wc_mesh *wc_mesh_new(unsigned nbridges, unsigned nsockets, uint32_t ring_
     m->nbridges = nbridges;
     m->nsockets = nsockets;
     m->nproducers = nbridges + nsockets;
+    m->ring_entries = ring_entries;
     if (open_parts(m, ring_entries) != WC_OK) {
         wc_mesh_free(m);
         return NULL;
@@ -112,6 +114,11 @@ void wc_mesh_free(struct wc_mesh *m)
     free(m->consumer);
     free(m->producer);
     free(m);
+}
+
+uint32_t wc_mesh_ring_entries(const struct wc_mesh *m)
+{
+    return m->ring_entries;
 }
 
 unsigned wc_mesh_sockets(const struct wc_mesh *m)

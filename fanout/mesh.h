@@ -38,6 +38,7 @@ struct wc_mesh *wc_mesh_new(unsigned nbridges, unsigned nsockets, uint32_t ring_
 void wc_mesh_free(struct wc_mesh *); /* drops every message still inside */
 
 unsigned wc_mesh_sockets(const struct wc_mesh *);
+uint32_t wc_mesh_ring_entries(const struct wc_mesh *);
 unsigned wc_mesh_producer_of_socket(const struct wc_mesh *, unsigned socket_thread);
 
 /* Before the producer's first push. */

@@ -20,6 +20,14 @@ struct wc_msg *wc_msg_new(enum wc_msg_kind kind, struct wc_slice text)
     return m;
 }
 
+size_t wc_msg_size(const struct wc_msg *m)
+{
+    size_t n = sizeof *m + m->text_len;
+    for (unsigned v = 0; v < WC_PHX_COUNT; v++)
+        n += m->frame[v] ? m->frame[v]->len : 0;
+    return n;
+}
+
 void wc_msg_ref(struct wc_msg *m, uint32_t n)
 {
     (void)atomic_fetch_add_explicit(&m->refs, n, memory_order_relaxed);

@@ -36,6 +36,8 @@
 #include "base/clock.h"
 #include "fanout/frame.h"
 
+struct wc_share;
+
 struct wc_handle {
     uint16_t thread; /* index of the socket thread */
     uint32_t slot;   /* in that thread's channel table */
@@ -81,6 +83,7 @@ struct wc_msg {
     bool has_id;                          /* room: it is a row of realtime.messages with this id */
     uint8_t id[16];
     uint64_t tenant;          /* disconnect: number of its view */
+    struct wc_share *share;   /* of a bridge: the tenant's (share.h), borrowed; NULL: none */
     bool is_call;             /* permissions: the handle is a call's */
     uint32_t question;        /* permissions: its number, as it was asked */
     unsigned permissions;     /* permissions: of what was asked, what is granted (source.h) */
@@ -108,7 +111,8 @@ struct wc_replay {
  * caller fills the other fields; frames put into it are taken. */
 struct wc_msg *wc_msg_new(enum wc_msg_kind, struct wc_slice text);
 void wc_msg_ref(struct wc_msg *, uint32_t n);
-void wc_msg_unref(struct wc_msg *); /* NULL is fine */
+size_t wc_msg_size(const struct wc_msg *); /* bytes, frames included; does not change any more */
+void wc_msg_unref(struct wc_msg *);        /* NULL is fine */
 
 /* Before it is published: it carries these pairs, and is a change. */
 void wc_msg_carry(struct wc_msg *, uint32_t pairs);

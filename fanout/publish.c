@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "fanout/share.h"
 
 #include <stdlib.h>
 
@@ -93,10 +94,7 @@ static enum wc_status ensure_spare(struct wc_publisher *p, unsigned n)
 
 static size_t size_of(const struct wc_msg *m)
 {
-    size_t n = sizeof *m + sizeof(struct overflow) + m->text_len;
-    for (unsigned v = 0; v < WC_PHX_COUNT; v++)
-        n += m->frame[v] ? m->frame[v]->len : 0;
-    return n;
+    return wc_msg_size(m) + sizeof(struct overflow);
 }
 
 static void append(struct wc_publisher *p, unsigned consumer, struct wc_msg *msg)
@@ -127,6 +125,8 @@ static void distribute(struct wc_publisher *p, enum wc_origin origin, struct wc_
         unsigned c = (unsigned)__builtin_ctzll(threads);
         WC_ASSERT(c < p->nsockets);
         p->published[c]++;
+        if (msg->share)
+            wc_share_sent(msg->share, c, msg);
         /* Behind what already waits, or the order would be lost. */
         if (p->overflow[c].first || wc_mesh_push(p->mesh, p->producer, c, msg) != WC_OK)
             append(p, c, msg);

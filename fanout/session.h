@@ -11,17 +11,18 @@
  * Pacing. A client that reads, but slower than a backlog streams, must not be closed just because
  * Postgres is faster; one that does not read must not hold up the others. So a session has credit,
  * measured in time. While its queue is above half of max_queued_bytes and it has credit, it *holds
- * back* the thread: messages of the bridges stay in their rings, and the pressure reaches Postgres.
- * Holding back spends credit as time passes. Credit is earned by draining: each byte the kernel
- * accepts buys 1/pace_bytes_per_second seconds, up to 1 s, which is also what a session starts with
- * and covers a hiccup of a radio link or a busy client. A thread's sessions spend from one
- * patience, too: 1 s that comes back at a tenth of the time that nobody holds back, and with what
- * those above the half drain. Whoever begins to hold back gets half of it at most, so that one who
- * sleeps leaves some to one who reads, and many who sleep delay the others hardly longer than one.
- * Without credit or patience a session holds nobody back, and when its queue then passes
- * max_queued_bytes it is closed as slow_consumer: what waits is dropped and counted. One frame may
- * pass the limit of a session with credit whose queue is not above half, or a row larger than the
- * rest of the queue could never be sent.
+ * back* its tenant: messages of the bridges for that are set aside (share.h), on this thread, and
+ * the pressure reaches the tenant's Postgres; other tenants go on. Holding back spends credit as
+ * time passes. Credit is earned by draining: each byte the kernel accepts buys
+ * 1/pace_bytes_per_second seconds, up to 1 s, which is also what a session starts with and covers a
+ * hiccup of a radio link or a busy client. A thread's sessions spend from one patience, too: 1 s
+ * that comes back at a tenth of the time that nobody holds back, and with what those above the half
+ * drain. Whoever begins to hold back gets half of it at most, so that one who sleeps leaves some to
+ * one who reads, and many who sleep delay the others hardly longer than one. Without credit or
+ * patience a session holds nobody back, and when its queue then passes max_queued_bytes it is
+ * closed as slow_consumer: what waits is dropped and counted. One frame may pass the limit of a
+ * session with credit whose queue is not above half, or a row larger than the rest of the queue
+ * could never be sent.
  *
  * Accounting. A change or a broadcast handed to a session ends as delivered when the transport has
  * accepted the last of its bytes, and otherwise as withheld: by slow_consumer or no_memory when

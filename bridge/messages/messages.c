@@ -146,8 +146,10 @@ static void count_published(const struct wc_messages *m, const struct wc_row_bro
 static void publish(struct wc_messages *m, const struct wc_row_broadcast *row,
                     struct wc_broadcast *b, const struct wc_room *room)
 {
-    struct wc_broadcast_target to = {
-        .origin = WC_ORIGIN_BRIDGE, .room = room, .topic = full_topic(&m->arena, row->topic)};
+    struct wc_broadcast_target to = {.origin = WC_ORIGIN_BRIDGE,
+                                     .room = room,
+                                     .topic = full_topic(&m->arena, row->topic),
+                                     .share = m->opt.share};
     bool is_made = to.topic.p && (!is_packed(row) || unpack(m, b));
     enum wc_status st = is_made ? wc_broadcast_emit(m->opt.publisher, &to, b, &m->arena) : WC_NOMEM;
     if (st == WC_OK)

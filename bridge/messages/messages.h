@@ -38,6 +38,7 @@ struct wc_messages_options {
     void *arg;
     uint64_t tenant_number; /* of its view */
     struct wc_quota *quota;
+    struct wc_share *share; /* of the rings; NULL: all */
     struct wc_rooms *rooms;
     struct wc_publisher *publisher; /* its user does not offer rows while it is backlogged */
 };

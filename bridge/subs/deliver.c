@@ -115,8 +115,10 @@ static struct wc_frame *frame_for(struct message *m, enum wc_serializer v)
 static struct wc_msg *change_msg(const struct wc_subs *s, enum wc_msg_kind kind)
 {
     struct wc_msg *msg = wc_msg_new(kind, wc_slice(NULL, 0));
-    if (msg)
-        msg->committed_at = s->place.commit_time + WC_PG_EPOCH_US;
+    if (!msg)
+        return NULL;
+    msg->share = s->opt.share;
+    msg->committed_at = s->place.commit_time + WC_PG_EPOCH_US;
     return msg;
 }
 

@@ -57,6 +57,7 @@ static void enlist(struct wc_member *m)
         reserve_count(a, m->handle.thread) ? wc_msg_new(WC_MSG_ENLIST, wc_slice(NULL, 0)) : NULL;
     if (!msg)
         return; /* stays DIRECT, which is only slower */
+    msg->share = a->subs->opt.share;
     msg->handle = m->handle;
     msg->audience = a->number;
     if (wc_publish(a->subs->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << m->handle.thread) != WC_OK)

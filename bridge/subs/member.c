@@ -26,6 +26,7 @@ enum wc_status wc_subs_tell(struct wc_member *m, bool ok, struct wc_slice text)
     struct wc_msg *msg = wc_msg_new(WC_MSG_VERDICT, text);
     if (!msg)
         return WC_NOMEM;
+    msg->share = m->audience->subs->opt.share;
     msg->handle = m->handle;
     msg->ok = ok;
     return wc_publish(m->audience->subs->publisher, WC_ORIGIN_BRIDGE, msg,
@@ -268,6 +269,7 @@ static void refuse_request(struct wc_subs *s, const struct wc_subscribe *req, co
     struct wc_msg *msg = wc_msg_new(WC_MSG_VERDICT, wc_slice_str(text));
     if (!msg)
         return;
+    msg->share = s->opt.share;
     msg->handle = req->handle;
     if (wc_publish(s->publisher, WC_ORIGIN_BRIDGE, msg, 1ull << req->handle.thread) != WC_OK)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=verdict", s->opt.tenant);

@@ -38,7 +38,8 @@ static enum wc_need on_look(void *self, const struct wc_queued *c)
     struct wc_subs *s = self;
     if (c == wc_queue_head(s->queue)) {
         wc_subs_reached(s, c->place.commit_lsn);
-        if (wc_publisher_is_backlogged(s->publisher))
+        if (wc_publisher_is_backlogged(s->publisher) ||
+            (s->opt.share && wc_share_is_full(s->opt.share)))
             return WC_NEED_PATIENCE;
     }
     return wc_subs_look(s, &c->change, &c->place, c);

@@ -47,6 +47,7 @@
 #include "decoder/pgoutput.h"
 #include "fanout/publish.h"
 #include "fanout/quota.h"
+#include "fanout/share.h"
 #include "fanout/source.h"
 
 struct wc_subs_options {
@@ -56,6 +57,7 @@ struct wc_subs_options {
     uint64_t first_audience;  /* audience numbers count up from here */
     uint32_t freshness_ms;
     struct wc_quota *quota; /* the tenant's; borrowed for the life */
+    struct wc_share *share; /* likewise; NULL: it has all of the rings */
     uint32_t max_bindings;  /* of one channel */
     size_t max_record_bytes;
     struct wc_judge_options judge; /* strings borrowed for the life */

@@ -373,7 +373,12 @@ struct wc_bridge *wc_bridge_new(struct wc_mesh *mesh, struct wc_rooms *rooms, un
     (void)uv_async_init(&b->loop, &b->wake, on_wake); /* fails only without descriptors, as above */
     (void)uv_timer_init(&b->loop, &b->drain);         /* cannot fail */
     b->wake.data = b->drain.data = b;
-    b->keeper = wc_keeper_new(&b->loop, b->publisher, wc_mesh_sockets(mesh));
+    b->keeper = wc_keeper_new(&(struct wc_tenant_home){.loop = &b->loop,
+                                                       .publisher = b->publisher,
+                                                       .sockets = wc_mesh_sockets(mesh),
+                                                       .ring_entries = wc_mesh_ring_entries(mesh),
+                                                       .wake = on_space,
+                                                       .arg = b});
     if (!b->keeper) {
         wc_bridge_free(b);
         return NULL;

@@ -12,9 +12,7 @@ enum {
 };
 
 struct wc_keeper {
-    uv_loop_t *loop;
-    struct wc_publisher *publisher;
-    unsigned sockets;
+    struct wc_tenant_home home;
     struct wc_pg_gate gate;
     uv_timer_t tick;
     unsigned ticks;
@@ -60,7 +58,7 @@ static void open_tenant(struct wc_keeper *k, struct wc_seat *s)
 {
     if (s->state != WC_SEAT_KNOWN || !may_be_opened(k, s->tenant))
         return;
-    if (wc_tenant_open(s->tenant, k->loop, k->publisher, &k->gate) != WC_OK) {
+    if (wc_tenant_open(s->tenant, &k->home) != WC_OK) {
         WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s what=open",
                wc_tenant_name(s->tenant));
         return;
@@ -109,10 +107,10 @@ static void let_go(struct wc_keeper *k, struct wc_seat *s)
 static void disconnect(struct wc_keeper *k, struct wc_tenant *t)
 {
     struct wc_msg *m = wc_msg_new(WC_MSG_DISCONNECT, wc_slice(NULL, 0));
-    uint64_t all = k->sockets == 64 ? UINT64_MAX : (UINT64_C(1) << k->sockets) - 1;
+    uint64_t all = k->home.sockets == 64 ? UINT64_MAX : (UINT64_C(1) << k->home.sockets) - 1;
     if (m) {
         m->tenant = wc_tenant_view(t)->id;
-        if (wc_publish(k->publisher, WC_ORIGIN_BRIDGE, m, all) == WC_OK)
+        if (wc_publish(k->home.publisher, WC_ORIGIN_BRIDGE, m, all) == WC_OK)
             return;
     }
     WC_LOG(WC_LOG_ERROR, "tenant", "no_memory", "tenant=%s what=disconnect", wc_tenant_name(t));
@@ -142,6 +140,8 @@ static void look_at_retired(struct wc_keeper *k)
             disconnect(k, s->tenant);
             continue;
         }
+        if (!wc_tenant_is_quiet(s->tenant))
+            continue;
         wc_list_remove(&s->link);
         wc_tenant_view_unref(wc_tenant_view(s->tenant));
     }
@@ -183,7 +183,7 @@ static void on_tick(uv_timer_t *timer)
         }
         look_at_retired(k);
     }
-    wc_publisher_flush(k->publisher);
+    wc_publisher_flush(k->home.publisher);
 }
 
 /* ---- what it is told ---- */
@@ -235,7 +235,7 @@ void wc_keeper_resume(struct wc_keeper *k)
     struct wc_list waiting;
     wc_list_init(&waiting);
     wc_list_move_all(&k->open, &waiting);
-    while (!wc_list_is_empty(&waiting) && !wc_publisher_is_backlogged(k->publisher)) {
+    while (!wc_list_is_empty(&waiting) && !wc_publisher_is_backlogged(k->home.publisher)) {
         struct wc_list *first = waiting.next;
         wc_list_remove(first);
         wc_list_push(&k->open, first);
@@ -291,19 +291,18 @@ void wc_keeper_close(struct wc_keeper *k)
     uv_close((uv_handle_t *)&k->tick, NULL);
 }
 
-struct wc_keeper *wc_keeper_new(uv_loop_t *loop, struct wc_publisher *publisher, unsigned sockets)
+struct wc_keeper *wc_keeper_new(const struct wc_tenant_home *home)
 {
     struct wc_keeper *k = calloc(1, sizeof *k);
     if (!k)
         return NULL;
-    k->loop = loop;
-    k->publisher = publisher;
-    k->sockets = sockets;
+    k->home = *home;
+    k->home.gate = &k->gate;
     wc_pg_gate_init(&k->gate);
     wc_list_init(&k->known);
     wc_list_init(&k->open);
     wc_list_init(&k->retired);
-    (void)uv_timer_init(loop, &k->tick); /* cannot fail */
+    (void)uv_timer_init(home->loop, &k->tick); /* cannot fail */
     k->tick.data = k;
     (void)uv_timer_start(&k->tick, on_tick, TICK_MS, TICK_MS); /* valid handle and callback */
     return k;

@@ -16,8 +16,8 @@
 
 struct wc_keeper;
 
-/* Returns owned; NULL when out of memory. Borrows loop and publisher. `sockets` of the mesh. */
-struct wc_keeper *wc_keeper_new(struct uv_loop_s *, struct wc_publisher *, unsigned sockets);
+/* Returns owned; NULL when out of memory. The gate of the home is its own. */
+struct wc_keeper *wc_keeper_new(const struct wc_tenant_home *);
 void wc_keeper_free(struct wc_keeper *); /* after close; NULL is fine */
 
 /* `orders` of enum wc_bridge_order. */

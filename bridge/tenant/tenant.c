@@ -15,6 +15,7 @@
 #include <uv.h>
 
 enum {
+    SHARE_BYTES = 16 << 20,  /* under way to one socket thread; a few of the largest changes */
     MAX_RELATIONS = 65536,   /* relations one stream may describe; about 200 MiB at 100 columns */
     AUDIENCE_BITS = 40,      /* audience numbers of one tenant */
     UPKEEP_MS = 4 * 3600000, /* partitions are made for a week */
@@ -34,6 +35,7 @@ struct wc_tenant {
     struct wc_repl *repl;
     struct wc_authz *authz;
     struct wc_pg_lane lane;
+    struct wc_share *share; /* from the first time it is opened on */
     struct wc_messages *messages;
     struct wc_upkeep *upkeep;
     uv_timer_t *grace;
@@ -94,9 +96,15 @@ static bool is_for_subscribers(const struct wc_tenant *t, const struct wc_rel *r
     return !wc_messages_are_in(rel) || wc_subs_publishes(t->subs, rel->oid);
 }
 
+/* There is no room, in the rings or in its share of them; it is woken when there is. */
+static bool is_stuck(struct wc_tenant *t)
+{
+    return wc_publisher_is_backlogged(t->publisher) || wc_share_is_full(t->share);
+}
+
 static bool is_backlogged(struct wc_tenant *t)
 {
-    bool is = wc_publisher_is_backlogged(t->publisher);
+    bool is = is_stuck(t);
     t->stalled |= is;
     return is;
 }
@@ -261,9 +269,14 @@ void wc_tenant_drain(struct wc_tenant *t)
     wc_publisher_mark(t->publisher, &t->last);
 }
 
+bool wc_tenant_is_quiet(struct wc_tenant *t)
+{
+    return !t->share || wc_share_is_idle(t->share);
+}
+
 bool wc_tenant_is_drained(struct wc_tenant *t)
 {
-    if (!wc_publisher_reached(t->publisher, &t->last))
+    if (!wc_publisher_reached(t->publisher, &t->last) || !wc_tenant_is_quiet(t))
         return false;
     if (t->repl && wc_repl_state(t->repl) == WC_REPL_STREAMING)
         wc_repl_confirm(t->repl, t->progress);
@@ -272,7 +285,7 @@ bool wc_tenant_is_drained(struct wc_tenant *t)
 
 void wc_tenant_resume(struct wc_tenant *t)
 {
-    if (t->is_draining)
+    if (t->is_draining || is_stuck(t))
         return;
     wc_subs_go_on(t->subs);
     if (!t->stalled)
@@ -300,6 +313,7 @@ static void free_view(struct wc_tenant_view *v)
     WC_ASSERT(!t->repl && !t->subs);
     wc_keyset_free(t->keys);
     wc_quota_free(t->view.quota);
+    wc_share_free(t->share);
     wc_tenant_options_release(&t->opt);
     (void)pthread_mutex_destroy(&t->lock); /* nobody holds it */
     free(t);
@@ -479,6 +493,7 @@ static bool open_subs(struct wc_tenant *t)
                                       .publications = t->opt.publications,
                                       .first_audience = t->next_audience,
                                       .quota = t->view.quota,
+                                      .share = t->share,
                                       .freshness_ms = t->opt.freshness_ms,
                                       .max_bindings = t->opt.max_bindings,
                                       .max_record_bytes = t->opt.max_record_bytes,
@@ -510,6 +525,7 @@ static bool open_messages(struct wc_tenant *t)
                                           .arg = t,
                                           .tenant_number = t->view.id,
                                           .quota = t->view.quota,
+                                          .share = t->share,
                                           .rooms = wc_bridge_rooms(t->bridge),
                                           .publisher = t->publisher};
     t->messages = wc_messages_new(&o);
@@ -526,18 +542,31 @@ static bool open_upkeep(struct wc_tenant *t)
     return t->upkeep != NULL;
 }
 
-enum wc_status wc_tenant_open(struct wc_tenant *t, uv_loop_t *loop, struct wc_publisher *publisher,
-                              struct wc_pg_gate *gate)
+/* It is kept when the tenant closes: messages may be under way. */
+static bool open_share(struct wc_tenant *t, const struct wc_tenant_home *home)
 {
-    t->lane.gate = gate;
+    const struct wc_share_options o = {.tenant = t->view.id,
+                                       .sockets = home->sockets,
+                                       .messages = home->ring_entries / 2,
+                                       .bytes = SHARE_BYTES,
+                                       .wake = home->wake,
+                                       .arg = home->arg};
+    if (!t->share)
+        t->share = wc_share_new(&o);
+    return t->share != NULL;
+}
+
+enum wc_status wc_tenant_open(struct wc_tenant *t, const struct wc_tenant_home *home)
+{
+    t->lane.gate = home->gate;
     t->opt.pg.lane = t->opt.judge.pg.lane = &t->lane;
-    t->loop = loop;
-    t->publisher = publisher;
+    t->loop = home->loop;
+    t->publisher = home->publisher;
     t->stalled = t->marked = t->is_draining = false;
     t->progress = t->mark_lsn = 0;
     t->grace = make_timer(t);
-    if (!t->grace || !open_subs(t) || !open_authz(t) || !open_messages(t) || !open_upkeep(t) ||
-        !open_stream(t)) {
+    if (!t->grace || !open_share(t, home) || !open_subs(t) || !open_authz(t) || !open_messages(t) ||
+        !open_upkeep(t) || !open_stream(t)) {
         wc_tenant_close(t);
         return WC_NOMEM;
     }

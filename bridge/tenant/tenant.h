@@ -46,6 +46,17 @@ struct wc_tenant_options {
 struct wc_bridge;
 struct wc_tenant;
 
+/* Where it lives; all borrowed while it is open, and `wake` until it is freed. */
+struct wc_tenant_home {
+    struct uv_loop_s *loop;
+    struct wc_publisher *publisher;
+    struct wc_pg_gate *gate;
+    unsigned sockets;        /* threads */
+    uint32_t ring_entries;   /* of which it may use a half */
+    void (*wake)(void *arg); /* any thread: wc_tenant_resume may go on */
+    void *arg;
+};
+
 /* `number` names the tenant in this process and is never used again. Any thread. Returns owned, as
  * the one reference of its view; NULL when out of memory. */
 struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *, uint64_t number);
@@ -61,12 +72,12 @@ bool wc_tenant_is_open(struct wc_tenant *); /* any thread */
 
 /* The bridge thread's: */
 WC_MUST_USE
-enum wc_status wc_tenant_open(struct wc_tenant *, struct uv_loop_s *, struct wc_publisher *,
-                              struct wc_pg_gate *);
+enum wc_status wc_tenant_open(struct wc_tenant *, const struct wc_tenant_home *);
 void wc_tenant_end_stream(struct wc_tenant *); /* for good; what was popped is confirmed */
 void wc_tenant_close(struct wc_tenant *);
-void wc_tenant_tick(struct wc_tenant *);   /* of an open one, ten times a second */
-void wc_tenant_resume(struct wc_tenant *); /* the rings have room again */
+bool wc_tenant_is_quiet(struct wc_tenant *); /* nothing of it is under way to the socket threads */
+void wc_tenant_tick(struct wc_tenant *);     /* of an open one, ten times a second */
+void wc_tenant_resume(struct wc_tenant *);   /* the rings have room again */
 /* Takes no more changes from the stream. Drained: all that it took has been popped by the socket
  * threads, and is confirmed when the tenant closes. */
 void wc_tenant_drain(struct wc_tenant *);

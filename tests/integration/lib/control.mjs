@@ -45,8 +45,8 @@ export async function createTenant(world, id, { settings, ...fields } = {}) {
   return json.data
 }
 
-/** For all tests of a file; call it at the top level. `env`, `conf`: see world.mjs. `sql` runs in the database of the tenants. */
-export function sharedControl({ env = {}, conf, sql = '' } = {}) {
+/** For all tests of a file; call it at the top level. `env`, `conf`, `prepare`: see world.mjs. `sql` runs in the database of the tenants. */
+export function sharedControl({ env = {}, conf, sql = '' } = {}, prepare = async () => {}) {
   const world = {}
   before(async () => {
     world.cluster = await Cluster.start({ conf })
@@ -54,6 +54,7 @@ export function sharedControl({ env = {}, conf, sql = '' } = {}) {
     await world.sql(`create database ${STORE}`)
     if (sql) await world.sql(sql)
     world.server = await Server.start({ ...controlEnv(world.cluster), ...env })
+    await prepare(world)
   })
   after(async () => {
     try {

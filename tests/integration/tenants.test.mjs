@@ -1,0 +1,151 @@
+// Many tenants on one server: nobody sees another's traffic, or waits for another's database.
+import assert from 'node:assert/strict'
+import net from 'node:net'
+import { test } from 'node:test'
+import { api, controlEnv, createTenant, sharedControl, tenantToken } from './lib/control.mjs'
+import { SLOWNESS } from './lib/env.mjs'
+import { Client } from './lib/phoenix.mjs'
+import { Server } from './lib/server.mjs'
+import { until } from './lib/wait.mjs'
+
+const IDLE_CLOSE_MS = 400
+const SOON_MS = 2000 * SLOWNESS
+const BINDING = [{ event: '*', schema: 'public', table: 't' }]
+const DATABASES = ['one', 'two']
+
+const db = {} // connections by database
+const world = sharedControl({
+  conf: { max_connections: '100', max_wal_senders: '40', max_replication_slots: '40' },
+  env: { TENANT_IDLE_CLOSE_MS: String(IDLE_CLOSE_MS), MAX_QUEUED_BYTES: '1048576', SOCKET_THREADS: '1', DB_CONNECT_TIMEOUT_MS: '3000' },
+}, async ({ cluster, sql, ...self }) => {
+  for (const name of DATABASES) {
+    await sql(`create database ${name}`)
+    db[name] = await cluster.connect({ database: name })
+    await db[name].query(`create table t (id int primary key, v text); grant select on t to anon, authenticated;
+      create publication supabase_realtime for table t`)
+    await createTenant({ cluster, ...self }, name, { settings: { db_name: name }, max_events_per_second: 1_000_000 })
+  }
+})
+const connect = async (t, id, { server = world.server } = {}) => {
+  const client = await Client.open(server, { token: tenantToken(id), headers: { host: `${id}.localhost` } })
+  t.after(() => client.close())
+  return client
+}
+const subscribed = async (t, id, options) => {
+  const client = await connect(t, id, options)
+  assert.equal((await client.subscribe('room', BINDING)).system.status, 'ok')
+  return client
+}
+const ids = (client) => client.changes().map((c) => c.data.record.id)
+const ours = async (name) => (await world.sql(`select pid from pg_stat_activity where datname = $1 and application_name like 'walcast%'`, [name])).length
+let last = 100
+const insert = (name, id = ++last) => db[name].query('insert into t values ($1)', [id]).then(() => id)
+
+/** Its database answers in time. */
+async function assertServed(client, name) {
+  const id = await insert(name)
+  await until(() => ids(client).includes(id), `row ${id} of ${name}`, SOON_MS)
+}
+
+test('tenants with the same topics and tables never see each other', async (t) => {
+  const clients = {}
+  for (const name of DATABASES) clients[name] = await subscribed(t, name)
+  for (const name of DATABASES) {
+    clients[name].send('realtime:room', 'broadcast', { type: 'broadcast', event: 'e', payload: { from: name } })
+    clients[name].send('realtime:room', 'presence', { type: 'presence', event: 'track', payload: { name } })
+  }
+  await db.one.query('insert into t values (1), (2)')
+  await db.two.query('insert into t values (1), (3)')
+  const listeners = {}
+  for (const name of DATABASES) {
+    listeners[name] = await connect(t, name)
+    assert.equal((await listeners[name].join('room', { presence: { enabled: true } })).status, 'ok')
+    const state = await listeners[name].nth('presence_state')
+    assert.deepEqual(Object.values(state).map((p) => p.metas[0].name), [name])
+    listeners[name].send('realtime:room', 'broadcast', { type: 'broadcast', event: 'last', payload: { from: name } })
+  }
+  for (const name of DATABASES) {
+    await until(() => clients[name].all('broadcast').length >= 1 && clients[name].changes().length >= 2, 'what is its own')
+    assert.deepEqual(clients[name].all('broadcast').map((p) => [p.event, p.payload.from]), [['last', name]])
+  }
+  assert.deepEqual([ids(clients.one), ids(clients.two)], [[1, 2], [1, 3]])
+  const crossed = await Client.open(world.server, { token: tenantToken('one'), headers: { host: 'two.localhost' } }).then(() => 'let in', (e) => e.status)
+  assert.equal(crossed, 401)
+})
+
+test('databases that refuse, hang or are killed delay nobody', async (t) => {
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.1')
+  t.after(() => silent.close())
+  await new Promise((done) => silent.once('listening', done))
+  const put = (id, settings) => api(world.server, 'PUT', `/tenants/${id}`, { json: { tenant: { jwt_secret: `secret-of-${id}-secret-of-${id}-secret`, extensions: [{ type: 'postgres_cdc_rls', settings: { region: 'r', db_host: '127.0.0.1', db_name: 'x', db_user: 'x', db_password: 'x', ssl_enforced: false, ...settings } }] } } })
+  const MANY = 40 // more than may connect at once
+  const bad = [['refuses', { db_port: '1' }]]
+  for (let i = 0; i < MANY; i++) bad.push([`hangs${i}`, { db_port: String(silent.address().port) }])
+  await Promise.all(bad.map(([id, settings]) => put(id, settings)))
+  const good = await subscribed(t, 'one')
+  for (const [id] of bad) {
+    const client = await connect(t, id)
+    client.send('realtime:room', 'phx_join', { config: { postgres_changes: BINDING } })
+    assert.equal((await client.join('public')).status, 'ok', 'a public join does not wait for the database')
+  }
+  await assertServed(good, 'one')
+  const late = await subscribed(t, 'two') // its database is opened behind all these
+  await world.sql(`select pg_terminate_backend(pid) from pg_stat_activity where datname = 'two' and application_name like 'walcast%'`)
+  await assertServed(good, 'one')
+  await late.wait(() => late.all('system').filter((m) => m.status === 'ok').length >= 2, 'the killed one is back')
+  await assertServed(late, 'two')
+  const { json } = await api(world.server, 'GET', '/tenants/refuses/health')
+  assert.equal(json.data.db_connected, false)
+  const shown = (await world.server.health()).body.tenants.find((x) => x.id === 'refuses')
+  assert.equal(shown.reason, 'connection_failed')
+  for (const [id] of bad) await api(world.server, 'DELETE', `/tenants/${id}`)
+})
+
+test('a flood, and a client that does not read it, delay no other tenant', async (t) => {
+  const ROWS = 20_000
+  const slow = await subscribed(t, 'one'), reader = await subscribed(t, 'one'), quick = await subscribed(t, 'two')
+  slow.pause()
+  const flood = db.one.query(`insert into t select 100000 + i, repeat('x', 1000) from generate_series(1, ${ROWS}) i`)
+  const isOver = () => ids(reader).filter((id) => id > 100_000).length === ROWS
+  await until(async () => { await assertServed(quick, 'two'); return isOver() }, () => `all rows; got ${ids(reader).length}`, 60_000)
+  await flood
+})
+
+test('a database nobody uses is let go, and opened again for the next', async (t) => {
+  const first = await subscribed(t, 'one')
+  assert.ok(await ours('one') >= 2)
+  await assertServed(first, 'one')
+  first.close()
+  await until(async () => await ours('one') === 0, 'its connections are closed')
+  await until(async () => !(await world.server.health()).body.tenants.some((x) => x.id === 'one'), '/health does not list it')
+  const second = await subscribed(t, 'one')
+  await assertServed(second, 'one')
+})
+
+test('a user keeps the database open, however quiet', async (t) => {
+  const client = await connect(t, 'two')
+  assert.equal((await client.join('room')).status, 'ok')
+  await until(async () => await ours('two') >= 1, 'it is opened by a public join')
+  const since = Date.now()
+  await until(async () => { assert.ok(await ours('two') >= 1); return Date.now() - since > 3 * IDLE_CLOSE_MS }, 'idle for long')
+})
+
+test('shutdown lets the database go, and subscribed clients get it back', async (t) => {
+  const client = await subscribed(t, 'one')
+  const before = await world.sql(`select pid from pg_stat_activity where datname = 'one' and application_name like 'walcast%'`)
+  assert.equal((await api(world.server, 'POST', '/tenants/one/shutdown')).status, 204)
+  await until(async () => (await world.sql('select pid from pg_stat_activity where pid = any($1)', [before.map((r) => r.pid)])).length === 0, 'the old connections are gone')
+  await client.wait(() => client.all('system').filter((m) => m.status === 'ok').length >= 2, 'Subscribed again')
+  await assertServed(client, 'one')
+  assert.equal(client.closed, null)
+})
+
+test('tenants are spread over several threads', async (t) => {
+  const server = await Server.start({ ...controlEnv(world.cluster), BRIDGE_THREADS: '3', TENANT_IDLE_CLOSE_MS: String(IDLE_CLOSE_MS) })
+  t.after(() => server.stop())
+  const one = await subscribed(t, 'one', { server }), two = await subscribed(t, 'two', { server })
+  await assertServed(one, 'one')
+  await assertServed(two, 'two')
+  const { body } = await server.health()
+  assert.deepEqual([body.tenants_known, body.tenants_open], [2, 2])
+})
