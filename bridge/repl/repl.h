@@ -24,11 +24,11 @@
  *
  * Order key: every change has (commit LSN, ordinal); the ordinal counts each I, U, D, T and M
  * message of its transaction before any filter of ours; a logical message outside of transactions
- * has its own position in the place of the commit's, and ordinal 1. Epoch: (system id, timeline,
- * slot, consistent point). A key not above the last one handed over is suppressed, within one epoch
- * only. A new epoch: a temporary slot after any loss of its connection; a permanent one that was
- * made anew, moved on by somebody else, or is found on another timeline (after a promotion) or
- * system.
+ * has its own position in the place of the commit's, and ordinal 0: that is where it ends, and
+ * where the commit of a transaction behind it may begin. Epoch: (system id, timeline, slot,
+ * consistent point). A key not above the last one handed over is suppressed, within one epoch only.
+ * A new epoch: a temporary slot after any loss of its connection; a permanent one that was made
+ * anew, moved on by somebody else, or is found on another timeline (after a promotion) or system.
  *
  * Back-pressure: the owner answers AGAIN to an event to hold it; the message is kept, the socket is
  * not read, status updates go on, and wc_repl_resume offers the same event again.
@@ -50,7 +50,7 @@ enum wc_repl_state {
 
 struct wc_change_key {
     wc_lsn commit_lsn;
-    uint64_t ordinal; /* from 1 */
+    uint64_t ordinal; /* from 1; 0: a logical message outside of transactions */
 };
 
 struct wc_repl_handler {

@@ -191,7 +191,7 @@ static bool offer(struct wc_repl *r, struct wc_slice msg)
     if (ev.kind == WC_EVENT_BEGIN)
         r->now = (struct wc_change_key){.commit_lsn = ev.begin.final_lsn};
     else if (ev.kind == WC_EVENT_MESSAGE && !ev.message.transactional)
-        r->now = (struct wc_change_key){.commit_lsn = ev.message.lsn, .ordinal = 1};
+        r->now = (struct wc_change_key){.commit_lsn = ev.message.lsn, .ordinal = 0};
     if (is_of_interest(r, &ev)) {
         enum wc_status st = r->handler.on_event(r->self, &ev, &r->now);
         if (st == WC_AGAIN) {

@@ -13,7 +13,9 @@ const DROPPED = (reason) => `walcast_broadcasts_dropped_total{reason="${reason}"
 const world = sharedWorld({
   migrate: true,
   env: { TENANT_MAX_PAYLOAD_SIZE_IN_KB: '100' },
+  publish: ['edges'],
   sql: `create policy own_rooms on realtime.messages for insert to authenticated with check (realtime.topic() like 'open%' and payload ->> 'say' is distinct from 'no');
+        create table edges (id int primary key);
         create role stranger nologin;
         grant usage on schema realtime to stranger`,
 }, async () => {
@@ -147,6 +149,18 @@ test('an immediate message does not wait for the commit', MESSAGES, async (t) =>
   await world.sql('create table if not exists public.flushes (id int); insert into public.flushes values (1)') // its commit brings the log to the disk
   assert.equal((await v2.nth('binary')).event, 'now')
   await db.query('rollback')
+})
+
+test('an immediate message that ends where a commit begins hides nothing of that transaction', MESSAGES, async (t) => {
+  const { v2 } = await members(t, 'open-edge')
+  await v2.subscribe('open-edge-rows', [{ event: '*', schema: 'public', table: 'edges' }])
+  const db = await session({ via: 'message_immediate' })
+  await db.query(`begin; insert into realtime.messages (payload, event, topic, private, extension) values ('{}', 'row', 'open-edge', false, 'broadcast');
+    select realtime.send('{}', 'now', 'open-edge', false); commit`)
+  // nobody's prefix, and any role may write it
+  await db.query(`begin; insert into edges values (1), (2); select pg_logical_emit_message(false, 'somebody', 'else'); commit`)
+  assert.deepEqual((await v2.untilChanges(2)).map((c) => c.data.record.id), [1, 2])
+  assert.deepEqual(await flush(v2, 'open-edge'), ['now', 'row'])
 })
 
 test('a message of another database does not count, even of a copy with the same secret', MESSAGES, async (t) => {
