@@ -152,7 +152,9 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
                      .withhold_deletes = c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
                      .publications = c->publications,
                      .messages_publication = MESSAGES_PUBLICATION,
-                     .auto_migrate = c->auto_migrate == WC_AUTO_MIGRATE_ON,
+                     .auto_migrate = c->auto_migrate == WC_AUTO_MIGRATE_AUTO
+                                         ? !is_one
+                                         : c->auto_migrate == WC_AUTO_MIGRATE_ON,
                      .freshness_ms = c->policy_freshness_ms,
                      .resume_grace_ms = c->resume_grace_ms,
                      .status_interval_ms = c->status_interval_ms,
