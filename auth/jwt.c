@@ -8,6 +8,7 @@
 #include "auth/jwa.h"
 #include "auth/validator.h"
 #include "base/arena.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/map.h"
 
@@ -125,25 +126,15 @@ static bool is_space(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A % without two hex digits stays, and makes the token malformed later. */
 static struct wc_slice clean(struct wc_slice in, uint8_t *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < in.len; i++) {
-        uint8_t c = in.p[i];
+        uint8_t c = in.p[i], byte;
         if (c == '%' && in.len - i > 2) {
-            int high = hex_digit(in.p[i + 1]);
-            int low = hex_digit(in.p[i + 2]);
-            if (high >= 0 && low >= 0) {
-                c = (uint8_t)(high << 4 | low);
+            if (wc_hex_decode(wc_slice(in.p + i + 1, 2), &byte)) {
+                c = byte;
                 i += 2;
             }
         }

@@ -9,6 +9,8 @@
  */
 #include "base/json.h"
 
+#include "base/hex.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -91,13 +93,10 @@ static int32_t hex4(const uint8_t *p)
 {
     int32_t v = 0;
     for (int i = 0; i < 4; i++) {
-        uint8_t c = p[i];
-        if (c >= '0' && c <= '9')
-            v = v << 4 | (c - '0');
-        else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-            v = v << 4 | ((c | 0x20) - 'a' + 10);
-        else
+        int digit = wc_hex_digit(p[i]);
+        if (digit < 0)
             return -1;
+        v = v << 4 | digit;
     }
     return v;
 }

@@ -1,5 +1,7 @@
 #include "base/jsonw.h"
 
+#include "base/uuid.h"
+
 /* 0: as is; 'u': \u00XX; else the letter after the backslash. */
 static const uint8_t escape[256] = {
     ['\0'] = 'u', [1] = 'u',    [2] = 'u',    [3] = 'u',     [4] = 'u',    [5] = 'u',
@@ -35,8 +37,9 @@ void wc_jsonw_string(struct wc_buf *out, struct wc_slice s)
 
 void wc_jsonw_uuid(struct wc_buf *out, const uint8_t uuid[16])
 {
+    char text[WC_UUID_TEXT];
+    wc_uuid_format(uuid, text);
     wc_buf_byte(out, '"');
-    for (unsigned i = 0; i < 16; i++)
-        wc_buf_printf(out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+    wc_buf_str(out, text);
     wc_buf_byte(out, '"');
 }

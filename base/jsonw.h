@@ -12,7 +12,7 @@
  * UTF-8 (everything Postgres sends under client_encoding UTF8 is). */
 void wc_jsonw_string(struct wc_buf *, struct wc_slice utf8);
 
-/* The same of a uuid's text, in lower case with hyphens. */
+/* The same of a uuid's text. */
 void wc_jsonw_uuid(struct wc_buf *, const uint8_t uuid[16]);
 
 static inline void wc_jsonw_cstr(struct wc_buf *out, const char *s)

@@ -1,5 +1,7 @@
 #include "decoder/lsn.h"
 
+#include "base/hex.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -15,19 +17,6 @@ const char *wc_lsn_format(wc_lsn lsn, char out[WC_LSN_TEXT])
     return out;
 }
 
-static bool hex_digit(uint8_t c, uint32_t *value)
-{
-    if (c >= '0' && c <= '9')
-        *value = (uint32_t)c - '0';
-    else if (c >= 'A' && c <= 'F')
-        *value = (uint32_t)c - 'A' + 10;
-    else if (c >= 'a' && c <= 'f')
-        *value = (uint32_t)c - 'a' + 10;
-    else
-        return false;
-    return true;
-}
-
 /* One to eight hexadecimal digits and nothing else. */
 static bool parse_half(struct wc_slice digits, uint32_t *out)
 {
@@ -35,10 +24,10 @@ static bool parse_half(struct wc_slice digits, uint32_t *out)
         return false;
     uint32_t half = 0;
     for (size_t i = 0; i < digits.len; i++) {
-        uint32_t digit;
-        if (!hex_digit(digits.p[i], &digit))
+        int digit = wc_hex_digit(digits.p[i]);
+        if (digit < 0)
             return false;
-        half = half << 4 | digit;
+        half = half << 4 | (uint32_t)digit;
     }
     *out = half;
     return true;

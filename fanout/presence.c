@@ -1,13 +1,13 @@
 #include "fanout/presence.h"
 
 #include "base/jsonw.h"
+#include "base/uuid.h"
 #include "fanout/hub.h"
 #include "fanout/phoenix.h"
 #include "fanout/presence_home.h"
 #include "fanout/quota.h"
 
 #include <strings.h>
-#include <sys/random.h>
 
 enum {
     SIZE_ALLOWANCE = 500,       /* protocol reference, section 4.3 */
@@ -110,14 +110,10 @@ static bool reserve(struct wc_channel *c, uint64_t bytes)
 
 static void put_uuid(struct wc_channel *c, struct wc_buf *out)
 {
-    uint8_t *b = c->presence.uuid;
-    if (!c->presence.has_uuid) {
-        WC_ASSERT(getrandom(b, 16, 0) == 16);   /* short only for more than 256 bytes */
-        b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 9562: version 4, variant 10 */
-        b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-        c->presence.has_uuid = true;
-    }
-    wc_jsonw_uuid(out, b);
+    if (!c->presence.has_uuid)
+        wc_uuid_random(c->presence.uuid);
+    c->presence.has_uuid = true;
+    wc_jsonw_uuid(out, c->presence.uuid);
 }
 
 static bool is_ours(const struct wc_json *doc, uint32_t key, struct wc_arena *arena)

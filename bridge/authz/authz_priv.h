@@ -6,12 +6,12 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "bridge/authz/authz.h"
 
 #include <uv.h>
 
 enum {
-    WC_AUTHZ_ID_SIZE = 37, /* a UUID as text */
     WC_AUTHZ_DEPTH =
         16, /* questions on their way on one connection: what a few ms of distance cost */
     WC_AUTHZ_SLOW_MS = 100, /* nothing more is sent behind a question that takes longer */
@@ -29,7 +29,7 @@ struct wc_authz_question {
     unsigned wanted;                   /* of enum wc_permission */
     wc_us replay_since;                /* 0: nothing is to be replayed, or not yet */
     const char *topic, *headers, *sub; /* behind the struct */
-    char id[2][WC_AUTHZ_ID_SIZE];      /* of the probes: broadcast, presence; empty: none */
+    char id[2][WC_UUID_TEXT];          /* of the probes: broadcast, presence; empty: none */
     unsigned losses;                   /* connections that ended while they were busy with it */
     unsigned granted;
     enum wc_authorize_error error;

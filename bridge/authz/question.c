@@ -13,7 +13,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <time.h>
 
 enum {
@@ -21,7 +20,6 @@ enum {
     CLAIMS_CAP = 1 << 20, /* their tree: 4,096 nodes */
     DAY_S = 24 * 60 * 60,
     TIME_SIZE = 80,
-    ID_SIZE = WC_AUTHZ_ID_SIZE,
 };
 
 static const char *const extension[] = {"broadcast", "presence"};
@@ -232,21 +230,11 @@ static struct moment this_moment(void)
     return m;
 }
 
-/* A random UUID (RFC 9562, version 4) as Postgres prints it. */
-static bool make_id(char out[ID_SIZE])
+static void make_id(char out[WC_UUID_TEXT])
 {
-    uint8_t b[16];
-    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
-        return false;
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    size_t at = 0;
-    for (size_t i = 0; i < sizeof b; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            out[at++] = '-';
-        at += (size_t)snprintf(out + at, 3, "%02x", b[i]);
-    }
-    return true;
+    uint8_t bytes[WC_UUID_BYTES];
+    wc_uuid_random(bytes);
+    wc_uuid_format(bytes, out);
 }
 
 static bool ask(struct wc_authz_question *q, const struct wc_pg_statement *s, size_t n,
@@ -290,13 +278,13 @@ static void write_array(char *out, size_t size, const char *a, const char *b)
 
 static bool send_read(struct wc_authz_question *q, const struct moment *m)
 {
-    char ids[2 * ID_SIZE + 4], extensions[24];
+    char ids[2 * WC_UUID_TEXT + 4], extensions[24];
     const char *which[2];
     for (size_t i = 0; i < 2; i++) {
         bool is_asked = q->asked->ask & may_read[i];
         which[i] = is_asked ? extension[i] : "";
-        if (is_asked && !make_id(q->id[i]))
-            return false;
+        if (is_asked)
+            make_id(q->id[i]);
     }
     write_array(ids, sizeof ids, q->id[0], q->id[1]);
     write_array(extensions, sizeof extensions, which[0], which[1]);

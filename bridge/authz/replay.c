@@ -1,6 +1,7 @@
 /* The rows that a channel gets again. */
 #include "bridge/authz/authz_priv.h"
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "fanout/quota.h"
 #include "sql/sql.h"
@@ -14,43 +15,11 @@ enum {
     NUMBER_SIZE = 24,
 };
 
-static int nibble(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return -1;
-}
-
-/* Hex digits to bytes, two by two; stops at the first that is none. Returns the bytes written. */
-static size_t decode_hex(uint8_t *out, struct wc_slice hex)
-{
-    size_t n = 0;
-    for (size_t i = 0; i + 1 < hex.len; i += 2) {
-        int high = nibble(hex.p[i]), low = nibble(hex.p[i + 1]);
-        if (high < 0 || low < 0)
-            break;
-        out[n++] = (uint8_t)(high << 4 | low);
-    }
-    return n;
-}
-
 /* "\x6869", as bytea_output=hex has it; empty when the value is NULL. */
 static struct wc_slice hex_of(const struct wc_pg_result *res, int row)
 {
     struct wc_slice v = wc_pg_slice(res, row, 3);
     return v.len < 2 ? wc_slice(NULL, 0) : wc_slice(v.p + 2, v.len - 2);
-}
-
-static bool decode_id(uint8_t out[16], struct wc_slice text)
-{
-    uint8_t digits[32];
-    size_t n = 0;
-    for (size_t i = 0; i < text.len && n < sizeof digits; i++)
-        if (text.p[i] != '-')
-            digits[n++] = text.p[i];
-    return n == sizeof digits && decode_hex(out, wc_slice(digits, n)) == 16;
 }
 
 static uint8_t *copy(uint8_t *at, struct wc_slice from, struct wc_slice *to)
@@ -72,16 +41,17 @@ static struct wc_replay *make_replay(const struct wc_pg_result *res)
     uint8_t *at = (uint8_t *)&r->row[res->nrows];
     for (int i = 0; i < res->nrows; i++) {
         struct wc_replayed *row = &r->row[r->count];
-        if (!decode_id(row->id, wc_pg_slice(res, i, 0)))
+        struct wc_slice hex = hex_of(res, i);
+        if (!wc_uuid_parse(wc_pg_slice(res, i, 0), row->id) || !wc_hex_decode(hex, at))
             continue;
-        at = copy(at, wc_pg_slice(res, i, 1), &row->event);
         row->is_binary = wc_pg_value(res, i, 3) != NULL;
         if (row->is_binary) {
-            row->payload = wc_slice(at, decode_hex(at, hex_of(res, i)));
+            row->payload = wc_slice(at, hex.len / 2);
             at += row->payload.len;
         } else {
             at = copy(at, wc_pg_slice(res, i, 2), &row->payload);
         }
+        at = copy(at, wc_pg_slice(res, i, 1), &row->event);
         r->count++;
     }
     return r;

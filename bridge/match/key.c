@@ -1,5 +1,7 @@
 #include "bridge/match/key.h"
 
+#include "base/uuid.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -339,29 +341,11 @@ static enum wc_status append_time(struct wc_slice text, struct wc_buf *out)
 
 /* ---- uuid, "char" ---- */
 
-static int hex_value(uint8_t ch)
-{
-    if (is_digit(ch))
-        return ch - '0';
-    return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 static enum wc_status append_uuid(struct wc_slice text, struct wc_buf *out)
 {
-    static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-    uint8_t nibble[32], bytes[16];
-    size_t n = 0;
-    if (text.len != sizeof form - 1)
+    uint8_t bytes[WC_UUID_BYTES];
+    if (!wc_uuid_parse(text, bytes))
         return WC_INVALID;
-    for (size_t i = 0; i < text.len; i++) {
-        int value = form[i] == 'x' ? hex_value(text.p[i]) : -1;
-        if (form[i] == 'x' ? value < 0 : text.p[i] != '-')
-            return WC_INVALID;
-        if (form[i] == 'x')
-            nibble[n++] = (uint8_t)value;
-    }
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(nibble[2 * i] << 4 | nibble[2 * i + 1]);
     wc_buf_append(out, bytes, sizeof bytes);
     return out->status;
 }
@@ -396,7 +380,7 @@ static enum wc_status hex_digits(struct wc_slice text, struct wc_slice *out)
     if (text.len < 2 || text.len % 2 || text.p[0] != '\\' || text.p[1] != 'x')
         return WC_INVALID;
     for (size_t i = 2; i < text.len; i++)
-        if (hex_value(text.p[i]) < 0)
+        if (!is_digit(text.p[i]) && !(text.p[i] >= 'a' && text.p[i] <= 'f'))
             return WC_INVALID;
     *out = wc_slice(text.p + 2, text.len - 2);
     return WC_OK;

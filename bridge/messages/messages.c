@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/uuid.h"
 #include "bridge/messages/row.h"
 #include "bridge/messages/secret.h"
 #include "bridge/messages/seen.h"
@@ -244,7 +245,7 @@ void wc_messages_change(struct wc_messages *m, const struct wc_change *ch, wc_ls
 
 static void deliver_signed(struct wc_messages *m, const struct wc_signed *s)
 {
-    char id[WC_SIGNED_UUID_TEXT];
+    char id[WC_UUID_TEXT];
     struct wc_row_broadcast row = {.topic = s->topic,
                                    .event = s->event,
                                    .is_private = s->is_private,
@@ -252,7 +253,7 @@ static void deliver_signed(struct wc_messages *m, const struct wc_signed *s)
                                    .is_unpacked = true,
                                    .payload = s->body,
                                    .inserted_at = s->time + WC_PG_EPOCH_US};
-    wc_signed_id_text(s->id, id);
+    wc_uuid_format(s->id, id);
     row.id = wc_slice_str(id);
     memcpy(row.uuid, s->id, sizeof row.uuid);
     count_event(m);

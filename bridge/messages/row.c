@@ -1,5 +1,8 @@
 #include "bridge/messages/row.h"
 
+#include "base/hex.h"
+#include "base/uuid.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -13,46 +16,6 @@ bool wc_row_is_message(const struct wc_rel *rel)
         return false;
     return wc_slice_is(rel->name, "messages") ||
            (rel->name.len > LEAF && memcmp(rel->name.p, leaf, LEAF) == 0);
-}
-
-static bool hex_digit(uint8_t c, uint8_t *value)
-{
-    if (c >= '0' && c <= '9')
-        *value = (uint8_t)(c - '0');
-    else if (c >= 'a' && c <= 'f')
-        *value = (uint8_t)(c - 'a' + 10);
-    else
-        return false;
-    return true;
-}
-
-/* Postgres prints both halves of a byte in lower case. */
-static bool hex_byte(const uint8_t *digits, uint8_t *out)
-{
-    uint8_t high, low;
-    if (!hex_digit(digits[0], &high) || !hex_digit(digits[1], &low))
-        return false;
-    *out = (uint8_t)(high << 4 | low);
-    return true;
-}
-
-bool wc_row_parse_uuid(struct wc_slice text, uint8_t out[16])
-{
-    enum { UUID_TEXT = 36 };
-    size_t n = 0;
-    if (text.len != UUID_TEXT)
-        return false;
-    for (size_t i = 0; i < UUID_TEXT;) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (text.p[i++] != '-')
-                return false;
-        } else {
-            if (!hex_byte(text.p + i, &out[n++]))
-                return false;
-            i += 2;
-        }
-    }
-    return true;
 }
 
 /* ".123456" and such, in microseconds; nothing is 0. */
@@ -110,10 +73,7 @@ bool wc_row_binary(struct wc_slice printed, uint8_t *out)
 {
     if (printed.len < 2 || printed.len % 2 || printed.p[0] != '\\' || printed.p[1] != 'x')
         return false;
-    for (size_t i = 2; i < printed.len; i += 2)
-        if (!hex_byte(printed.p + i, out++))
-            return false;
-    return true;
+    return wc_hex_decode(wc_slice(printed.p + 2, printed.len - 2), out);
 }
 
 /* NULL: there is no such column, or no value in it. */
@@ -162,7 +122,7 @@ const char *wc_row_read(const struct wc_rel *rel, const struct wc_row *row,
         return "inserted_at_missing";
     if (!text_of(rel, row, "event", &b.event))
         return "event_missing";
-    if (!text_of(rel, row, "id", &b.id) || !wc_row_parse_uuid(b.id, b.uuid))
+    if (!text_of(rel, row, "id", &b.id) || !wc_uuid_parse(b.id, b.uuid))
         return "id_missing";
     if (!text_of(rel, row, "topic", &b.topic))
         return "topic_missing";

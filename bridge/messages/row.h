@@ -41,9 +41,6 @@ const char *wc_row_read(const struct wc_rel *, const struct wc_row *, struct wc_
  * UTC), as Unix time. False: it is none, or infinite, or before the common era. */
 bool wc_row_time(struct wc_slice text, wc_us *out);
 
-/* Text of a UUID to its bytes. False: it is none. */
-bool wc_row_parse_uuid(struct wc_slice text, uint8_t out[16]);
-
 /* How many bytes the printed bytea has; its bytes. False: it is none. */
 size_t wc_row_binary_len(struct wc_slice printed);
 bool wc_row_binary(struct wc_slice printed, uint8_t *out);

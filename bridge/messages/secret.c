@@ -1,6 +1,7 @@
 #include "bridge/messages/secret.h"
 
 #include "auth/hmac.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "sql/sql.h"
 
@@ -50,18 +51,9 @@ static void fail(struct wc_secret *s, const char *sqlstate, const char *message)
     answered(s, s->state == WC_SECRET_KNOWN);
 }
 
-static bool read_hex(struct wc_slice hex, uint8_t *out, size_t len)
+static bool read_key(struct wc_secret *s, struct wc_slice hex)
 {
-    if (hex.len != 2 * len)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        char pair[3] = {(char)hex.p[2 * i], (char)hex.p[2 * i + 1], '\0'};
-        char *end;
-        out[i] = (uint8_t)strtoul(pair, &end, 16);
-        if (*end)
-            return false;
-    }
-    return true;
+    return hex.len == 2 * sizeof s->key && wc_hex_decode(hex, s->key);
 }
 
 static void on_answer(void *arg, const struct wc_pg_result *res)
@@ -69,7 +61,7 @@ static void on_answer(void *arg, const struct wc_pg_result *res)
     struct wc_secret *s = arg;
     if (!res->ok) {
         fail(s, res->sqlstate, res->message);
-    } else if (res->nrows != 1 || !read_hex(wc_pg_slice(res, 0, 0), s->key, sizeof s->key)) {
+    } else if (res->nrows != 1 || !read_key(s, wc_pg_slice(res, 0, 0))) {
         fail(s, "", "there is none that belongs to the owner of realtime.messages");
     } else {
         s->database = (uint32_t)strtoul(wc_pg_value(res, 0, 1), NULL, 10);

@@ -2,10 +2,9 @@
 
 #include "auth/hmac.h"
 #include "base/reader.h"
+#include "base/uuid.h"
 
-#include <stdio.h>
-
-enum { VERSION = 1, IMMEDIATE = 1, PRIVATE = 2, BINARY = 4, ALL_FLAGS = 7, ID_BYTES = 16 };
+enum { VERSION = 1, IMMEDIATE = 1, PRIVATE = 2, BINARY = 4, ALL_FLAGS = 7 };
 
 static struct wc_slice take_text(struct wc_rd *rd)
 {
@@ -25,7 +24,7 @@ static bool parse(struct wc_slice content, struct wc_signed *out)
     out->database = wc_rd_u32(&rd);
     out->xid = wc_rd_u64(&rd);
     out->time = (int64_t)wc_rd_u64(&rd);
-    out->id = wc_rd_take(&rd, ID_BYTES);
+    out->id = wc_rd_take(&rd, WC_UUID_BYTES);
     out->topic = take_text(&rd);
     out->event = take_text(&rd);
     size_t left = wc_rd_left(&rd);
@@ -49,14 +48,4 @@ enum wc_status wc_signed_open(struct wc_slice bytes, const uint8_t key[WC_SIGNED
         return WC_PROTO;
     *out = s;
     return WC_OK;
-}
-
-void wc_signed_id_text(const uint8_t id[16], char out[WC_SIGNED_UUID_TEXT])
-{
-    char *at = out;
-    for (int i = 0; i < ID_BYTES; i++) {
-        if (i == 4 || i == 6 || i == 8 || i == 10)
-            *at++ = '-';
-        at += snprintf(at, 3, "%02x", id[i]); /* two digits and the NUL, which the next covers */
-    }
 }

@@ -17,7 +17,7 @@
 
 #define WC_SIGNED_PREFIX "walcast.broadcast"
 
-enum { WC_SIGNED_KEY_BYTES = 32, WC_SIGNED_UUID_TEXT = 37 };
+enum { WC_SIGNED_KEY_BYTES = 32 };
 
 struct wc_signed {
     bool is_immediate, is_private, is_binary;
@@ -32,8 +32,5 @@ struct wc_signed {
 WC_MUST_USE
 enum wc_status wc_signed_open(struct wc_slice bytes, const uint8_t key[WC_SIGNED_KEY_BYTES],
                               struct wc_signed *out);
-
-/* The id as text, NUL-terminated. */
-void wc_signed_id_text(const uint8_t id[16], char out[WC_SIGNED_UUID_TEXT]);
 
 #endif

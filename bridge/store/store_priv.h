@@ -13,7 +13,6 @@
 
 enum {
     WC_STORE_FINGERPRINT = 24,
-    WC_STORE_UUID = 37,
     WC_STORE_BATCH = 100, /* tenants sealed or unsealed in one turn: a few milliseconds */
 };
 

@@ -6,13 +6,13 @@
 #include "bridge/store/store_priv.h"
 
 #include "base/assert.h"
+#include "base/uuid.h"
 #include "bridge/pg/array.h"
 #include "bridge/store/settings.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     SECRET_CAP = 1 << 20,
@@ -27,7 +27,7 @@ struct op {
     struct wc_store *store;
     wc_store_done done;
     void *arg;
-    char uuid[WC_STORE_UUID]; /* of a put: what a new tenant gets */
+    char uuid[WC_UUID_TEXT]; /* of a put: what a new tenant gets */
     struct wc_store_outcome outcome;
     char external_id[];
 };
@@ -137,24 +137,17 @@ static enum wc_status submit(struct op *op, const struct wc_pg_statement *statem
 
 /* The parameters of a put. */
 struct row {
-    char uuid[WC_STORE_UUID]; /* of the extension */
+    char uuid[WC_UUID_TEXT]; /* of the extension */
     struct wc_buf secret, settings, ids;
     char number[10][NUMBER_SIZE];
     const char *unchanged[2], *tenant[TENANT_PARAMS], *drop[2], *database[4], *id[1], *reading[1];
 };
 
-static bool make_uuid(char out[WC_STORE_UUID])
+static void make_uuid(char out[WC_UUID_TEXT])
 {
-    uint8_t b[16];
-    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b)
-        return false;
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* version 4, variant 1: RFC 9562 */
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    (void)snprintf(out, WC_STORE_UUID,
-                   "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-                   b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-                   b[14], b[15]); /* fits by type */
-    return true;
+    uint8_t bytes[WC_UUID_BYTES];
+    wc_uuid_random(bytes);
+    wc_uuid_format(bytes, out);
 }
 
 /* The ciphertexts. */
@@ -332,10 +325,10 @@ enum wc_status wc_store_put(struct wc_store *s, const struct wc_record *r, wc_st
     struct row row = {.uuid = ""};
     struct wc_err err = {0};
     struct op *op = new_op(s, r->external_id, done, arg);
-    if (!op || !make_uuid(op->uuid) || !make_uuid(row.uuid)) {
-        free(op);
+    if (!op)
         return WC_NOMEM;
-    }
+    make_uuid(op->uuid);
+    make_uuid(row.uuid);
     wc_buf_init(&row.secret, SECRET_CAP);
     wc_buf_init(&row.settings, SETTINGS_CAP);
     wc_buf_init(&row.ids, ARRAY_CAP);

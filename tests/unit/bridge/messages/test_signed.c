@@ -1,3 +1,4 @@
+#include "base/uuid.h"
 #include "bridge/messages/signed.h"
 
 #include <setjmp.h>
@@ -48,8 +49,8 @@ static void its_parts_are_read(void **state)
     assert_true(wc_slice_is(s.topic, "hi"));
     assert_true(wc_slice_is(s.event, "e"));
     assert_true(wc_slice_is(s.body, "xy"));
-    char id[WC_SIGNED_UUID_TEXT];
-    wc_signed_id_text(s.id, id);
+    char id[WC_UUID_TEXT];
+    wc_uuid_format(s.id, id);
     assert_string_equal(id, "0b1c2d3e-4f50-4617-8899-aabbccddeeff");
 }
 
