@@ -131,7 +131,7 @@ static void on_slot(void *arg, const struct wc_pg_result *res)
         end(c, false, res->message, NULL);
     else if (res->nrows == 0)
         end(c, true, "", NULL);
-    else if (strcmp(wc_pg_value(res, 0, 0), "t") == 0)
+    else if (wc_pg_is_true(res, 0, 0))
         try_again(c);
     else
         ask(c, wc_sql_drop_slot, on_dropped);

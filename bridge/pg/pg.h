@@ -22,6 +22,8 @@
 
 #include "base/buf.h"
 
+#include <stdlib.h>
+
 struct uv_loop_s;
 struct wc_pg;
 struct wc_pg_lane;
@@ -65,6 +67,17 @@ struct wc_pg_result {
 /* Text of a value, valid during the callback; NULL when SQL NULL. Columns count from 0. */
 const char *wc_pg_value(const struct wc_pg_result *, int row, int col);
 struct wc_slice wc_pg_slice(const struct wc_pg_result *, int row, int col); /* empty when NULL */
+
+static inline bool wc_pg_is_true(const struct wc_pg_result *r, int row, int col)
+{
+    return wc_slice_is(wc_pg_slice(r, row, col), "t");
+}
+
+static inline uint32_t wc_pg_oid(const struct wc_pg_result *r, int row, int col) /* 0 when NULL */
+{
+    const char *text = wc_pg_value(r, row, col);
+    return text ? (uint32_t)strtoul(text, NULL, 10) : 0;
+}
 
 typedef void (*wc_pg_result_fn)(void *arg, const struct wc_pg_result *);
 

@@ -152,23 +152,18 @@ static void look_later(struct wc_optional *o)
         o->pause_ms *= 2;
 }
 
-static bool is_true(const struct wc_pg_result *res, int col)
-{
-    return wc_slice_is(wc_pg_slice(res, 0, col), "t");
-}
-
 static void on_answer(void *arg, const struct wc_pg_result *res)
 {
     struct wc_optional *o = arg;
     wc_lsn end = 0;
     struct wc_optional_found f = {.exists = res->ok && res->nrows == 1};
     if (f.exists) {
-        f.has_other_tables = is_true(res, 0);
-        f.has_messages = is_true(res, 1);
+        f.has_other_tables = wc_pg_is_true(res, 0, 0);
+        f.has_messages = wc_pg_is_true(res, 0, 1);
     }
     const char *code = objection(&f);
-    bool is_well =
-        res->ok && !code && is_true(res, 2) && wc_lsn_parse(wc_pg_slice(res, 0, 3), &end) == WC_OK;
+    bool is_well = res->ok && !code && wc_pg_is_true(res, 0, 2) &&
+                   wc_lsn_parse(wc_pg_slice(res, 0, 3), &end) == WC_OK;
     if (res->ok && code)
         set_reason(o, code, "");
     bool is_ready = is_well && o->was_well;

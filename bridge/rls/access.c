@@ -275,11 +275,6 @@ static bool keep(struct wc_arena *arena, struct wc_slice s, struct wc_slice *out
     return copy != NULL;
 }
 
-static bool is_yes(const struct wc_pg_result *res, int row, enum answer_col col)
-{
-    return wc_slice_is(wc_pg_slice(res, row, (int)col), "t");
-}
-
 static unsigned long key_place(const struct wc_pg_result *res, int row) /* 0: not of the key */
 {
     const char *digits = wc_pg_value(res, row, COL_KEY_PLACE);
@@ -291,9 +286,9 @@ static bool read_column(const struct wc_pg_result *res, int row, struct wc_acces
 {
     struct wc_slice name = wc_pg_slice(res, row, COL_NAME);
     out->in_pk = key_place(res, row) > 0;
-    out->readable = is_yes(res, row, COL_READABLE);
-    out->in_policy = is_yes(res, row, COL_IN_POLICY);
-    out->is_generated = is_yes(res, row, COL_GENERATED);
+    out->readable = wc_pg_is_true(res, row, COL_READABLE);
+    out->in_policy = wc_pg_is_true(res, row, COL_IN_POLICY);
+    out->is_generated = wc_pg_is_true(res, row, COL_GENERATED);
     struct wc_buf json;
     wc_buf_init(&json, COLUMN_CAP);
     wc_jsonw_string(&json, name);
@@ -351,7 +346,7 @@ static bool read_above(const struct wc_pg_result *res, int row, size_t count, st
     struct wc_access_above *above = wc_arena_calloc(&a->arena, count + 1, sizeof *above);
     bool ok = above != NULL;
     for (size_t i = 0; i < count && ok; i++) {
-        above[i].has_key = is_yes(res, row + (int)i, COL_ABOVE_HAS_KEY);
+        above[i].has_key = wc_pg_is_true(res, row + (int)i, COL_ABOVE_HAS_KEY);
         ok = keep(&a->arena, wc_pg_slice(res, row + (int)i, COL_ABOVE), &above[i].name);
     }
     a->above = above;
@@ -362,12 +357,12 @@ static bool read_above(const struct wc_pg_result *res, int row, size_t count, st
 /* What is said once of the pair, in each of its rows. */
 static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access *a)
 {
-    a->usable = is_yes(res, row, COL_USABLE);
+    a->usable = wc_pg_is_true(res, row, COL_USABLE);
     a->rls = !wc_slice_is(wc_pg_slice(res, row, COL_RLS), "f");
     a->exists = wc_pg_value(res, row, COL_RELATION) != NULL;
-    a->is_partitioned = is_yes(res, row, COL_PARTITIONED);
-    a->has_policy = is_yes(res, row, COL_HAS_POLICY);
-    a->runs_code = is_yes(res, row, COL_RUNS_CODE);
+    a->is_partitioned = wc_pg_is_true(res, row, COL_PARTITIONED);
+    a->has_policy = wc_pg_is_true(res, row, COL_HAS_POLICY);
+    a->runs_code = wc_pg_is_true(res, row, COL_RUNS_CODE);
     return keep(&a->arena, wc_pg_slice(res, row, COL_RELATION), &a->name) &&
            keep(&a->arena, wc_pg_slice(res, row, COL_OWNERS), &a->owners) &&
            keep(&a->arena, wc_pg_slice(res, row, COL_SEEN_BY), &a->seen_by);
@@ -406,7 +401,7 @@ static bool is_early(const struct wc_access_cache *c, wc_oid rel, const struct w
 static bool is_torn(const struct wc_pg_result *res, int row, int end)
 {
     for (; row < end; row++)
-        if (!is_yes(res, row, COL_SETTLED))
+        if (!wc_pg_is_true(res, row, COL_SETTLED))
             return true;
     return false;
 }

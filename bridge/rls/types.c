@@ -147,19 +147,13 @@ bool wc_types_find(struct wc_types *t, wc_oid oid, uint64_t since, wc_us now,
 
 /* ---- reading an answer ---- */
 
-static wc_oid oid_at(const struct wc_pg_result *res, int row, int col)
-{
-    const char *text = wc_pg_value(res, row, col);
-    return text ? (wc_oid)strtoul(text, NULL, 10) : 0;
-}
-
 static bool list_made(struct reading *r)
 {
     r->made = wc_arena_calloc(&r->trees, (size_t)r->res->nrows + 1, sizeof *r->made);
     if (!r->made)
         return false;
     for (int row = 0; row < r->res->nrows; row++) {
-        wc_oid oid = oid_at(r->res, row, COL_OID);
+        wc_oid oid = wc_pg_oid(r->res, row, COL_OID);
         if (r->nmade == 0 || r->made[r->nmade - 1].oid != oid)
             r->made[r->nmade++] = (struct made){
                 .oid = oid, .row = row, .kind = wc_pg_value(r->res, row, COL_KIND)[0]};
@@ -192,7 +186,7 @@ static const struct wc_type *resolve(const struct reading *r, wc_oid oid)
             return NULL;
         if (m->kind != 'd')
             return m->kind == 'o' ? &string : &m->type;
-        oid = oid_at(r->res, m->row, COL_REFERS_TO);
+        oid = wc_pg_oid(r->res, m->row, COL_REFERS_TO);
     }
     return NULL;
 }
@@ -216,7 +210,7 @@ static bool fill_composite(struct reading *r, struct made *m)
     struct wc_attr *attr = wc_arena_calloc(&r->trees, nattrs + 1u, sizeof *attr);
     bool ok = attr != NULL;
     for (uint16_t i = 0; i < nattrs && ok; i++) {
-        attr[i].type = resolve(r, oid_at(r->res, m->row + i, COL_REFERS_TO));
+        attr[i].type = resolve(r, wc_pg_oid(r->res, m->row + i, COL_REFERS_TO));
         ok = copy_key(&r->trees, wc_pg_slice(r->res, m->row + i, COL_ATTRIBUTE), &attr[i].json_key);
     }
     m->type = (struct wc_type){.value_class = WC_VALUE_COMPOSITE, .nattrs = nattrs, .attr = attr};
@@ -231,7 +225,7 @@ static bool fill(struct reading *r, struct made *m)
     case 'v':
         m->type = (struct wc_type){.value_class = m->kind == 'a' ? WC_VALUE_ARRAY : WC_VALUE_VECTOR,
                                    .delimiter = delimiter ? delimiter[0] : ',',
-                                   .element = resolve(r, oid_at(r->res, m->row, COL_REFERS_TO))};
+                                   .element = resolve(r, wc_pg_oid(r->res, m->row, COL_REFERS_TO))};
         return true;
     case 'h': m->type = (struct wc_type){.value_class = WC_VALUE_HSTORE}; return true;
     case 'c': return fill_composite(r, m);

@@ -107,19 +107,13 @@ static enum wc_status read_numbers(const struct wc_pg_result *res, int row, stru
     return WC_OK;
 }
 
-static bool is_true(const struct wc_pg_result *res, int row, int column)
-{
-    const char *text = wc_pg_value(res, row, column);
-    return text && text[0] == 't';
-}
-
 static enum wc_status read_row(const struct wc_vault *vault, const struct wc_pg_result *res,
                                int row, struct wc_record *r, struct wc_err *err)
 {
     const char *secret = wc_pg_value(res, row, JWT_SECRET);
-    r->suspend = is_true(res, row, SUSPEND);
-    r->private_only = is_true(res, row, PRIVATE_ONLY);
-    r->presence_enabled = is_true(res, row, PRESENCE_ENABLED);
+    r->suspend = wc_pg_is_true(res, row, SUSPEND);
+    r->private_only = wc_pg_is_true(res, row, PRIVATE_ONLY);
+    r->presence_enabled = wc_pg_is_true(res, row, PRESENCE_ENABLED);
     if (wc_pg_value(res, row, DB_TYPE) && !wc_record_add_database(r))
         return wc_err_set(err, WC_NOMEM, "out of memory");
     if (!read_texts(res, row, r))

@@ -60,17 +60,6 @@ void wc_filter_type_unref(struct wc_filter_type *t)
         free(t);
 }
 
-static wc_oid oid_at(const struct wc_pg_result *res, int row, int col)
-{
-    const char *text = wc_pg_value(res, row, col);
-    return text ? (wc_oid)strtoul(text, NULL, 10) : 0;
-}
-
-static bool is_yes(const struct wc_pg_result *res, int row, int col)
-{
-    return wc_slice_is(wc_pg_slice(res, row, col), "t");
-}
-
 /* Operators parted by blanks. */
 static uint32_t patterns_of(const char *text)
 {
@@ -114,11 +103,11 @@ static struct wc_filter_type *read_type(const struct wc_pg_result *res, int row)
         return NULL;
     uint8_t *at = (uint8_t *)(t + 1);
     *t = (struct wc_filter_type){.refs = 1,
-                                 .oid = oid_at(res, row, COL_OID),
-                                 .core = oid_at(res, row, COL_CORE),
-                                 .collation = oid_at(res, row, COL_COLLATION),
-                                 .is_enum = is_yes(res, row, COL_IS_ENUM),
-                                 .holds_domain = is_yes(res, row, COL_HOLDS_DOMAIN),
+                                 .oid = wc_pg_oid(res, row, COL_OID),
+                                 .core = wc_pg_oid(res, row, COL_CORE),
+                                 .collation = wc_pg_oid(res, row, COL_COLLATION),
+                                 .is_enum = wc_pg_is_true(res, row, COL_IS_ENUM),
+                                 .holds_domain = wc_pg_is_true(res, row, COL_HOLDS_DOMAIN),
                                  .patterns = patterns_of(wc_pg_value(res, row, COL_PATTERNS))};
     t->name = put(&at, wc_pg_slice(res, row, COL_NAME));
     t->cast = put(&at, wc_pg_slice(res, row, COL_CAST));
@@ -298,7 +287,7 @@ static bool read_answer(struct wc_filter_types *t, const struct wc_pg_result *re
 {
     take_none(t); /* a row may say otherwise */
     for (int row = 0; row < res->nrows; row++) {
-        struct entry *e = find(t, oid_at(res, row, COL_OID));
+        struct entry *e = find(t, wc_pg_oid(res, row, COL_OID));
         struct wc_filter_type *type = e ? read_type(res, row) : NULL;
         if (e && !type) {
             forget_answer(t);

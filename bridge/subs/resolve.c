@@ -342,28 +342,17 @@ enum wc_status wc_resolver_ask(struct wc_resolver *r, struct wc_pg *pg,
 
 /* ---- answers ---- */
 
-static bool is_yes(const struct wc_pg_result *res, int row, int col)
-{
-    return wc_slice_is(wc_pg_slice(res, row, col), "t");
-}
-
-static wc_oid oid_at(const struct wc_pg_result *res, int row, int col)
-{
-    const char *text = wc_pg_value(res, row, col);
-    return text ? (wc_oid)strtoul(text, NULL, 10) : 0;
-}
-
 /* before: the same column of another table; most of what is read again and again is one text. */
 static bool read_column(const struct wc_pg_result *res, int row, struct wc_arena *arena,
                         const struct wc_resolved_column *before, struct wc_resolved_column *out)
 {
     struct wc_slice collate = wc_pg_slice(res, row, COL_COLLATE);
-    if (!is_yes(res, row, COL_COLUMN_OK))
+    if (!wc_pg_is_true(res, row, COL_COLUMN_OK))
         return true;
-    out->type = oid_at(res, row, COL_TYPE);
-    out->collation = oid_at(res, row, COL_COLLATION);
-    out->is_deterministic = is_yes(res, row, COL_DETERMINISTIC);
-    out->is_c = is_yes(res, row, COL_IS_C);
+    out->type = wc_pg_oid(res, row, COL_TYPE);
+    out->collation = wc_pg_oid(res, row, COL_COLLATION);
+    out->is_deterministic = wc_pg_is_true(res, row, COL_DETERMINISTIC);
+    out->is_c = wc_pg_is_true(res, row, COL_IS_C);
     if (before && wc_slice_eq(before->collate, collate)) {
         out->collate = before->collate;
         return true;
@@ -382,7 +371,7 @@ static bool read_table(const struct wc_pg_result *res, int row, const struct ent
     bool ok = column != NULL;
     for (size_t i = 0; i < e->ncolumns && ok; i++)
         ok = read_column(res, row + (int)i, arena, before ? &before->column[i] : NULL, &column[i]);
-    *out = (struct wc_resolved_table){.rel = oid_at(res, row, COL_OID), .column = column};
+    *out = (struct wc_resolved_table){.rel = wc_pg_oid(res, row, COL_OID), .column = column};
     return ok;
 }
 
@@ -404,8 +393,8 @@ static struct wc_resolution *read_answer(const struct wc_pg_result *res, int row
         wc_resolution_unref(a);
         return NULL;
     }
-    a->role_exists = is_yes(res, row, COL_ROLE_EXISTS);
-    a->role_usable = is_yes(res, row, COL_ROLE_USABLE);
+    a->role_exists = wc_pg_is_true(res, row, COL_ROLE_EXISTS);
+    a->role_usable = wc_pg_is_true(res, row, COL_ROLE_USABLE);
     a->ntables = count;
     a->table = table;
     return a;
