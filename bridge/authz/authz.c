@@ -354,12 +354,7 @@ void wc_authz_free(struct wc_authz *az)
     if (!az)
         return;
     wc_authz_close_all(az);
-    while (!wc_list_is_empty(&az->queue)) {
-        struct wc_authz_question *q = WC_CONTAINER(az->queue.next, struct wc_authz_question, link);
-        wc_list_remove(&q->link);
-        wc_authorize_free(q->asked);
-        free(q);
-    }
+    wc_authz_refuse(az, WC_AUTHORIZE_UNAVAILABLE); /* all of them: none is on its way now */
     free_options(az);
     uv_close((uv_handle_t *)&az->timer, on_closed);
 }

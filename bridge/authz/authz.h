@@ -62,7 +62,7 @@ struct wc_authz;
 /* Returns owned; NULL when out of memory. */
 struct wc_authz *wc_authz_new(struct uv_loop_s *, const struct wc_authz_options *,
                               struct wc_publisher *);
-void wc_authz_free(struct wc_authz *); /* NULL is fine */
+void wc_authz_free(struct wc_authz *); /* what waits is answered UNAVAILABLE; NULL is fine */
 
 /* Takes the question. The permissions message may be published before this returns. */
 void wc_authz_ask(struct wc_authz *, struct wc_authorize *);

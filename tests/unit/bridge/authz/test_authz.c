@@ -162,14 +162,18 @@ static void a_server_that_says_nothing_is_unavailable_in_time(void **state)
         assert_int_equal(answer(w), WC_AUTHORIZE_UNAVAILABLE);
 }
 
-static void questions_that_wait_end_with_it(void **state)
+static void questions_that_wait_are_answered_when_it_ends(void **state)
 {
     struct world *w = *state;
     assert_return_code(listen(w->listener, 8), 0);
     ask(w, "anon", "{}", wc_slice_str("room"), WC_MAY_READ_BROADCAST);
     ask(w, "anon", "{}", wc_slice_str("room"), WC_MAY_WRITE_PRESENCE);
     (void)uv_run(&w->loop, UV_RUN_NOWAIT);
-    assert_null(wc_mesh_pop(w->mesh, 0, 0)); /* tear_down frees it */
+    assert_null(wc_mesh_pop(w->mesh, 0, 0));
+    wc_authz_free(w->authz);
+    w->authz = NULL;
+    assert_int_equal(answer(w), WC_AUTHORIZE_UNAVAILABLE);
+    assert_int_equal(answer(w), WC_AUTHORIZE_UNAVAILABLE);
 }
 
 /* ---- the claim sub ---- */
@@ -207,7 +211,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(three_refused_connections_are_enough, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_server_that_says_nothing_is_unavailable_in_time, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(questions_that_wait_end_with_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(questions_that_wait_are_answered_when_it_ends, set_up,
+                                        tear_down),
         cmocka_unit_test(sub_is_a_text_whatever_its_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
