@@ -2,9 +2,9 @@
  * HTTP requests that are answered later: the handler parks the request, asks somebody else (a
  * bridge, for a permission or for an answer of its own), and the answer finds the call by handle.
  *
- *   handler ─park→ waiting ─permissions, call (msg.h)→ on_message: done → answered, connection
- * closed ├──── 30 s, shutdown ──→ 504, 503 ────────────────────↑ └──── the client hangs up ──→
- * freed
+ *   handler ─park→ waiting ─permissions, call (msg.h)→ on_message ─done→ answered
+ *                    ├─ 30 s: 504; shutdown: 503 ──────────────────────────┘
+ *                    └─ the client hangs up: freed
  *
  * A handle names a call of one socket thread; those of channels are another sequence. A message for
  * a call that has ended is skipped.
