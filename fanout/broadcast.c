@@ -103,9 +103,10 @@ static enum wc_status encode_push(const struct wc_broadcast *b, enum wc_serializ
     return v == WC_PHX_V2 ? wc_phxbin_encode(&bin, out) : WC_OK;
 }
 
-enum wc_status wc_broadcast_encode(const struct wc_broadcast *b, enum wc_serializer v,
-                                   struct wc_slice topic, struct wc_arena *scratch,
-                                   struct wc_frame **out)
+/* *out is the frame for the receivers of this serializer, NULL when they get none. LIMIT: topic or
+ * event do not fit a binary frame. */
+static enum wc_status encode(const struct wc_broadcast *b, enum wc_serializer v,
+                             struct wc_slice topic, struct wc_arena *scratch, struct wc_frame **out)
 {
     switch (b->form) {
     case WC_BROADCAST_VERBATIM: return encode_verbatim(b, v, topic, out);
@@ -160,7 +161,7 @@ static enum wc_status fill(struct wc_msg *m, const struct wc_room *room, struct 
     for (enum wc_serializer v = WC_PHX_V1; v < WC_PHX_COUNT && st == WC_OK; v++) {
         uint64_t users = wc_room_threads(room, v);
         if (users)
-            st = wc_broadcast_encode(b, v, topic, scratch, &m->frame[v]);
+            st = encode(b, v, topic, scratch, &m->frame[v]);
         if (m->frame[v])
             *threads |= users;
     }
@@ -175,12 +176,6 @@ static enum wc_metric sent_by(enum wc_origin origin)
     case WC_ORIGIN_HTTP: return WC_M_BROADCASTS_HTTP;
     }
     return WC_M_NONE;
-}
-
-void wc_broadcast_count_unheard(enum wc_origin origin)
-{
-    wc_metric_add(sent_by(origin), 1);
-    wc_metric_add(WC_M_BROADCASTS_EMPTY, 1);
 }
 
 enum wc_status wc_broadcast_emit(struct wc_publisher *publisher,
@@ -227,7 +222,8 @@ enum wc_status wc_broadcast_send(struct wc_hub *hub, const struct wc_tenant_view
     struct wc_room *room = wc_room_find(hub->opt.rooms, tenant->id, is_private, sub);
     wc_hub_observe(hub, tenant, WC_TH_PAYLOAD_BROADCAST, b->payload.len);
     if (!room) {
-        wc_broadcast_count_unheard(WC_ORIGIN_HTTP);
+        wc_metric_add(WC_M_BROADCASTS_HTTP, 1);
+        wc_metric_add(WC_M_BROADCASTS_EMPTY, 1);
         return WC_OK;
     }
     uint8_t *topic = wc_arena_alloc(&hub->arena, n + sub.len);

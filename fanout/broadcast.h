@@ -49,18 +49,8 @@ struct wc_broadcast {
     const uint8_t *uuid;     /* ROW: the 16 bytes of the id */
 };
 
-/* *out is the frame for the receivers of this serializer, NULL when they get none. LIMIT: topic or
- * event do not fit a binary frame; NOMEM. */
-WC_MUST_USE
-enum wc_status wc_broadcast_encode(const struct wc_broadcast *, enum wc_serializer,
-                                   struct wc_slice topic, struct wc_arena *scratch,
-                                   struct wc_frame **out);
-
 /* Within `max_payload_size_in_kb` as the reference counts it: 1000 bytes, and 500 for the rest. */
 bool wc_broadcast_fits(const struct wc_broadcast *, uint32_t max_payload_kb);
-
-/* One for a room that does not exist, since it has no members. */
-void wc_broadcast_count_unheard(enum wc_origin);
 
 struct wc_broadcast_target {
     enum wc_origin origin;
@@ -70,8 +60,8 @@ struct wc_broadcast_target {
     struct wc_share *share;  /* of a bridge's tenant; NULL: none */
 };
 
-/* To every channel in the room but one. Errors as of encode; LIMIT, too: the publisher's overflow
- * is full. Nobody gets it then. */
+/* To every channel in the room but one. LIMIT: topic or event do not fit a binary frame, or the
+ * publisher's overflow is full; NOMEM. Nobody gets it then. */
 WC_MUST_USE
 enum wc_status wc_broadcast_emit(struct wc_publisher *, const struct wc_broadcast_target *,
                                  const struct wc_broadcast *, struct wc_arena *scratch);

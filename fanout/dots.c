@@ -30,7 +30,8 @@ bool wc_dots_has(const struct wc_dots *d, struct wc_dot dot)
     return i < d->count && d->range[i].replica == dot.replica && d->range[i].first <= dot.count;
 }
 
-enum wc_status wc_dots_reserve(struct wc_dots *d, size_t n)
+/* Room for n more ranges. */
+static enum wc_status reserve(struct wc_dots *d, size_t n)
 {
     if (d->cap - d->count >= n)
         return WC_OK;
@@ -56,7 +57,7 @@ enum wc_status wc_dots_add(struct wc_dots *d, struct wc_dot_range add)
     size_t to = from;
     while (to < d->count && touches(&d->range[to], add))
         to++;
-    if (to == from && wc_dots_reserve(d, 1) != WC_OK)
+    if (to == from && reserve(d, 1) != WC_OK)
         return WC_NOMEM;
     if (to > from) {
         if (d->range[from].first < add.first)
@@ -73,7 +74,7 @@ enum wc_status wc_dots_add(struct wc_dots *d, struct wc_dot_range add)
 
 enum wc_status wc_dots_merge(struct wc_dots *d, const struct wc_dots *from)
 {
-    enum wc_status st = wc_dots_reserve(d, from->count);
+    enum wc_status st = reserve(d, from->count);
     for (size_t i = 0; st == WC_OK && i < from->count; i++)
         st = wc_dots_add(d, from->range[i]);
     return st;

@@ -30,9 +30,6 @@ struct wc_dots { /* zeroed is empty */
 void wc_dots_release(struct wc_dots *);
 
 bool wc_dots_has(const struct wc_dots *, struct wc_dot);
-/* Room for n more ranges: that many single adds then succeed. */
-WC_MUST_USE
-enum wc_status wc_dots_reserve(struct wc_dots *, size_t n);
 WC_MUST_USE
 enum wc_status wc_dots_add(struct wc_dots *, struct wc_dot_range);
 WC_MUST_USE

@@ -202,9 +202,6 @@ struct wc_lane *wc_run_lane(struct wc_judge *, struct wc_slice owners,
 void wc_run_enqueue(struct wc_question *);
 void wc_run_start(struct wc_judge *);
 void wc_run_stop(struct wc_judge *); /* what is under way gets no answer */
-void wc_run_wake(struct wc_judge *, uint64_t delay_ms);
-void wc_run_on_timer(uv_timer_t *);
-void wc_run_on_deadline(uv_timer_t *);
 void wc_run_on_change(void *judge);
 
 /* ---- judge.c ---- */

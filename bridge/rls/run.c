@@ -66,9 +66,12 @@ static struct wc_lane *next_lane(struct wc_judge *j)
     return NULL;
 }
 
-void wc_run_wake(struct wc_judge *j, uint64_t delay_ms)
+static void on_timer(uv_timer_t *);
+static void on_deadline(uv_timer_t *);
+
+static void wake(struct wc_judge *j, uint64_t delay_ms)
 {
-    (void)uv_timer_start(&j->timer, wc_run_on_timer, delay_ms, 0); /* valid handle and callback */
+    (void)uv_timer_start(&j->timer, on_timer, delay_ms, 0); /* valid handle and callback */
 }
 
 /* ---- failures ---- */
@@ -105,7 +108,7 @@ static void abandon_turn(struct wc_judge *j)
     j->bytes_in_flight = 0;
     j->turn = (struct wc_turn){0};
     wc_sessions_drop(j->sessions);
-    wc_run_wake(j, 0);
+    wake(j, 0);
 }
 
 static void on_timeout(struct wc_question *q)
@@ -174,7 +177,7 @@ static void end_turn_when_over(struct wc_judge *j)
     else if (!wc_list_is_empty(&t->lane->waiting))
         delay_ms = RETRY_MS;
     t->lane = NULL;
-    wc_run_wake(j, delay_ms);
+    wake(j, delay_ms);
 }
 
 static void on_question(void *arg, const struct wc_pg_result *res)
@@ -286,7 +289,7 @@ static void begin_turn(struct wc_judge *j, struct wc_lane *lane)
     if (!j->turn.session)
         return; /* wc_run_on_change follows */
     if (wc_session_ask_visible(j->turn.session, on_visible, j) != WC_OK) {
-        wc_run_wake(j, RETRY_MS);
+        wake(j, RETRY_MS);
         return;
     }
     j->turn.lane = lane;
@@ -298,12 +301,12 @@ void wc_run_on_change(void *judge)
 {
     struct wc_judge *j = judge;
     if (j->is_busy && !j->turn.lane)
-        wc_run_wake(j, 0);
+        wake(j, 0);
 }
 
 /* ---- a run ---- */
 
-void wc_run_on_timer(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer)
 {
     struct wc_judge *j = timer->data;
     if (!j->is_busy || j->turn.lane)
@@ -317,7 +320,7 @@ void wc_run_on_timer(uv_timer_t *timer)
 
 static void arm_deadline(struct wc_judge *j, wc_us in)
 {
-    (void)uv_timer_start(&j->deadline_timer, wc_run_on_deadline, (uint64_t)in / 1000 + 1, 0);
+    (void)uv_timer_start(&j->deadline_timer, on_deadline, (uint64_t)in / 1000 + 1, 0);
 }
 
 void wc_run_start(struct wc_judge *j)
@@ -328,7 +331,7 @@ void wc_run_start(struct wc_judge *j)
     wc_us budget = (wc_us)j->opt.batch_timeout_ms * 1000;
     j->deadline = wc_clock_mono() + budget;
     arm_deadline(j, budget);
-    wc_run_wake(j, 0);
+    wake(j, 0);
 }
 
 void wc_run_stop(struct wc_judge *j)
@@ -358,7 +361,7 @@ static void fail_all(struct wc_judge *j)
              canceled);
 }
 
-void wc_run_on_deadline(uv_timer_t *timer)
+static void on_deadline(uv_timer_t *timer)
 {
     struct wc_judge *j = timer->data;
     wc_us left = j->deadline - wc_clock_mono();

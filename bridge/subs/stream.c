@@ -202,7 +202,7 @@ void wc_subs_drain(struct wc_subs *s)
 }
 
 /* The stream is down: what waits comes again, or is lost with its slot. */
-void wc_subs_take_back(struct wc_subs *s)
+static void take_back(struct wc_subs *s)
 {
     const struct wc_queued *head = wc_queue_head(s->queue);
     if (head)
@@ -255,7 +255,7 @@ void wc_subs_stream(struct wc_subs *s, enum wc_subs_stream stream, bool new_epoc
     s->stream = stream;
     s->holding = s->was_described = false;
     if (stream == WC_SUBS_STREAM_DOWN) {
-        wc_subs_take_back(s);
+        take_back(s);
         return;
     }
     if (stream == WC_SUBS_STREAM_UP && new_epoch && s->had_stream)

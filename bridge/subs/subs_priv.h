@@ -93,7 +93,6 @@ enum wc_status wc_subs_deliver(struct wc_subs *, const struct wc_change *);
 
 /* stream.c */
 struct wc_queue *wc_subs_new_queue(struct wc_subs *);
-void wc_subs_take_back(struct wc_subs *); /* gives up what waits */
 /* trouble.c: a hook of the queue. */
 void wc_subs_on_trouble(void *self, wc_oid rel, struct wc_slice schema, struct wc_slice role,
                         bool is_over, const char *text);
