@@ -1,6 +1,6 @@
 /*
  * What fanout asks of the layer above it. fanout declares these small interfaces, bridge implements
- * them, app.c connects the two; fanout never includes bridge.
+ * them, bridge/parts.c connects the two; fanout never includes bridge.
  */
 #ifndef WC_FANOUT_SOURCE_H
 #define WC_FANOUT_SOURCE_H
