@@ -5,7 +5,10 @@ static const char json_type[] = "application/json; charset=utf-8";
 void wc_probe_set(struct wc_probe *r, enum wc_probe_state state)
 {
     /* Relaxed: what the state tells of is published by whoever made it so. */
-    atomic_store_explicit(&r->state, state, memory_order_relaxed);
+    unsigned now = atomic_load_explicit(&r->state, memory_order_relaxed);
+    while (now < state && !atomic_compare_exchange_weak_explicit(
+                              &r->state, &now, state, memory_order_relaxed, memory_order_relaxed))
+        ; /* another one came first: look again */
 }
 
 static void answer(struct wc_http_response *res, const char *reason)

@@ -1,11 +1,12 @@
 /*
  * The probes of an orchestrator:
  *
- *   GET /health/live   200 while a socket thread's loop turns, whatever the databases do: without
- * an answer the process is to be restarted GET /health/ready  200 while clients are to be sent
- * here; 503 with a reason while the tenants are not known yet (`starting`) and from the signal to
- * stop on
+ *   GET /health/live   200 while a socket thread's loop turns, whatever the databases do
+ *   GET /health/ready  200 while clients are to be sent here; 503 with a reason while the tenants
+ *                      are not known yet (`starting`), and from the signal to stop on
  *                      (`shutting_down`, or nobody accepts the connection any more)
+ *
+ * Without an answer to the first the process is to be restarted.
  *
  * A tenant's database that is down is no reason for either: its clients would find the same
  * elsewhere, and the others are served. That is what /health tells (health.h).
@@ -29,6 +30,7 @@ enum { WC_PROBE_ROUTES = 2 };
 /* Borrows it. */
 void wc_probe_routes(struct wc_probe *, struct wc_http_route out[WC_PROBE_ROUTES]);
 
+/* Who is stopping stays so, whatever has become ready meanwhile. */
 void wc_probe_set(struct wc_probe *, enum wc_probe_state);
 
 #endif

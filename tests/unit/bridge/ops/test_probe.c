@@ -30,6 +30,7 @@ static void readiness_follows_the_process_and_liveness_does_not(void **state)
     wc_probe_set(&r, WC_PROBE_READY);
     expect(&r, "/health/ready", 200, ok);
     wc_probe_set(&r, WC_PROBE_STOPPING);
+    wc_probe_set(&r, WC_PROBE_READY); /* of a bridge that has not heard of it */
     expect(&r, "/health/ready", 503, "{\"status\":\"unavailable\",\"reason\":\"shutting_down\"}\n");
     expect(&r, "/health/live", 200, ok);
 }
