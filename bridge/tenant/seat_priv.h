@@ -1,6 +1,6 @@
 /*
  * What a tenant's bridge keeps of it: shared by bridge.c (orders), keeper.c (life cycle) and
- * tenant.c, whose struct it is part of.
+ * tenant_priv.h, whose struct it is part of.
  *
  *   NEW ─first order→ KNOWN ⇄ OPEN
  *                       └──────┴─→ RETIRED (replaced or removed; for good)
