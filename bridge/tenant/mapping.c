@@ -1,5 +1,7 @@
 #include "bridge/tenant/mapping_priv.h"
 
+#include "bridge/authz/authz.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,7 +46,7 @@ static void map_database(const struct wc_record_database *d,
     out->pg.user = d->user;
     out->pg.password = d->password;
     out->pg.sslmode = sslmode_of(d, &defaults->pg);
-    out->pool = d->pool;
+    out->pool = d->pool < WC_AUTHZ_POOL_MAX ? d->pool : WC_AUTHZ_POOL_MAX;
     out->max_record_bytes = d->max_record_bytes;
     if (d->publication && d->publication[0])
         out->publications = d->publication;

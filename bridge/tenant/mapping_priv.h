@@ -3,7 +3,8 @@
  *
  * TLS towards its database: where the defaults name an sslmode, that counts for all. Otherwise
  * `ssl_enforced` means verify-full when the defaults name certificates of an authority, require
- * when not; without it there is none. Pure. Source: protocol reference sections 10.2 and 13.
+ * when not; without it there is none. A pool larger than ours can be is as large as that. Pure.
+ * Source: protocol reference sections 10.2 and 13.
  */
 #ifndef WC_BRIDGE_TENANT_MAPPING_PRIV_H
 #define WC_BRIDGE_TENANT_MAPPING_PRIV_H

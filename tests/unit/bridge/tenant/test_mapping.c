@@ -1,4 +1,5 @@
 /* What a record means for a tenant: TLS, slots, logins, limits. */
+#include "bridge/authz/authz.h"
 #include "bridge/tenant/mapping_priv.h"
 
 #include <setjmp.h>
@@ -43,6 +44,18 @@ static void enforced_tls_is_verified_where_an_authority_is_named(void **state)
         assert_string_equal(o.pg.sslrootcert, table[i].authority);
         wc_record_free(r);
     }
+}
+
+static void a_pool_has_a_bound_whatever_the_record_says(void **state)
+{
+    (void)state;
+    struct wc_record *r = record_with_database();
+    struct wc_tenant_options o;
+    char slot[WC_SLOT_NAME];
+    r->database.pool = 1000;
+    wc_tenant_map_record(r, &plain, "", slot, &o);
+    assert_int_equal(o.pool, WC_AUTHZ_POOL_MAX);
+    wc_record_free(r);
 }
 
 static void the_database_is_the_records(void **state)
@@ -119,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(enforced_tls_is_verified_where_an_authority_is_named),
+        cmocka_unit_test(a_pool_has_a_bound_whatever_the_record_says),
         cmocka_unit_test(the_database_is_the_records),
         cmocka_unit_test(a_slot_is_permanent_only_where_the_record_says_so),
         cmocka_unit_test(checks_use_their_own_login_where_there_is_one),
