@@ -39,10 +39,24 @@ const char *wc_slot_objection(const struct wc_slot_row *s, char *text, size_t ca
     return NULL;
 }
 
+/* A control store may name it in any way; Postgres then says what is wrong with the name. */
+static void add_slot(struct wc_buf *out, const char *name)
+{
+    wc_buf_byte(out, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            wc_buf_byte(out, '"');
+        wc_buf_byte(out, *name);
+    }
+    wc_buf_byte(out, '"');
+}
+
 void wc_slot_create_command(struct wc_buf *out, const char *name, bool temporary)
 {
-    wc_buf_printf(out, "CREATE_REPLICATION_SLOT \"%s\"%s LOGICAL pgoutput NOEXPORT_SNAPSHOT", name,
-                  temporary ? " TEMPORARY" : "");
+    wc_buf_str(out, "CREATE_REPLICATION_SLOT ");
+    add_slot(out, name);
+    wc_buf_str(out, temporary ? " TEMPORARY" : "");
+    wc_buf_str(out, " LOGICAL pgoutput NOEXPORT_SNAPSHOT");
     wc_buf_byte(out, '\0');
 }
 
@@ -62,10 +76,9 @@ static void add_name(struct wc_buf *out, struct wc_slice name)
 void wc_slot_start_command(struct wc_buf *out, const struct wc_slot_start *s)
 {
     const char *publications = s->publications;
-    wc_buf_printf(out,
-                  "START_REPLICATION SLOT \"%s\" LOGICAL 0/0 (proto_version '1', "
-                  "publication_names '",
-                  s->name);
+    wc_buf_str(out, "START_REPLICATION SLOT ");
+    add_slot(out, s->name);
+    wc_buf_str(out, " LOGICAL 0/0 (proto_version '1', publication_names '");
     struct wc_slice pub;
     for (bool first = true; wc_pg_next_name(&publications, &pub); first = false) {
         if (!first)

@@ -137,6 +137,23 @@ static void only_a_slot_without_a_given_name_is_temporary(void **state)
     wc_buf_release(&sql);
 }
 
+static void a_slots_name_stays_a_name(void **state)
+{
+    (void)state;
+    static const char name[] = "s\" PHYSICAL'";
+    struct wc_buf sql;
+    wc_buf_init(&sql, 1024);
+    wc_slot_create_command(&sql, name, false);
+    assert_string_equal((const char *)sql.p, "CREATE_REPLICATION_SLOT \"s\"\" PHYSICAL'\" LOGICAL "
+                                             "pgoutput NOEXPORT_SNAPSHOT");
+    wc_buf_reset(&sql);
+    wc_slot_start_command(&sql, &(struct wc_slot_start){.name = name, .publications = "p"});
+    assert_string_equal((const char *)sql.p,
+                        "START_REPLICATION SLOT \"s\"\" PHYSICAL'\" LOGICAL 0/0 (proto_version "
+                        "'1', publication_names '\"p\"')");
+    wc_buf_release(&sql);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +162,7 @@ int main(void)
         cmocka_unit_test(publications_are_identifiers_inside_one_literal),
         cmocka_unit_test(no_publication_is_left_out_however_many_there_are),
         cmocka_unit_test(only_a_slot_without_a_given_name_is_temporary),
+        cmocka_unit_test(a_slots_name_stays_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
