@@ -87,6 +87,7 @@ static bool make_vault(struct wc_control *c, struct wc_err *err)
                       &why) == WC_OK)
         return true;
     (void)wc_err_set(err, why.code, "DB_ENC_KEY_GCM, DB_ENC_KEY: %s", why.text);
+    wc_err_hint(err, "DB_ENC_KEY_GCM is 32 bytes, such as `openssl rand -hex 16` prints");
     return false;
 }
 

@@ -42,6 +42,21 @@ with recursive setting as (
 ), checks as ( -- the login that asks which rows a role may see
     select r.*, $3::text <> '' as is_own from pg_catalog.pg_roles r
     where r.rolname = case when $3::text <> '' then $3::text else current_user::text end
+), room as ( -- realtime.messages: private channels and broadcasts from the database
+    select c.oid, c.relowner, c.relrowsecurity,
+           c.relkind <> 'p' or exists (
+               select from pg_catalog.pg_inherits i join pg_catalog.pg_class p on p.oid = i.inhrelid
+               where i.inhparent = c.oid
+                 and (p.relname = to_char(now() at time zone 'UTC', '"messages_"YYYY_MM_DD')
+                      or pg_get_expr(p.relpartbound, p.oid) = 'DEFAULT')) as has_today,
+           me.rolname, pg_has_role(c.relowner, 'USAGE') as is_ours,
+           me.rolsuper or (me.rolbypassrls or (pg_has_role(c.relowner, 'USAGE') and not c.relforcerowsecurity) or not c.relrowsecurity)
+               and has_schema_privilege(c.relnamespace, 'USAGE')
+               and has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'INSERT') as may_ask
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = 'realtime'
+    cross join me
+    where c.relname = 'messages' and c.relkind in ('r', 'p')
 ), finding (place, reason, level, what, remedy) as (
     select 1, 'server_version', case when v.num >= 140000 then 'ok' when v.num >= 120000 then 'warn' else 'fail' end,
            'server version ' || current_setting('server_version'),
@@ -199,7 +214,67 @@ with recursive setting as (
               case when exists (select from t where t.relowner = c.oid) then 'owns published tables' end) as why
           from checks c cross join v) w
     union all
-    select 12, 'old_transaction', 'warn',
+    select 11, 'messages', case when exists (select from room) then 'ok' else 'info' end,
+           'realtime.messages ' || case when exists (select from room) then 'is there'
+               else 'does not exist: private channels are refused, and the database cannot broadcast' end,
+           case when exists (select from room) then '' else 'walcast migrate, if clients need that' end
+    union all
+    select 11, 'messages_login', 'warn',
+           'role ' || quote_ident(rolname) || ' may not read and insert into realtime.messages beyond row security: private channels are refused',
+           'alter table realtime.messages owner to ' || quote_ident(rolname)
+    from room where not may_ask
+    union all
+    select 11, 'messages_partition', 'warn', 'realtime.messages has no partition for today: private channels and realtime.send fail',
+           case when is_ours then 'walcast migrate'
+                else 'walcast migrate, as its owner; or alter table realtime.messages owner to ' || quote_ident(rolname) ||
+                    ', and walcast keeps them' end
+    from room where not has_today
+    union all
+    select 11, 'messages_partition_owner', 'warn',
+           count(*) || ' partitions of realtime.messages do not belong to ' || quote_ident(room.rolname) || ', which cannot drop them when they are old',
+           string_agg(format('alter table realtime.%I owner to %I', c.relname, room.rolname), '; ' order by c.relname)
+    from room
+    join pg_catalog.pg_inherits i on i.inhparent = room.oid
+    join pg_catalog.pg_class c on c.oid = i.inhrelid
+    where room.is_ours and not pg_has_role(c.relowner, 'USAGE')
+    group by room.rolname
+    union all
+    select 11, 'messages_open', 'warn', 'row level security of realtime.messages is off: whoever has a token joins every private channel',
+           'alter table realtime.messages enable row level security'
+    from room where not relrowsecurity
+    union all
+    select 11, 'messages_not_granted', 'warn',
+           jwt.name || ' may not use schema realtime, or select from and insert into realtime.messages: private channels are refused to it',
+           format('grant usage on schema realtime to %1$s; grant select, insert on realtime.messages to %1$s', jwt.name)
+    from room join jwt on jwt.oid is not null
+    where not (has_schema_privilege(jwt.oid, 'realtime', 'USAGE')
+               and has_table_privilege(jwt.oid, room.oid, 'SELECT') and has_table_privilege(jwt.oid, room.oid, 'INSERT'))
+    union all
+    select 11, 'messages_no_policy', 'info', 'no policy of realtime.messages lets ' || jwt.name || ' join private channels',
+           'create policy ... on realtime.messages for select to ' || jwt.name || ' using (...)'
+    from room join jwt on jwt.oid is not null and not jwt.bypass
+    where room.relrowsecurity and not exists (
+        select from pg_catalog.pg_policy p
+        where p.polrelid = room.oid and p.polpermissive and p.polcmd in ('r', '*')
+          and exists (select from unnest(p.polroles) as member (role)
+                      where member.role = 0 or pg_has_role(jwt.oid, member.role, 'USAGE')))
+    union all
+    select 11, 'messages_publication', case when why = '' then 'ok' else 'warn' end,
+           'publication supabase_realtime_messages_publication ' ||
+               case when why = '' then 'holds realtime.messages' else why || ': nothing that the database sends arrives' end,
+           case when why = '' then '' else 'walcast migrate' end
+    from (select case when p.oid is null then 'does not exist'
+                      when p.puballtables or exists (
+                          select from pg_catalog.pg_publication_tables pt
+                          where pt.pubname = p.pubname and (pt.schemaname <> 'realtime' or left(pt.tablename, 8) <> 'messages'))
+                          then 'holds other tables'
+                      when not exists (select from pg_catalog.pg_publication_rel r where r.prpubid = p.oid and r.prrelid = room.oid)
+                          then 'does not hold realtime.messages'
+                      when not p.pubinsert then 'does not publish inserts'
+                      else '' end as why
+          from room left join pg_catalog.pg_publication p on p.pubname = 'supabase_realtime_messages_publication') pub
+    union all
+    select 13, 'old_transaction', 'warn',
            coalesce('process ' || o.pid, 'prepared transaction ' || quote_literal(o.gid)) ||
                ' has had a transaction open for ' || floor(extract(epoch from clock_timestamp() - o.began))::bigint ||
                ' s: a new replication slot waits for it',
@@ -210,7 +285,7 @@ with recursive setting as (
           select null, gid, prepared from pg_catalog.pg_prepared_xacts) o
     where o.began < clock_timestamp() - interval '10 s'
     union all
-    select 11, 'slot', case when s.slot_name is null then 'info'
+    select 12, 'slot', case when s.slot_name is null then 'info'
                     when coalesce(to_jsonb(s) ->> 'wal_status', '') = 'lost' then 'fail'
                     when s.plugin is distinct from 'pgoutput' or s.database <> current_database() then 'fail'
                     when s.active then 'warn' else 'ok' end,

@@ -57,8 +57,10 @@ struct wc_authz {
     unsigned nfailed;                /* ever */
     unsigned late;                   /* questions whose turn did not come since the last answer, */
     wc_us late_since;                /* the first of them */
-    struct wc_log_limit lost_told, late_told, failed_told, tampered_told, replay_told;
-    struct wc_authz_conn conn[]; /* opt.pool */
+    struct wc_log_limit lost_told, late_told, tampered_told, replay_told;
+    struct wc_log_limit failed_told, other_told; /* the same failure again, another one */
+    const char *failed_hint;                     /* of the one told last */
+    struct wc_authz_conn conn[];                 /* opt.pool */
 };
 
 /* authz.c */

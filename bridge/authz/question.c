@@ -69,37 +69,59 @@ static enum wc_authorize_error class_of(const char *sqlstate)
     return WC_AUTHORIZE_POLICY;
 }
 
-static const char *hint_for(const char *sqlstate)
+static const char *hint_for(enum wc_authz_text text, const char *sqlstate)
 {
+    static const char *const denied[WC_AUTHZ_TEXTS] = {
+        [WC_AUTHZ_PROBE] =
+            "DB_USER must insert into realtime.messages beyond row security, and read "
+            "it: best as its owner",
+        [WC_AUTHZ_ASSUME] = "DB_USER must be a member of the role, and may set it",
+        [WC_AUTHZ_SEEN] =
+            "the role needs USAGE on schema realtime, SELECT on realtime.messages, and "
+            "what the policies read",
+        [WC_AUTHZ_WRITE] = "the role needs USAGE on schema realtime"};
     static const char *const table[][2] = {
         {"22023", "the role of the token does not exist"},
         {"23514", "realtime.messages has no partition for today: run walcast migrate"},
-        {"42501", "DB_USER must be a member of the role, and insert into realtime.messages beyond "
-                  "row security, best as its owner; the role needs USAGE on schema realtime and "
-                  "SELECT on realtime.messages"},
         {"42P01", "realtime.messages is missing: run walcast migrate"},
         {"3F000", "schema realtime is missing: run walcast migrate"},
         {"57014", "policies of realtime.messages take too long, or somebody canceled them"},
         {"", "a policy of realtime.messages raised an error: the Postgres log has it"},
     };
+    if (strcmp(sqlstate, "42501") == 0)
+        return denied[text];
     size_t i = 0;
     while (strncmp(sqlstate, table[i][0], strlen(table[i][0])) != 0)
         i++;
     return table[i][1];
 }
 
+/* The same once a minute, another one soon: whoever has mended one sees what comes after it. */
+static bool is_to_be_told(struct wc_authz *az, const char *hint, unsigned long *repeated)
+{
+    enum { SAME_US = 60 * 1000000, OTHER_US = 1000000 };
+    if (az->failed_hint == hint)
+        return wc_log_limit(&az->failed_told, SAME_US, repeated);
+    if (!wc_log_limit(&az->other_told, OTHER_US, repeated))
+        return false;
+    az->failed_hint = hint;
+    az->failed_told = (struct wc_log_limit){.next = wc_clock_mono() + SAME_US};
+    return true;
+}
+
 /* Of several errors the first one counts. */
-static void fail(struct wc_authz_question *q, enum wc_authorize_error error, const char *sqlstate)
+static void fail(struct wc_authz_question *q, enum wc_authorize_error error, const char *sqlstate,
+                 const char *hint)
 {
     struct wc_authz *az = q->authz;
     if (q->error != WC_AUTHORIZE_OK)
         return;
     q->error = error;
     unsigned long repeated = 0;
-    if (q->asked && wc_log_limit(&az->failed_told, 60 * 1000000, &repeated))
+    if (q->asked && is_to_be_told(az, hint, &repeated))
         WC_LOG(WC_LOG_WARN, "authz", "not_answered",
                "tenant=%s role=\"%.*s\" sqlstate=%s repeated=%lu hint=\"%s\"", az->opt.tenant,
-               WC_SLICE_ARG(q->asked->claims->role), sqlstate, repeated, hint_for(sqlstate));
+               WC_SLICE_ARG(q->asked->claims->role), sqlstate, repeated, hint);
 }
 
 /* `text` is what was executed, and may be missing. */
@@ -116,7 +138,8 @@ static void fail_of(struct wc_authz_question *q, enum wc_authz_text text,
     /* the only check constraint that a probe can violate is that of a partition */
     bool is_insert = text == WC_AUTHZ_PROBE || text == WC_AUTHZ_WRITE;
     bool no_partition = is_insert && strcmp(sqlstate, "23514") == 0;
-    fail(q, no_partition ? WC_AUTHORIZE_NO_PARTITION : class_of(sqlstate), sqlstate);
+    fail(q, no_partition ? WC_AUTHORIZE_NO_PARTITION : class_of(sqlstate), sqlstate,
+         hint_for(text, sqlstate));
 }
 
 static void on_seen(void *arg, const struct wc_pg_result *res)

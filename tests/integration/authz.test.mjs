@@ -244,6 +244,29 @@ test('a database without realtime.messages permits nothing', OPTIONS, async (t) 
   await authz.end()
 })
 
+test('the log says what a login or a role lacks, each in its own line', OPTIONS, async (t) => {
+  await policies(t, 'for select using (true)')
+  await sql(`create role asker login replication password 'asker'; grant anon to asker`)
+  t.after(() => sql('drop owned by asker; drop role asker'))
+  const server = await Server.start({ ...cluster.serverEnv, DB_USER: 'asker', DB_PASSWORD: 'asker' }, { wait: 'up' })
+  t.after(() => server.stop())
+  const client = await Client.open(server, { token: tokenFor('authenticated') })
+  t.after(() => client.close())
+  const lacks = async (hint, remedy) => {
+    await until(async () => {
+      const { status } = await client.join('room', { private: true })
+      return status === 'error' && hint.test(server.log)
+    }, () => `${hint} in ${server.log}`)
+    await sql(remedy)
+  }
+  await lacks(/authz not_answered .*sqlstate=42501 .*hint="DB_USER must insert into realtime\.messages/,
+    'grant usage on schema realtime to asker; grant select, insert on realtime.messages to asker; alter role asker bypassrls')
+  await lacks(/hint="DB_USER must be a member of the role/, 'grant authenticated to asker; revoke select on realtime.messages from authenticated')
+  t.after(() => sql('grant select on realtime.messages to authenticated'))
+  await lacks(/hint="the role needs USAGE on schema realtime, SELECT/, 'grant select on realtime.messages to authenticated')
+  assert.equal((await client.join('room', { private: true })).status, 'ok')
+})
+
 test('a client is told why in the words of the reference', OPTIONS, async (t) => {
   await sql(`create function raises() returns bool language plpgsql as $$ begin raise exception 'boom'; end $$`)
   t.after(() => sql('drop function raises() cascade'))

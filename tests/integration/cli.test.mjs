@@ -5,6 +5,8 @@ import crypto from 'node:crypto'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import { BINARY } from './lib/env.mjs'
+import { since } from './lib/major.mjs'
+import { migrated } from './lib/migrate.mjs'
 import { childEnv, freePort } from './lib/server.mjs'
 import { SECRET, tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
@@ -158,6 +160,34 @@ test('check says why changes of a table may not arrive, by stable reasons and wi
   assert.match(part.row_filter.finding, /where \(id > 3\) only/)
   assert.match(part.column_list.finding, /without b$/)
   await world.sql('drop table hidden, keyless, locked, part')
+})
+
+test('check says what private channels and broadcasts of the database lack', since(13, 'gen_random_uuid()'), async (t) => {
+  t.after(() => world.sql('drop schema if exists realtime, walcast cascade; drop publication if exists supabase_realtime_messages_publication; drop owned by keeper; drop role keeper'))
+  await world.sql(`create role keeper login replication password 'keeper'; grant anon, authenticated, service_role to keeper`)
+  const keeper = { DB_USER: 'keeper', DB_PASSWORD: 'keeper' }
+  const named = (env) => Object.fromEntries(Object.entries(findings('', env)).filter(([reason]) => reason.startsWith('messages')).map(([reason, f]) => [reason, f.level]))
+  assert.deepEqual(named(), { messages: 'info' })
+  migrated(world.cluster)
+  await world.sql('create policy everybody on realtime.messages using (true)')
+  const well = { messages: 'ok', messages_publication: 'ok' }
+  assert.deepEqual(named(), well)
+  assert.deepEqual(named(keeper), { ...well, messages_login: 'warn' })
+  await world.sql('alter table realtime.messages owner to keeper; grant usage on schema realtime to keeper')
+  assert.deepEqual(named(keeper), { ...well, messages_partition_owner: 'warn' })
+  await world.sql(findings('partitions of realtime.messages', keeper).messages_partition_owner.remedy)
+  assert.deepEqual(named(keeper), well)
+  await world.sql('drop policy everybody on realtime.messages; create policy reads on realtime.messages for select to authenticated using (true)')
+  assert.match(findings('join private channels').messages_no_policy.finding, /^no policy of realtime\.messages lets anon /)
+  await world.sql('revoke insert on realtime.messages from anon')
+  assert.match(findings('', keeper).messages_not_granted.finding, /^anon may not/)
+  await world.sql(findings('', keeper).messages_not_granted.remedy)
+  await world.sql(`alter table realtime.messages disable row level security; create table other (a int); alter publication supabase_realtime_messages_publication add table other;
+    do $$ begin execute 'drop table realtime.' || to_char(now() at time zone 'UTC', '"messages_"YYYY_MM_DD'); end $$`)
+  assert.deepEqual(named(), { messages: 'ok', messages_publication: 'warn', messages_partition: 'warn', messages_open: 'warn' })
+  assert.match(findings('', {}).messages_publication.finding, /holds other tables/)
+  await world.sql('drop table other; drop publication supabase_realtime_messages_publication')
+  assert.match(findings('', {}).messages_publication.finding, /does not exist: nothing that the database sends arrives/)
 })
 
 test('check says whether the login of row checks is a modest one', async () => {

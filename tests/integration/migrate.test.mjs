@@ -175,6 +175,20 @@ test('a server whose login may not alter realtime.messages says so once, with a 
   await server.untilLog(/migrate not_migrated .*partitions of realtime\.messages.*sqlstate=42501 .*hint="run it as the owner/)
 })
 
+test('a superuser may run it behind the owner, for the roles', since(14, 'signed messages'), async (t) => {
+  await cluster.sql('create database owned')
+  t.after(() => cluster.sql('drop database owned'))
+  await cluster.sql(`create role keeper login password 'keeper'; grant create on database owned to keeper`)
+  t.after(() => cluster.sql('drop role keeper'))
+  const run = (args, env) => migrate(args, { DB_NAME: 'owned', ...env })
+  assert.equal(run([], { DB_USER: 'keeper', DB_PASSWORD: 'keeper' }).status, 0)
+  const behind = run(['--roles'])
+  assert.equal(behind.status, 0, behind.lines.join('\n'))
+  const db = await cluster.connect({ database: 'owned' })
+  assert.deepEqual((await db.query(`select distinct pg_get_userbyid(relowner) as owner from pg_class where relnamespace in ('realtime'::regnamespace, 'walcast'::regnamespace)`)).rows, [{ owner: 'keeper' }])
+  await db.end()
+})
+
 test('what does not belong into the publication of messages is taken out, by its owner', FUNCTIONS, async () => {
   const held = async () => (await cluster.sql(`select tablename from pg_publication_tables where pubname = 'supabase_realtime_messages_publication' order by 1`)).map((r) => r.tablename)
   assert.equal(migrate().status, 0)

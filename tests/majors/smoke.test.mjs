@@ -62,3 +62,28 @@ test(`Postgres ${MAJOR}: the database broadcasts by rows, and by signed messages
   await client.nth('binary', 2 * ways.length)
   assert.deepEqual(client.all('binary').map((m) => [m.event, m.payload.toString('hex')]), ways.flatMap((way) => [[way, Buffer.from('{"id": 1}').toString('hex')], [way, '00ff']]))
 })
+
+test(`Postgres ${MAJOR}: policies of realtime.messages decide who joins a private channel and sends to it`, since(13, 'gen_random_uuid()'), async (t) => {
+  const world = await startWorld(t, {
+    migrate: true,
+    sql: `create policy reads on realtime.messages for select to authenticated using (realtime.topic() like auth.jwt() ->> 'reads');
+      create policy writes on realtime.messages for insert to authenticated with check (realtime.topic() = auth.jwt() ->> 'writes')`,
+  })
+  const open = async (claims) => {
+    const client = await Client.open(world.server, { token: tokenFor('authenticated', claims) })
+    t.after(() => client.close())
+    return client
+  }
+  const ann = await open({ reads: 'room%', writes: 'room-1' }), bob = await open({ reads: 'room-2' })
+  const join = async (client, room, config = {}) => (await client.join(room, { private: true, ...config })).status
+  assert.deepEqual([await join(ann, 'room-1', { broadcast: { ack: true } }), await join(ann, 'room-2'), await join(bob, 'room-1'), await join(bob, 'room-2')], ['ok', 'ok', 'error', 'ok'])
+  const say = (client, room, event) => client.send(`realtime:${room}`, 'broadcast', { type: 'broadcast', event, payload: {} })
+  say(ann, 'room-2', 'not permitted')
+  assert.equal((await ann.reply(say(ann, 'room-1', 'permitted'))).status, 'ok')
+  await world.sql(`select realtime.send('{"id": 1}', 'stored', 'room-2')`)
+  assert.equal((await bob.nth('binary')).event, 'stored')
+  const late = await open({ reads: 'room-2' })
+  assert.equal(await join(late, 'room-2', { broadcast: { replay: { since: 0 } } }), 'ok')
+  const { event, meta } = await late.nth('broadcast')
+  assert.deepEqual([event, meta.replayed], ['stored', true])
+})
