@@ -110,7 +110,8 @@ static enum wc_status open_tls(struct wc_server *s, struct wc_err *err)
     if (!o->tls_cert_file[0] && !o->tls_key_file[0])
         return WC_OK;
     if (!o->tls_cert_file[0] || !o->tls_key_file[0])
-        return wc_err_set(err, WC_INVALID, "TLS needs a certificate and its key: TLS_CERT_FILE and TLS_KEY_FILE");
+        return wc_err_set(err, WC_INVALID,
+                          "TLS needs a certificate and its key: TLS_CERT_FILE and TLS_KEY_FILE");
     return wc_tls_new(o->tls_cert_file, o->tls_key_file, &s->tls, err);
 }
 

@@ -22,7 +22,9 @@ struct wc_tls {
 /* Of the first error that OpenSSL has queued, which is the cause of the others. */
 static enum wc_status report(struct wc_err *err, const char *what, const char *file)
 {
-    const char *why = ERR_reason_error_string(ERR_get_error());
+    unsigned long e = ERR_get_error();
+    const char *why =
+        ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : ERR_reason_error_string(e);
     ERR_clear_error();
     return wc_err_set(err, WC_INVALID, "%s %s: %s", what, file, why ? why : "cannot be used");
 }

@@ -167,11 +167,17 @@ test('on SIGHUP new connections get the new certificate, and old ones go on', as
 })
 
 test('a certificate that cannot be used is an error at the start', async () => {
-  for (const env of [{ TLS_CERT_FILE: files.TLS_CERT_FILE }, { TLS_KEY_FILE: files.TLS_KEY_FILE }, { ...files, TLS_KEY_FILE: file('none.pem') }, { ...files, TLS_CERT_FILE: files.TLS_KEY_FILE }]) {
+  for (const [env, why] of [
+    [{ TLS_CERT_FILE: files.TLS_CERT_FILE }, /TLS_CERT_FILE and TLS_KEY_FILE/],
+    [{ TLS_KEY_FILE: files.TLS_KEY_FILE }, /TLS_CERT_FILE and TLS_KEY_FILE/],
+    [{ ...files, TLS_KEY_FILE: file('none.pem') }, /key \S+none\.pem: No such file/],
+    [{ ...files, TLS_CERT_FILE: files.TLS_KEY_FILE }, /certificate \S+: /],
+  ]) {
     const failing = await Server.start(env, { wait: 'no' })
     const { code } = await failing.ended()
     assert.ok(code > 0, JSON.stringify(env))
     assert.match(failing.log, /start_failed/)
+    assert.match(failing.log, why)
     assert.doesNotMatch(failing.log, /PRIVATE/)
     failing.assertClean()
   }
