@@ -6,6 +6,7 @@
 
 enum {
     SETTINGS_MAX = 65536, /* of one tenant, as JSON */
+    MEMBERS_MAX = 1000,   /* of them: each is looked up among all */
     TEXT_MAX = 1024,      /* of one setting */
     POOL_MAX = 100,
     RECORD_BYTES_MAX = 64 << 20,
@@ -188,7 +189,9 @@ static void add_given(struct settings *s, struct wc_buf *out)
         node = wc_json_next(doc, value);
         if (!key || has_field(key) || wc_json_get(doc, s->object, key) != value)
             continue;
-        if (strcmp(key, public_pool) == 0)
+        if (!wc_form_fits_jsonb(wc_json_raw(doc, value)))
+            refuse(s, "settings", invalid);
+        else if (strcmp(key, public_pool) == 0)
             add_member(out, stored_pool, wc_json_raw(doc, value));
         else if (!has_pool || strcmp(key, stored_pool) != 0)
             add_member(out, key, wc_json_raw(doc, value));
@@ -242,6 +245,8 @@ static bool read_settings(struct wc_form_input *in, uint32_t node, struct wc_rec
                           struct wc_buf *out)
 {
     struct settings s = {.in = in, .object = node, .to = &to->database};
+    if (wc_json_count(in->doc, node) > MEMBERS_MAX)
+        return report_one(out, "settings", invalid);
     wc_buf_init(&s.wrong, SETTINGS_MAX);
     read_known(&s);
     read_others(&s);

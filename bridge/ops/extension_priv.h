@@ -23,6 +23,8 @@ void wc_form_refuse(struct wc_form_input *, const char *field);
 void wc_form_keep(struct wc_form_input *, char **field, struct wc_slice text);
 
 bool wc_form_is_blank(struct wc_slice);
+/* Has it no NUL, which Postgres' jsonb cannot hold? */
+bool wc_form_fits_jsonb(struct wc_slice json);
 /* Up to INT32_MAX, also as a string of digits. */
 bool wc_form_read_count(const struct wc_form_input *, uint32_t node, uint32_t *out);
 bool wc_form_read_bool(const struct wc_form_input *, uint32_t node, bool *out);

@@ -157,11 +157,25 @@ static bool read_text(struct reader *r, const struct field *f, uint32_t node)
     return !s.p || set_text(r, f, s); /* the default is there */
 }
 
+bool wc_form_fits_jsonb(struct wc_slice json)
+{
+    static const char nul[] = "\\u0000";
+    const size_t len = sizeof nul - 1;
+    for (size_t i = 0; i + 1 < json.len; i++) {
+        if (json.p[i] != '\\')
+            continue;
+        if (json.len - i >= len && memcmp(json.p + i, nul, len) == 0)
+            return false;
+        i++; /* what is escaped */
+    }
+    return true;
+}
+
 static bool read_object(struct reader *r, const struct field *f, uint32_t node)
 {
     struct wc_slice raw = wc_json_raw(r->in.doc, node);
     return wc_json_type(r->in.doc, node) == WC_JSON_OBJECT && raw.len <= FLAGS_MAX &&
-           set_text(r, f, raw);
+           wc_form_fits_jsonb(raw) && set_text(r, f, raw);
 }
 
 /* A set that no token could be verified with would lock everybody out. */
@@ -178,8 +192,8 @@ static bool are_usable(struct reader *r, const struct wc_keyset_source *from)
 static bool read_keys(struct reader *r, const struct field *f, uint32_t node)
 {
     const struct wc_keyset_source from = {.jwks = wc_json_raw(r->in.doc, node)};
-    return wc_json_type(r->in.doc, node) == WC_JSON_OBJECT && are_usable(r, &from) &&
-           set_text(r, f, from.jwks);
+    return wc_json_type(r->in.doc, node) == WC_JSON_OBJECT && wc_form_fits_jsonb(from.jwks) &&
+           are_usable(r, &from) && set_text(r, f, from.jwks);
 }
 
 static bool read_secret(struct reader *r, const struct field *f, uint32_t node)
@@ -287,6 +301,15 @@ static bool read_id_member(struct reader *r, uint32_t object, struct wc_slice *o
     return is_null || read_string(r, node, out);
 }
 
+/* Can be said in a path and a host? Those two name folders there, control characters end them. */
+static bool is_name(struct wc_slice id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if (id.p[i] < ' ' || id.p[i] == 0x7f)
+            return false;
+    return wc_utf8_ok(id) && !wc_slice_is(id, ".") && !wc_slice_is(id, "..");
+}
+
 static void read_id(struct reader *r, uint32_t object, struct wc_slice of_path)
 {
     enum { ID_MAX = 255 };
@@ -294,7 +317,7 @@ static void read_id(struct reader *r, uint32_t object, struct wc_slice of_path)
     bool is_ok = read_id_member(r, object, &said);
     struct wc_slice id = of_path.p ? of_path : said;
     r->form->names_other = of_path.p && said.p && !wc_slice_eq(said, of_path);
-    if (!is_ok || !wc_utf8_ok(id) || (id.len && memchr(id.p, '\0', id.len)))
+    if (!is_ok || !is_name(id))
         refuse(r, "external_id", "is invalid");
     else if (id.len == 0)
         refuse(r, "external_id", "can't be blank");

@@ -10,9 +10,10 @@
  *
  * Where the incumbent stores what it cannot use, or answers 500, the field is refused: limits of 0
  * or less, strings with NUL, a key set without a usable shape, a type of extension that does not
- * exist, another `external_id` for a tenant that has one.
- * Ownership: a form owns its values and wipes them. Threads: pure. Errors: INVALID with the text
- * for a 422, NOMEM. Limits: 1 MiB of settings and flags. Source: protocol reference, section 10.2.
+ * exist, another `external_id` for a tenant that has one, or one that no path can name: with
+ * control characters, "." and "..". Ownership: a form owns its values and wipes them. Threads:
+ * pure. Errors: INVALID with the text for a 422, NOMEM. Limits: 1 MiB of settings and flags, 1,000
+ * settings. Source: protocol reference, section 10.2.
  */
 #ifndef WC_BRIDGE_OPS_FORM_H
 #define WC_BRIDGE_OPS_FORM_H

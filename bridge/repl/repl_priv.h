@@ -68,7 +68,7 @@ struct wc_repl {
     struct wc_pg_reason trouble; /* event NULL: none */
     struct wc_repl_blocker blocked_by;
     char error[200];
-    struct wc_log_limit complaint;
+    struct wc_log_limit complaint, noticed;
     const char *complained_of; /* event of the last trouble logged */
 };
 

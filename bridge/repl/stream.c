@@ -8,7 +8,10 @@
 
 #include <stdio.h>
 
-enum { ANSWERS_ALWAYS = 150000 }; /* a walsender reads our messages while it decodes since 15 */
+enum {
+    ANSWERS_ALWAYS = 150000, /* a walsender reads our messages while it decodes since 15 */
+    NOTICE_EVERY_US = 1000000,
+};
 
 /* ---- status updates ---- */
 
@@ -282,8 +285,11 @@ void wc_repl_on_copy(void *arg)
 void wc_repl_on_notice(void *arg, const char *sqlstate, const char *message)
 {
     struct wc_repl *r = arg;
-    WC_LOG(WC_LOG_WARN, "repl", "notice", "tenant=%s sqlstate=%s message=\"%s\"", r->opt.tenant,
-           sqlstate, message);
+    unsigned long repeated = 0;
+    if (wc_log_limit(&r->noticed, NOTICE_EVERY_US, &repeated))
+        WC_LOG(WC_LOG_WARN, "repl", "notice",
+               "tenant=%s sqlstate=%s message=\"%.200s\" repeated=%lu", r->opt.tenant, sqlstate,
+               message, repeated);
     bool is_optional = wc_optional_is_named(r->optional, message);
     if (strcmp(sqlstate, "55000") == 0 && strstr(message, "publication") && !is_optional)
         (void)snprintf(r->left_out, sizeof r->left_out, "%s", message);

@@ -114,6 +114,8 @@ static void errors_are_those_of_the_incumbent(void **state)
         {"{\"external_id\":7,\"suspend\":\"maybe\",\"max_joins_per_second\":\"1x\"}",
          "{\"errors\":{\"external_id\":[\"is invalid\"],\"max_joins_per_second\":[\"is invalid\"],"
          "\"suspend\":[\"is invalid\"]}}"},
+        {"{\"external_id\":\"a\\nb\"}", "{\"errors\":{\"external_id\":[\"is invalid\"]}}"},
+        {"{\"external_id\":\"..\"}", "{\"errors\":{\"external_id\":[\"is invalid\"]}}"},
         {"{\"external_id\":null,\"jwt_secret\":null,\"extensions\":[],\"name\":null}",
          "{\"errors\":{\"external_id\":[\"can't be blank\"]}}"},
         {"{\"external_id\":\"t\",\"jwt_secret\":\"s\"}",
@@ -132,6 +134,9 @@ static void errors_are_those_of_the_incumbent(void **state)
          "{\"errors\":{\"extensions\":[{\"type\":[\"is invalid\"]}]}}"},
         {"{\"external_id\":\"t\",\"extensions\":[{\"type\":\"postgres\"}]}",
          "{\"errors\":{\"extensions\":[{\"settings\":[\"can't be blank\"]}]}}"},
+        {"{\"external_id\":\"t\",\"extensions\":[{\"type\":\"postgres\",\"settings\":{" ADDRESS
+         ",\"own\":[\"\\\\u0000\\u0000\"]}}]}",
+         "{\"errors\":{\"extensions\":[{\"settings\":[\"settings is invalid\"]}]}}"},
         {"{\"external_id\":\"t\",\"extensions\":[{\"type\":\"postgres\",\"settings\":[]}]}",
          "{\"errors\":{\"extensions\":[{\"settings\":[\"is invalid\"]}]}}"},
         {"{\"external_id\":\"t\",\"extensions\":[{\"type\":\"postgres\",\"settings\":{"
@@ -160,6 +165,27 @@ static void errors_are_those_of_the_incumbent(void **state)
     }
 }
 
+static void settings_without_number_are_refused(void **state)
+{
+    (void)state;
+    struct wc_buf json;
+    wc_buf_init(&json, 1 << 16);
+    wc_buf_str(
+        &json,
+        "{\"external_id\":\"t\",\"extensions\":[{\"type\":\"postgres\",\"settings\":{" ADDRESS);
+    for (int i = 0; i < 1000; i++)
+        wc_buf_printf(&json, ",\"own%d\":1", i);
+    wc_buf_str(&json, "}}]}");
+    wc_buf_byte(&json, '\0');
+    struct attempt a = {.json = (const char *)json.p};
+    submit(&a);
+    assert_int_equal(a.status, WC_INVALID);
+    assert_string_equal((const char *)a.errors.p,
+                        "{\"errors\":{\"extensions\":[{\"settings\":[\"is invalid\"]}]}}");
+    done(&a);
+    wc_buf_release(&json);
+}
+
 static void values_nobody_could_use_are_refused(void **state)
 {
     (void)state;
@@ -181,6 +207,7 @@ static void values_nobody_could_use_are_refused(void **state)
         {"\"jwt_jwks\":{}", "\"jwt_jwks\":[\"is invalid\"]"},
         {"\"jwt_jwks\":{\"keys\":7}", "\"jwt_jwks\":[\"is invalid\"]"},
         {"\"broadcast_adapter\":\"smoke\"", "\"broadcast_adapter\":[\"is invalid\"]"},
+        {"\"feature_flags\":{\"a\":\"\\u0000\"}", "\"feature_flags\":[\"is invalid\"]"},
         {"\"feature_flags\":[]", "\"feature_flags\":[\"is invalid\"]"},
         {"\"private_only\":1", "\"private_only\":[\"is invalid\"]"},
     };
@@ -331,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_new_tenant_gets_the_defaults_and_its_id_as_name),
         cmocka_unit_test(the_path_names_a_new_tenant),
         cmocka_unit_test(errors_are_those_of_the_incumbent),
+        cmocka_unit_test(settings_without_number_are_refused),
         cmocka_unit_test(values_nobody_could_use_are_refused),
         cmocka_unit_test(integers_and_booleans_may_come_as_strings),
         cmocka_unit_test(an_update_changes_what_it_names_alone),
