@@ -12,6 +12,7 @@ enum wc_status wc_pg_simple(struct wc_pg *pg, const char *sql, wc_pg_result_fn d
         return WC_CLOSED;
     if (PQsendQuery(pg->conn, sql) != 1)
         return WC_NOMEM;
+    pg->reads = 0;
     struct wc_pg_asked *q = wc_pg_enqueue(pg, done, arg);
     if (!q)
         return WC_NOMEM;

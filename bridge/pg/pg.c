@@ -9,9 +9,12 @@
 #include "bridge/pg/pg_priv.h"
 
 #include "base/assert.h"
+#include "bridge/pg/received.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { READS_PER_LOOK = 64 };
 
 static void on_socket(uv_poll_t *poll, int status, int events);
 
@@ -215,6 +218,23 @@ void wc_pg_watch_ready(struct wc_pg *pg)
         wc_pg_lose(pg, uv_strerror(rc));
 }
 
+/* libpq keeps an answer until it is complete, and how much that is only the kernel knows. Small
+ * ones are complete before it is asked. */
+static bool is_too_much(struct wc_pg *pg)
+{
+    uint64_t received;
+    if (++pg->reads % READS_PER_LOOK != 0 || !wc_pg_received(PQsocket(pg->conn), &received))
+        return false;
+    if (pg->reads == READS_PER_LOOK)
+        pg->received = received;
+    return received - pg->received > (pg->opt.answer_max ? pg->opt.answer_max : WC_PG_ANSWER_MAX);
+}
+
+static bool is_asked(const struct wc_pg *pg)
+{
+    return (pg->state == WC_PG_READY || pg->state == WC_PG_SIMPLE) && !wc_list_is_empty(&pg->asked);
+}
+
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
     struct wc_pg *pg = poll->data;
@@ -227,6 +247,10 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     }
     if (PQconsumeInput(pg->conn) != 1) {
         wc_pg_lose(pg, PQerrorMessage(pg->conn));
+        return;
+    }
+    if (is_asked(pg) && is_too_much(pg)) {
+        wc_pg_lose(pg, "the answer is too large");
         return;
     }
     if (pg->state == WC_PG_READY) {

@@ -14,7 +14,8 @@
  *
  * Ownership: strings of the options are copied; results are borrowed during the callback.
  * Threads: the loop's. Errors: a failed statement is reported to its callback, the connection goes
- * on; a lost connection fails every waiting query and then calls on_lost, once.
+ * on; a lost connection fails every waiting query and then calls on_lost, once. Limits: a server
+ * whose answer has no end loses its connection, but for copy mode and Unix sockets.
  * Source: PostgreSQL manual, "libpq: Asynchronous Command Processing", "Pipeline Mode".
  */
 #ifndef WC_BRIDGE_PG_PG_H
@@ -38,10 +39,11 @@ struct wc_pg_options {
     const char *options; /* startup options, "-c TimeZone=UTC ..." */
     bool replication;
     uint32_t connect_timeout_ms;
+    uint64_t answer_max;     /* bytes of one statement's answer, more or less; 0: ANSWER_MAX */
     struct wc_pg_lane *lane; /* gate.h; NULL: never waits. Outlives the connection */
 };
 
-enum { WC_PG_SEGMENT_MAX = 16 };
+enum { WC_PG_SEGMENT_MAX = 16, WC_PG_ANSWER_MAX = 64 << 20 };
 
 /* A statement with text parameters ($1 ...). */
 struct wc_pg_statement {

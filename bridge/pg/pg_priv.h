@@ -43,7 +43,9 @@ struct wc_pg {
     PGconn *conn;
     struct wc_pg_pass pass; /* while it connects */
     struct wc_list asked;
-    char *copy; /* the message last handed out */
+    char *copy;        /* the message last handed out */
+    unsigned reads;    /* of the socket, since the last result */
+    uint64_t received; /* bytes on it, when they began to be counted */
     bool reading, resolving, timer_closed;
 };
 

@@ -145,6 +145,7 @@ void wc_pg_read_pipeline(struct wc_pg *pg)
             wc_pg_lose(pg, PQerrorMessage(pg->conn));
             return;
         }
+        pg->reads = 0;
         if (!res)
             continue; /* separates a statement's results from its Sync answer */
         if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {

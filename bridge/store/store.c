@@ -14,6 +14,7 @@ enum {
     SILENCE_MS = 15000, /* longer than the timeouts below: a server that is stopped, or a network
                            that swallows */
     COMPLAIN_US = 60 * 1000000,
+    ALL_MAX = 1 << 30, /* bytes of all tenants */
 };
 
 static const char startup[] =
@@ -294,6 +295,7 @@ struct wc_store *wc_store_new(struct uv_loop_s *loop, const struct wc_store_opti
     s->opt.pg.application_name = "walcast_store";
     s->opt.pg.options = startup;
     s->opt.pg.replication = false;
+    s->opt.pg.answer_max = ALL_MAX;
     uv_timer_t *const timers[] = {&s->retry, &s->silence};
     for (size_t i = 0; i < 2; i++) {
         (void)uv_timer_init(loop, timers[i]); /* cannot fail */

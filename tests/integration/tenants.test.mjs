@@ -101,6 +101,46 @@ test('databases that refuse, hang or are killed delay nobody', async (t) => {
   for (const [id] of bad) await api(world.server, 'DELETE', `/tenants/${id}`)
 })
 
+/** What looks like Postgres lets everybody in and answers whatever it is asked with `messages`, again and again. */
+async function impostor(t, messages) {
+  const message = (type, body) => Buffer.concat([Buffer.from(type), Buffer.from(Uint32Array.of(body.length + 4).buffer).swap32(), body])
+  const server = net.createServer((socket) => {
+    const flood = (part) => { while (!socket.destroyed && socket.write(part)); }
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(Buffer.concat([message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))]))
+      socket.once('data', () => {
+        const [first, again] = messages(message)
+        socket.write(first)
+        socket.on('drain', () => flood(again))
+        flood(again)
+      })
+    })
+  }).listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await new Promise((done) => server.once('listening', done))
+  return String(server.address().port)
+}
+
+test('answers and notices without end take neither memory nor the log', async (t) => {
+  const good = await subscribed(t, 'one')
+  const column = Buffer.concat([Buffer.from('\0\x01a\0'), Buffer.alloc(9), Buffer.from([25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0])])
+  const row = Buffer.concat([Buffer.from([0, 1, 0, 1, 0, 0]), Buffer.alloc(0x10000, 'x')])
+  const endless = await impostor(t, (m) => [Buffer.concat([m('1', Buffer.alloc(0)), m('2', Buffer.alloc(0)), m('T', column)]), m('D', row)])
+  const loud = await impostor(t, (m) => [Buffer.alloc(0), m('N', Buffer.from('SNOTICE\0C00000\0Mloud\0\0'))])
+  const create = (id, port) => api(world.server, 'PUT', `/tenants/${id}`, { json: { tenant: { jwt_secret: `secret-of-${id}-secret-of-${id}-secret`, extensions: [{ type: 'postgres_cdc_rls', settings: { region: 'r', db_host: '127.0.0.1', db_port: port, db_name: 'x', db_user: 'x', db_password: 'x', ssl_enforced: false } }] } } })
+  const { json } = await create('endless', endless)
+  assert.match(json.reason, /the answer is too large/)
+  void create('loud', loud).catch(() => {}) // answered when preparing has timed out
+  await until(async () => (await api(world.server, 'GET', '/tenants/loud')).status === 200, 'the tenant')
+  const client = await connect(t, 'loud')
+  client.send('realtime:room', 'phx_join', { config: { postgres_changes: BINDING } })
+  await world.server.untilLog(/notice tenant=loud .*message="loud" repeated=[1-9]/)
+  assert.ok(world.server.log.match(/notice tenant=loud/g).length <= 15)
+  await assertServed(good, 'one')
+  for (const id of ['endless', 'loud']) await api(world.server, 'DELETE', `/tenants/${id}`)
+})
+
 test('a flood, and a client that does not read it, delay no other tenant', async (t) => {
   const ROWS = 20_000
   const slow = await subscribed(t, 'one'), reader = await subscribed(t, 'one'), quick = await subscribed(t, 'two')
