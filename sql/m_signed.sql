@@ -14,13 +14,16 @@ begin
     select pg_catalog.pg_get_userbyid(nspowner) into owner from pg_catalog.pg_namespace where nspname = 'walcast';
     if owner is null then
         create schema walcast;
-        grant usage on schema walcast to public;
     elsif owner = (select pg_catalog.pg_get_userbyid(relowner) from pg_catalog.pg_class
                    where oid = 'realtime.messages'::pg_catalog.regclass) and owner <> current_user then
         return; -- a superuser's run: the owner's own run makes them
     elsif owner <> current_user then
         raise insufficient_privilege using message = pg_catalog.format(
             'schema walcast belongs to %I, who could read and replace what is in it', owner);
+    end if;
+    -- also one that the control store has made in this database
+    if not pg_catalog.has_schema_privilege('public', 'walcast', 'USAGE') then
+        grant usage on schema walcast to public;
     end if;
 
     if pg_catalog.to_regclass('walcast.secret') is null then

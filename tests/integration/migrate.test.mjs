@@ -57,6 +57,15 @@ test('a login that owns nothing but its database and schema needs no superuser',
   assert.equal(status, 0, lines.join('\n'))
 })
 
+test('in the database of a control store, whose schema walcast is there, every role can send', since(14, 'logical messages in pgoutput'), async () => {
+  await cluster.sql('create database seeded')
+  const admin = await cluster.connect({ database: 'seeded' })
+  await admin.query('create schema walcast') // as sql/m_store_triggers.sql makes it
+  assert.equal(migrate([], { DB_NAME: 'seeded' }).status, 0)
+  const { rows: [{ may }] } = await admin.query(`select has_schema_privilege('public', 'walcast', 'USAGE') as may`)
+  assert.equal(may, true)
+})
+
 test('two that migrate at the same time do not disturb each other', FUNCTIONS, async () => {
   await cluster.sql('create database twice')
   assert.deepEqual(await Promise.all([1, 2, 3].map(() => migrateLater({ DB_NAME: 'twice' }))), [0, 0, 0])
