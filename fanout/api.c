@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-static const char json_type[] = WC_JSON_TYPE;
-
 struct call {
     const struct wc_http_request *req;
     struct wc_http_response *res;
@@ -40,7 +38,7 @@ static bool refuse(struct call *c, unsigned status, const char *message)
 static bool refuse_field(struct call *c, const char *field, const char *why)
 {
     c->res->status = 422;
-    c->res->content_type = json_type;
+    c->res->content_type = WC_JSON_TYPE;
     wc_buf_printf(&c->res->body, "{\"errors\":{\"%s\":[\"%s\"]}}", field, why);
     return false;
 }
@@ -183,7 +181,7 @@ static bool run_batch(struct call *c)
                                       &c->hub->arena, &batch, body);
     if (st == WC_INVALID) {
         c->res->status = 422;
-        c->res->content_type = json_type;
+        c->res->content_type = WC_JSON_TYPE;
         return false;
     }
     if (st != WC_OK) {
@@ -296,7 +294,7 @@ static bool check_content_type(struct call *c)
     if (!type.p || wc_negotiate_is_type(type, "application/json") ||
         wc_negotiate_is_type(type, "application/octet-stream"))
         return true;
-    return answer_text(c, 415, json_type,
+    return answer_text(c, 415, WC_JSON_TYPE,
                        "{\"error\":\"Unsupported Media Type. Use application/json or "
                        "application/octet-stream\"}");
 }

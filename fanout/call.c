@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-static const char json_type[] = "application/json; charset=utf-8";
-
 enum { BODY_CAP = INT32_MAX };
 
 struct wc_calls *wc_calls_new(unsigned thread)
@@ -190,7 +188,7 @@ void wc_call_answer(const struct wc_msg *m, struct wc_http_response *res)
     WC_ASSERT(m->kind == WC_MSG_CALL && m->location_len <= m->text_len);
     struct wc_slice body = wc_slice(m->text + m->location_len, m->text_len - m->location_len);
     res->status = m->http_status;
-    res->content_type = body.len ? json_type : NULL;
+    res->content_type = body.len ? WC_JSON_TYPE : NULL;
     add_location(res, wc_slice(m->text, m->location_len));
     wc_buf_slice(&res->body, body);
 }

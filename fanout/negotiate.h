@@ -12,8 +12,6 @@
 #include "base/json.h"
 #include "fanout/request.h"
 
-#define WC_JSON_TYPE "application/json; charset=utf-8"
-
 /* Is it this type in any letter case, whatever its parameters? */
 bool wc_negotiate_is_type(struct wc_slice content_type, const char *type);
 

@@ -65,13 +65,11 @@ void wc_response_field(struct wc_http_response *res, const char *name, struct wc
     res->field[res->nfields++] = (struct wc_http_field){name, value};
 }
 
-static const char json_type[] = "application/json; charset=utf-8";
-
 void wc_response_message(struct wc_http_response *res, unsigned status, const char *text)
 {
     wc_buf_reset(&res->body);
     res->status = status;
-    res->content_type = json_type;
+    res->content_type = WC_JSON_TYPE;
     wc_buf_printf(&res->body, "{\"message\":\"%s\"}", text);
 }
 
@@ -118,7 +116,7 @@ static void answer_not_found(const struct wc_http_request *req, struct wc_http_r
     struct wc_slice a = req->accept;
     bool is_json = a.len && memmem(a.p, a.len, "json", 4) && !memmem(a.p, a.len, "html", 4);
     res->status = 404;
-    res->content_type = is_json ? "application/json; charset=utf-8" : "text/html; charset=utf-8";
+    res->content_type = is_json ? WC_JSON_TYPE : "text/html; charset=utf-8";
     wc_buf_str(&res->body, is_json ? "\"Not Found\"" : "Not Found");
 }
 

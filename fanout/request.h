@@ -24,6 +24,8 @@ struct lws;
 struct wc_call;
 struct wc_hub;
 
+#define WC_JSON_TYPE "application/json; charset=utf-8"
+
 enum { WC_REQUEST_PARAMS = 2, WC_RESPONSE_FIELDS = 8 };
 
 struct wc_http_request {

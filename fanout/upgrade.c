@@ -14,8 +14,6 @@ enum {
     GUARD_LOG_US = 10 * 1000000,
 };
 
-static const char json_type[] = "application/json; charset=utf-8";
-
 bool wc_upgrade_is_for(struct wc_slice path)
 {
     return wc_slice_is(path, "/socket/websocket") || wc_slice_is(path, "/realtime/v1/websocket");
@@ -112,7 +110,7 @@ static void respond_refusal(struct lws *wsi, const struct wc_connect_result *r)
     wc_jsonw_cstr(&body, r->text);
     wc_buf_byte(&body, '}');
     if (body.status == WC_OK)
-        wc_http_respond(wsi, r->status, json_type, wc_buf_view(&body));
+        wc_http_respond(wsi, r->status, WC_JSON_TYPE, wc_buf_view(&body));
     wc_buf_release(&body);
 }
 

@@ -110,7 +110,7 @@ static void handle_health(void *self, const struct wc_http_request *req,
     bool healthy = (!ops->needs_every_tenant || !l.is_any_troubled) &&
                    (!ops->store || is_set(&ops->store->is_loaded));
     res->status = healthy ? 200 : 503;
-    res->content_type = "application/json; charset=utf-8";
+    res->content_type = WC_JSON_TYPE;
     wc_buf_printf(&res->body,
                   "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%lld,\"connections\":%lld,"
                   "\"channels\":%lld,\"tenants_known\":%zu,\"tenants_open\":%zu,",

@@ -1,7 +1,5 @@
 #include "bridge/ops/probe.h"
 
-static const char json_type[] = "application/json; charset=utf-8";
-
 void wc_probe_set(struct wc_probe *r, enum wc_probe_state state)
 {
     /* Relaxed: what the state tells of is published by whoever made it so. */
@@ -13,7 +11,7 @@ void wc_probe_set(struct wc_probe *r, enum wc_probe_state state)
 
 static void answer(struct wc_http_response *res, const char *reason)
 {
-    res->content_type = json_type;
+    res->content_type = WC_JSON_TYPE;
     res->status = reason ? 503 : 200;
     if (reason)
         wc_buf_printf(&res->body, "{\"status\":\"unavailable\",\"reason\":\"%s\"}\n", reason);
