@@ -114,7 +114,7 @@ static bool is_packed(const struct wc_row_broadcast *row)
     return row->is_binary && !row->is_unpacked;
 }
 
-/* False: out of memory, or not a bytea as Postgres prints it. */
+/* False: out of memory, for Postgres prints a bytea in no other way. */
 static bool unpack(struct wc_messages *m, struct wc_broadcast *b)
 {
     uint8_t *bytes = wc_arena_alloc(&m->arena, wc_row_binary_len(b->payload) + 1);

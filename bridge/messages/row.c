@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { JSON_OID = 114, JSONB_OID = 3802 };
+enum { BYTEA_OID = 17, JSON_OID = 114, JSONB_OID = 3802 };
 
 bool wc_row_is_message(const struct wc_rel *rel)
 {
@@ -103,11 +103,11 @@ static bool payload_of(const struct wc_rel *rel, const struct wc_row *row,
                        struct wc_row_broadcast *out)
 {
     wc_oid type;
-    out->is_binary = text_of(rel, row, "binary_payload", &out->payload);
-    if (out->is_binary)
-        return true;
-    const struct wc_col *c = value(rel, row, "payload", &type);
-    if (!c || (type != JSON_OID && type != JSONB_OID))
+    const struct wc_col *c = value(rel, row, "binary_payload", &type);
+    out->is_binary = c != NULL;
+    if (!c)
+        c = value(rel, row, "payload", &type);
+    if (!c || (out->is_binary ? type != BYTEA_OID : type != JSON_OID && type != JSONB_OID))
         return false;
     out->payload = c->val;
     return true;

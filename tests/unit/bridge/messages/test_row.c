@@ -159,6 +159,10 @@ static void a_payload_that_is_not_json_could_forge_a_message(void **state)
     t.col[column(&t, "payload")].type = TEXT;
     set(&t, "payload", "1},\"event\":\"forged\"");
     assert_string_equal(wc_row_read(&t.rel, &t.row, &b), "payload_missing");
+    fill(&t);
+    t.col[column(&t, "binary_payload")].type = TEXT;
+    set(&t, "binary_payload", "\\x00");
+    assert_string_equal(wc_row_read(&t.rel, &t.row, &b), "payload_missing");
 }
 
 static void only_a_uuid_is_an_id(void **state)
