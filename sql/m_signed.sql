@@ -54,6 +54,16 @@ begin
         end loop;
     end if;
 
+    -- pg_read_all_data may read every table, but only the rows that policies show it: here none, unless
+    -- the right to read this one was granted
+    if not (select relrowsecurity from pg_catalog.pg_class where oid = 'walcast.secret'::pg_catalog.regclass) then
+        create policy granted on walcast.secret for select using (exists (
+            select from pg_catalog.pg_class c cross join lateral pg_catalog.aclexplode(c.relacl) a
+            where c.oid = 'walcast.secret'::pg_catalog.regclass and a.grantee <> 0 and a.privilege_type = 'SELECT'
+              and pg_catalog.pg_has_role(a.grantee, 'USAGE')));
+        alter table walcast.secret enable row level security;
+    end if;
+
     create or replace function walcast.seal(is_immediate boolean, is_private boolean, id uuid, topic text, event text,
                                             payload jsonb, binary_payload bytea)
     returns bytea language plpgsql security definer set search_path = pg_catalog, pg_temp as $fn$

@@ -268,12 +268,18 @@ static void begin_with_the_stream(struct wc_messages *m)
                            m->secret.db_time - (m->secret.db_time_at - m->epoch_at) - SLACK_US);
 }
 
+/* Until the first commit comes up it is not known how old what is read is: as if it were new. */
+static int64_t stream_time(const struct wc_messages *m)
+{
+    return m->committed_at ? m->committed_at - WC_PG_EPOCH_US
+                           : m->secret.db_time + (wc_clock_mono() - m->secret.db_time_at);
+}
+
 static void take_signed(struct wc_messages *m, const struct wc_event *ev)
 {
     struct wc_signed s;
-    const struct wc_seen_at at = {.in_transaction = ev->message.transactional,
-                                  .xid = m->xid,
-                                  .commit_time = m->committed_at - WC_PG_EPOCH_US};
+    const struct wc_seen_at at = {
+        .in_transaction = ev->message.transactional, .xid = m->xid, .commit_time = stream_time(m)};
     enum wc_status st = wc_signed_open(ev->message.body, m->secret.key, &s);
     if (st == WC_INVALID) {
         drop(m, MALFORMED, "malformed_message");

@@ -6,7 +6,8 @@
  *                   the time it was signed; its id is not among the last
  *   immediate       its time is later than that of the newest immediate one whose id is forgotten,
  *                   later than the begin of the stream if nothing older can be in it, and at most
- *                   WC_SEEN_WINDOW_US before the last commit; its id is not among the last
+ *                   WC_SEEN_WINDOW_US before the last commit, or now if there was none yet; its
+ *                   id is not among the last
  *
  * Threads: one owner. Errors: NOMEM at the first use.
  */
@@ -34,7 +35,7 @@ struct wc_seen {
 struct wc_seen_at {
     bool in_transaction;
     uint32_t xid;        /* of the transaction */
-    int64_t commit_time; /* of the transaction, or of the last one before */
+    int64_t commit_time; /* of the transaction, or of the last one before, or now */
 };
 
 void wc_seen_init(struct wc_seen *);

@@ -5,7 +5,7 @@ import { since } from './lib/major.mjs'
 import { migrate, migrated } from './lib/migrate.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { until } from './lib/wait.mjs'
-import { sharedWorld } from './lib/world.mjs'
+import { sharedWorld, startWorld } from './lib/world.mjs'
 
 const MESSAGES = since(14, 'logical messages in pgoutput')
 const DROPPED = (reason) => `walcast_broadcasts_dropped_total{reason="${reason}"}`
@@ -32,8 +32,8 @@ async function session({ role, via } = {}) {
   return db
 }
 
-async function members(t, room) {
-  const [v1, v2] = await Promise.all(['1.0.0', '2.0.0'].map((vsn) => Client.open(world.server, { vsn })))
+async function members(t, room, { server } = world) {
+  const [v1, v2] = await Promise.all(['1.0.0', '2.0.0'].map((vsn) => Client.open(server, { vsn })))
   t.after(() => [v1, v2].map((c) => c.close()))
   for (const c of [v1, v2]) assert.equal((await c.join(room)).status, 'ok')
   return { v1, v2 }
@@ -90,6 +90,14 @@ test('the secret and who signs with it are out of reach', MESSAGES, async () => 
     `alter function walcast.seal set search_path = public`,
     'create function walcast.mine() returns int language sql as $$ select 1 $$',
   ]) await assert.rejects(db.query(attempt), { code: '42501' }, attempt)
+})
+
+test('who may read every table finds no secret, who was granted this one does', MESSAGES, async () => {
+  await world.sql('create role reads_all in role pg_read_all_data; create role was_granted; grant select on walcast.secret to was_granted')
+  for (const [role, rows] of [['reads_all', 0], ['was_granted', 1]]) {
+    const db = await session({ role })
+    assert.equal((await db.query('select value from walcast.secret')).rowCount, rows, role)
+  }
 })
 
 test('a message is forged, altered, used again, or none at all', MESSAGES, async (t) => {
@@ -192,6 +200,19 @@ test('1,000 messages arrive once and in order, too large ones not at all, other 
   await flush(v2, 'open-many')
   assert.deepEqual(v2.all('binary', 'open-many').filter((m) => m.event === 'n').map((m) => JSON.parse(m.payload).id), Array.from({ length: 1000 }, (_, i) => i + 1))
   assert.equal(await world.server.metric(DROPPED('payload_size')), large + 1)
+})
+
+test('an old immediate message does not count before the first commit either', MESSAGES, async (t) => {
+  const other = await startWorld(t, { migrate: true, env: { SLOT_NAME: 'kept' } })
+  const seal = (age) => other.sql(`with m as (select '\\x0101'::bytea || oidsend((select oid from pg_database where datname = current_database())) || int8send(0)
+      || timestamptz_send(clock_timestamp() - $1::interval) || uuid_send(gen_random_uuid()) || int4send(4) || 'room'::bytea || int4send(1) || 'e'::bytea || '{}'::bytea as content)
+    select pg_logical_emit_message(false, 'walcast.broadcast', sha256(outer_pad || sha256(inner_pad || 'walcast.broadcast\\000'::bytea || content)) || content) from m, walcast.secret`, [age])
+  const { v2 } = await members(t, 'room', other)
+  await seal('11 minutes')
+  await seal('9 minutes')
+  await other.sql('create table flushes (id int); insert into flushes values (1)') // its commit brings the log to the disk
+  await v2.nth('binary')
+  assert.equal(await other.server.metric(DROPPED('replayed')), 1)
 })
 
 test('a new secret is taken up, and nobody else may make one', MESSAGES, async (t) => {
