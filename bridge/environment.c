@@ -166,3 +166,12 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
         .always_open = is_one,
         .idle_close_ms = c->tenant_idle_close_ms};
 }
+
+struct wc_janitor_options wc_environment_janitor(const struct wc_config *c)
+{
+    bool runs = c->run_janitor == WC_RUN_JANITOR_TRUE;
+    return (struct wc_janitor_options){.first_ms = c->janitor_run_after_ms,
+                                       .every_ms = c->janitor_schedule_timer_ms,
+                                       .timeout_ms = c->janitor_children_timeout_ms,
+                                       .visits_max = runs ? c->janitor_max_children : 0};
+}

@@ -18,6 +18,7 @@ struct wc_record *wc_environment_seed(const struct wc_config *);     /* of SEED_
 
 /* Strings are borrowed from the configuration. `producers` of the mesh. */
 struct wc_registry_options wc_environment_options(const struct wc_config *, unsigned producers);
+struct wc_janitor_options wc_environment_janitor(const struct wc_config *);
 /* The server of DB_*. */
 struct wc_pg_options wc_environment_pg(const struct wc_config *);
 

@@ -188,12 +188,14 @@ static bool make_server(struct wc_app *app, struct wc_err *err)
 
 static bool make_bridges(struct wc_app *app, struct wc_err *err)
 {
+    const struct wc_janitor_options janitor = wc_environment_janitor(app->config);
     for (; app->nbridges < app->config->bridge_threads; app->nbridges++) {
         unsigned index = (unsigned)app->nbridges;
         app->bridge[index] =
             wc_bridge_new(wc_server_mesh(app->server), wc_server_rooms(app->server), index);
         if (!app->bridge[index])
             break;
+        wc_bridge_employ(app->bridge[index], &janitor);
     }
     if (app->nbridges == app->config->bridge_threads &&
         wc_registry_use_bridges(app->registry, app->bridge, app->nbridges) == WC_OK)

@@ -13,5 +13,7 @@ struct wc_backoff {
 
 /* Milliseconds to wait before the next attempt; never shorter than half of `least`. */
 uint32_t wc_backoff_next(struct wc_backoff *, uint32_t least_ms);
+/* Any time from none to this long, all alike. */
+uint32_t wc_backoff_jitter(uint32_t most_ms);
 
 #endif

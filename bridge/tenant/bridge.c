@@ -393,6 +393,12 @@ void wc_bridge_host(struct wc_bridge *b, const struct wc_bridge_guest *guest)
     b->guest = *guest;
 }
 
+void wc_bridge_employ(struct wc_bridge *b, const struct wc_janitor_options *janitor)
+{
+    WC_ASSERT(!b->running);
+    wc_keeper_employ(b->keeper, janitor);
+}
+
 enum wc_status wc_bridge_start(struct wc_bridge *b, struct wc_err *err)
 {
     int rc = pthread_create(&b->thread, NULL, run, b);

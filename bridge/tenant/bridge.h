@@ -25,6 +25,13 @@ struct wc_bridge_guest {
     void *arg;
 };
 void wc_bridge_host(struct wc_bridge *, const struct wc_bridge_guest *); /* one; before start */
+/* Visits to the databases of tenants that are not open, for the partitions of realtime.messages. */
+struct wc_janitor_options {
+    uint32_t first_ms, every_ms; /* from when the tenant is known, from visit to visit */
+    uint32_t timeout_ms;         /* of one visit */
+    uint32_t visits_max;         /* at once; 0: there are none */
+};
+void wc_bridge_employ(struct wc_bridge *, const struct wc_janitor_options *); /* before start */
 WC_MUST_USE
 enum wc_status wc_bridge_start(struct wc_bridge *, struct wc_err *err);
 /* All of them at once: takes no more changes, waits until the socket threads have popped what was

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "bridge/tenant/janitor_priv.h"
 
 #include <stdlib.h>
 #include <uv.h>
@@ -14,6 +15,7 @@ enum {
 struct wc_keeper {
     struct wc_tenant_home home;
     struct wc_pg_gate gate;
+    struct wc_janitor janitor;
     uv_timer_t tick;
     unsigned ticks;
     bool is_ending;
@@ -38,9 +40,15 @@ static struct wc_seat *seat_at(struct wc_list *link)
 
 static void set_state(struct wc_keeper *k, struct wc_seat *s, enum wc_seat_state state)
 {
-    if (s->state == WC_SEAT_NEW)
-        (void)wc_tenant_view_ref(wc_tenant_view(s->tenant)); /* the list's */
+    bool is_new = s->state == WC_SEAT_NEW;
     WC_ASSERT(s->state != WC_SEAT_RETIRED);
+    if (is_new) {
+        (void)wc_tenant_view_ref(wc_tenant_view(s->tenant)); /* the list's */
+        s->lane.gate = &k->gate;
+    }
+    wc_janitor_leave(s);
+    if (state == WC_SEAT_KNOWN)
+        wc_janitor_expect(&k->janitor, s, is_new, wc_clock_mono());
     s->state = state;
     wc_list_remove(&s->link);
     if (state == WC_SEAT_OPEN)
@@ -168,6 +176,18 @@ static void look_at_open(struct wc_keeper *k, struct wc_seat *s, wc_us now)
         open_tenant(k, s);
 }
 
+static void look_at_known(struct wc_keeper *k, wc_us now)
+{
+    WC_LIST_EACH_SAFE (it, &k->known) {
+        struct wc_seat *s = seat_at(it);
+        wc_quota_tick(wc_tenant_view(s->tenant)->quota, now);
+        if (!may_be_opened(k, s->tenant) || !wc_janitor_come_by(&k->janitor, s, now))
+            continue;
+        wc_list_remove(it);
+        wc_list_push(&k->known, it);
+    }
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct wc_keeper *k = timer->data;
@@ -178,9 +198,7 @@ static void on_tick(uv_timer_t *timer)
         look_at_open(k, seat_at(it), now);
     }
     if (is_turn_of_others) {
-        WC_LIST_EACH (it, &k->known) {
-            wc_quota_tick(wc_tenant_view(seat_at(it)->tenant)->quota, now);
-        }
+        look_at_known(k, now);
         look_at_retired(k);
     }
     wc_publisher_flush(k->home.publisher);
@@ -275,6 +293,7 @@ static void forget_all(struct wc_list *seats)
 {
     WC_LIST_EACH_SAFE (it, seats) {
         wc_list_remove(it);
+        wc_janitor_leave(seat_at(it));
         wc_tenant_view_unref(wc_tenant_view(seat_at(it)->tenant));
     }
 }
@@ -297,7 +316,7 @@ struct wc_keeper *wc_keeper_new(const struct wc_tenant_home *home)
     if (!k)
         return NULL;
     k->home = *home;
-    k->home.gate = &k->gate;
+    k->janitor.loop = home->loop;
     wc_pg_gate_init(&k->gate);
     wc_list_init(&k->known);
     wc_list_init(&k->open);
@@ -306,6 +325,11 @@ struct wc_keeper *wc_keeper_new(const struct wc_tenant_home *home)
     k->tick.data = k;
     (void)uv_timer_start(&k->tick, on_tick, TICK_MS, TICK_MS); /* valid handle and callback */
     return k;
+}
+
+void wc_keeper_employ(struct wc_keeper *k, const struct wc_janitor_options *janitor)
+{
+    k->janitor.opt = *janitor;
 }
 
 void wc_keeper_free(struct wc_keeper *k)

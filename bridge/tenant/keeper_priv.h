@@ -2,11 +2,11 @@
  * The tenants of one bridge: opened when somebody wants them, closed when nobody has used them for
  * a while, let go when they are replaced.
  *
- * One timer serves them all: open tenants are looked at ten times a second, the others once.
- * A tenant that was retired is closed at once and its clients are told, again every second until
- * its last reference is gone: a connection may have been accepted with the old view just then.
- * Ownership: holds a reference to each tenant it knows. Threads: the bridge's, but for new (before
- * it starts) and free (after it has ended).
+ * One timer serves them all: open tenants are looked at ten times a second, the others once, when
+ * the janitor (janitor_priv.h) comes by, too. A tenant that was retired is closed at once and its
+ * clients are told, again every second until its last reference is gone: a connection may have been
+ * accepted with the old view just then. Ownership: holds a reference to each tenant it knows.
+ * Threads: the bridge's, but for new (before it starts) and free (after it has ended).
  */
 #ifndef WC_BRIDGE_TENANT_KEEPER_PRIV_H
 #define WC_BRIDGE_TENANT_KEEPER_PRIV_H
@@ -16,8 +16,9 @@
 
 struct wc_keeper;
 
-/* Returns owned; NULL when out of memory. The gate of the home is its own. */
+/* Returns owned; NULL when out of memory. */
 struct wc_keeper *wc_keeper_new(const struct wc_tenant_home *);
+void wc_keeper_employ(struct wc_keeper *, const struct wc_janitor_options *); /* else: no visits */
 void wc_keeper_free(struct wc_keeper *); /* after close; NULL is fine */
 
 /* `orders` of enum wc_bridge_order. */

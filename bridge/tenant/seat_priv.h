@@ -1,6 +1,6 @@
 /*
- * What a tenant's bridge keeps of it: shared by bridge.c (orders), keeper.c (life cycle) and
- * tenant_priv.h, whose struct it is part of.
+ * What a tenant's bridge keeps of it: shared by bridge.c (orders), keeper.c (life cycle),
+ * janitor.c (visits) and tenant_priv.h, whose struct it is part of.
  *
  *   NEW ─first order→ KNOWN ⇄ OPEN
  *                       └──────┴─→ RETIRED (replaced or removed; for good)
@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "bridge/migrate/news.h"
+#include "bridge/pg/gate.h"
 #include "bridge/tenant/tenant.h"
 
 enum wc_seat_state { WC_SEAT_NEW, WC_SEAT_KNOWN, WC_SEAT_OPEN, WC_SEAT_RETIRED };
@@ -31,6 +33,11 @@ struct wc_seat {
     enum wc_seat_state state;
     struct wc_list link; /* in the keeper's list of its state, which holds a reference */
     wc_us idle_since;
+    struct wc_pg_lane lane;     /* all connections to its database go through the bridge's gate */
+    wc_us visit_at;             /* while KNOWN: when the janitor is due */
+    struct wc_visit *visit;     /* NULL: none is under way */
+    struct wc_janitor *visitor; /* of the visit */
+    struct wc_migrate_news news;
 };
 
 void wc_seat_init(struct wc_seat *, struct wc_tenant *);

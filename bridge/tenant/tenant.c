@@ -65,6 +65,7 @@ struct wc_tenant *wc_tenant_new(const struct wc_tenant_options *options, uint64_
                                       .owner = t};
     t->next_audience = number << AUDIENCE_BITS;
     wc_seat_init(&t->seat, t);
+    t->opt.pg.lane = t->opt.judge.pg.lane = &t->seat.lane;
     (void)pthread_mutex_init(&t->lock, NULL); /* cannot fail with default attributes */
     return t;
 }
@@ -215,8 +216,6 @@ static bool open_share(struct wc_tenant *t, const struct wc_tenant_home *home)
 
 enum wc_status wc_tenant_open(struct wc_tenant *t, const struct wc_tenant_home *home)
 {
-    t->lane.gate = home->gate;
-    t->opt.pg.lane = t->opt.judge.pg.lane = &t->lane;
     t->loop = home->loop;
     t->publisher = home->publisher;
     if (!open_share(t, home) || !wc_tenant_open_subs(t) || !open_authz(t) || !open_messages(t) ||

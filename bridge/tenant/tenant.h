@@ -15,7 +15,6 @@
 #ifndef WC_BRIDGE_TENANT_TENANT_H
 #define WC_BRIDGE_TENANT_TENANT_H
 
-#include "bridge/pg/gate.h"
 #include "bridge/pg/pg.h"
 #include "bridge/repl/repl.h"
 #include "bridge/subs/subs.h"
@@ -50,7 +49,6 @@ struct wc_tenant;
 struct wc_tenant_home {
     struct uv_loop_s *loop;
     struct wc_publisher *publisher;
-    struct wc_pg_gate *gate;
     unsigned sockets;        /* threads */
     uint32_t ring_entries;   /* of which it may use a half */
     void (*wake)(void *arg); /* any thread: wc_tenant_resume may go on */

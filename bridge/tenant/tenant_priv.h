@@ -26,7 +26,6 @@ struct wc_tenant {
     struct wc_subs *subs;
     struct wc_repl *repl;
     struct wc_authz *authz;
-    struct wc_pg_lane lane;
     struct wc_share *share; /* from the first time it is opened on */
     struct wc_messages *messages;
     struct wc_upkeep *upkeep;

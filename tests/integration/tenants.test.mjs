@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import net from 'node:net'
 import { test } from 'node:test'
-import { api, controlEnv, createTenant, sharedControl, tenantToken } from './lib/control.mjs'
+import { api, controlEnv, createTenant, databaseOf, secretOf, sharedControl, tenantToken } from './lib/control.mjs'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { Server } from './lib/server.mjs'
@@ -188,4 +188,37 @@ test('tenants are spread over several threads', async (t) => {
   await assertServed(two, 'two')
   const { body } = await server.health()
   assert.deepEqual([body.tenants_known, body.tenants_open], [2, 2])
+})
+
+test('partitions of realtime.messages are kept for tenants that nobody uses', async (t) => {
+  let attempts = 0
+  const silent = net.createServer(() => { attempts++ }).listen(0, '127.0.0.1')
+  t.after(() => silent.close())
+  await new Promise((done) => silent.once('listening', done))
+  const hanging = ['hangs0', 'hangs1', 'hangs2'], databases = ['asleep', 'kept']
+  const settings = { db_port: String(silent.address().port) }
+  const puts = hanging.map((id) => api(world.server, 'PUT', `/tenants/${id}`, { json: { tenant: { jwt_secret: secretOf(id), extensions: [databaseOf(world.cluster, settings)] } } }))
+  for (const name of databases) {
+    await world.sql(`create database ${name}`)
+    db[name] = await world.cluster.connect({ database: name })
+    await createTenant(world, name, { settings: { db_name: name }, suspend: name === 'asleep' })
+    await db[name].query(`drop schema if exists realtime cascade; create schema realtime;
+      create table realtime.messages (inserted_at timestamp not null) partition by range (inserted_at)`)
+  }
+  const partitions = async (name) => (await db[name].query(`select relname from pg_inherits join pg_class on oid = inhrelid where inhparent = 'realtime.messages'::regclass`)).rows.map((r) => r.relname)
+  const areKept = () => until(async () => (await partitions('kept')).length === 9, 'yesterday, today and seven days ahead')
+  await Promise.all(puts)
+  attempts = 0 // before, it was tried to prepare them
+  const server = await Server.start({ ...controlEnv(world.cluster), JANITOR_RUN_AFTER_IN_MS: '0', JANITOR_SCHEDULE_TIMER_IN_MS: '1000', JANITOR_MAX_CHILDREN: '2', JANITOR_CHILDREN_TIMEOUT: '500' })
+  t.after(() => server.stop())
+  await areKept()
+  await db.kept.query(`create table realtime.messages_2020_01_02 partition of realtime.messages for values from ('2020-01-02') to ('2020-01-03');
+    drop table ${(await partitions('kept')).map((name) => `realtime.${name}`).join()}`)
+  await areKept()
+  await until(async () => !(await partitions('kept')).includes('messages_2020_01_02'), 'the old one is dropped')
+  await until(() => attempts > 2 * hanging.length, 'those that hang are visited again')
+  for (const id of hanging) assert.equal(server.log.match(new RegExp(`not_migrated tenant=${id} `, 'g'))?.length, 1, 'told once')
+  assert.deepEqual(await partitions('asleep'), [], 'a suspended tenant is not visited')
+  assert.deepEqual((await server.health()).body.tenants, [], 'none was opened')
+  for (const id of [...hanging, ...databases]) await api(world.server, 'DELETE', `/tenants/${id}`)
 })
