@@ -20,7 +20,8 @@
  * it, if it permits them, and dropped if not (or if they are more). A presence that may be read
  * from now on begins with its state, without which clients do not look at diffs. In the same way a
  * channel that wants a replay is in its room while it waits, so that there is no gap between what
- * was stored when the database was asked and what arrives live.
+ * is replayed (all that was streamed before the question came, see bridge/authz) and what arrives
+ * live.
  *
  * Threads: the hub's. Errors: a session that runs out of memory is closed, as everywhere.
  * Source: protocol reference, sections 3.4 (rows 8 to 10), 3.10, 4.4, 5.4, 8.2.

@@ -11,10 +11,14 @@
 
 enum {
     QUEUE_MAX = 4096,
-    LATE_MS = 30000, /* protocol reference 8.2 */
-    LOOKS = 20,      /* at what waits, within queue_ms */
+    LATE_MS = 30000,                                         /* protocol reference 8.2 */
+    LOOKS = 20,                                              /* at what waits, within queue_ms */
+    UNSEEN_CAP = WC_AUTHZ_STREAMED * WC_AUTHZ_XID_SIZE + 16, /* and the NULs of four texts */
     OPTIONS_CAP = 16 << 10,
     STRINGS = 8,
+    HELD_TICK_MS = 5,
+    HELD_MIN_US = 3000, /* between two looks for what is not visible yet */
+    HELD_MAX_US = 200000,
 };
 
 /* Two statements at most count in a question, so answer_ms leaves a slow one its error. */
@@ -98,14 +102,51 @@ void wc_authz_answer(struct wc_authz_question *q, unsigned permissions,
     free(q);
 }
 
-void wc_authz_done(struct wc_authz_question *q)
+static void leave_connection(struct wc_authz_question *q)
 {
-    struct wc_authz *az = q->authz;
     wc_list_remove(&q->link);
     q->conn->nsent--;
     q->conn->since = wc_clock_mono();
+    q->conn = NULL;
+    q->authz->late = 0;
+}
+
+void wc_authz_done(struct wc_authz_question *q)
+{
+    struct wc_authz *az = q->authz;
+    leave_connection(q);
     free(q);
-    az->late = 0;
+    wc_authz_pump(az);
+}
+
+/* In front of all that wait: its turn has come before. */
+static void on_held(uv_timer_t *timer)
+{
+    struct wc_authz *az = timer->data;
+    wc_us now = wc_clock_mono();
+    WC_LIST_EACH_SAFE (it, &az->held) {
+        struct wc_authz_question *q = WC_CONTAINER(it, struct wc_authz_question, link);
+        if (q->again_at > now)
+            continue;
+        wc_list_remove(&q->link);
+        wc_list_push(az->queue.next, &q->link);
+    }
+    if (wc_list_is_empty(&az->held))
+        (void)uv_timer_stop(timer); /* cannot fail */
+    wc_authz_pump(az);
+}
+
+void wc_authz_hold(struct wc_authz_question *q)
+{
+    struct wc_authz *az = q->authz;
+    wc_us now = wc_clock_mono(), pause = (now - q->replay_since) / 2;
+    pause = pause < HELD_MIN_US ? HELD_MIN_US : pause;
+    q->again_at = now + (pause < HELD_MAX_US ? pause : HELD_MAX_US);
+    leave_connection(q);
+    if (wc_list_is_empty(&az->held))
+        (void)uv_timer_start(&az->again, on_held, HELD_TICK_MS, HELD_TICK_MS); /* valid */
+    wc_list_push(&az->held, &q->link);
+    az->nqueue++;
     wc_authz_pump(az);
 }
 
@@ -173,6 +214,27 @@ static void give_up(struct wc_authz_question *q)
         wc_authz_drop(hangs);
 }
 
+/* Its turn came long ago; what it must see is still not visible, or others are in the way. */
+static bool is_replay_late(const struct wc_authz_question *q, wc_us now)
+{
+    const struct wc_authz_times *t = &q->authz->opt.times;
+    return q->replay_since && !is_busy_with(q) &&
+           (now - q->replay_since >= (wc_us)t->replay_ms * 1000 ||
+            now - q->since >= (wc_us)t->answer_ms * 1000);
+}
+
+static void give_up_replay(struct wc_authz_question *q)
+{
+    struct wc_authz *az = q->authz;
+    unsigned long repeated = 0;
+    if (wc_log_limit(&az->replay_told, 60 * 1000000, &repeated))
+        WC_LOG(WC_LOG_WARN, "authz", "no_replay",
+               "tenant=%s sqlstate=- repeated=%lu hint=\"commits to realtime.messages hang behind "
+               "their synchronous standby, or other questions are slow\"",
+               az->opt.tenant, repeated);
+    wc_authz_answer(q, q->granted, WC_AUTHORIZE_REPLAY, NULL);
+}
+
 static void on_idle(uv_timer_t *timer)
 {
     wc_authz_close_all(timer->data);
@@ -187,9 +249,11 @@ static void on_look(uv_timer_t *timer)
     WC_LIST_EACH_SAFE (it, &az->all) {
         struct wc_authz_question *q = WC_CONTAINER(it, struct wc_authz_question, all);
         wc_us age = now - q->since;
-        if (age >= (wc_us)t->answer_ms * 1000)
+        if (is_replay_late(q, now))
+            give_up_replay(q);
+        else if (age >= (wc_us)t->answer_ms * 1000)
             give_up(q);
-        else if (age >= (wc_us)t->queue_ms * 1000 && is_up && !is_busy_with(q))
+        else if (age >= (wc_us)t->queue_ms * 1000 && is_up && !is_busy_with(q) && !q->replay_since)
             give_up_waiting(q, now);
     }
     wc_authz_pump(az);
@@ -211,8 +275,8 @@ static bool is_askable(const struct wc_authorize *a)
     return role.len > 0 && !wc_slice_is(role, "none") && !has_nul(a->topic) && !has_nul(a->headers);
 }
 
-/* Three texts, each with a NUL behind it. */
-static bool write_texts(struct wc_buf *out, const struct wc_authorize *a)
+/* Four texts, each with a NUL behind it. */
+static bool write_texts(const struct wc_authz *az, struct wc_buf *out, const struct wc_authorize *a)
 {
     wc_buf_slice(out, a->topic);
     wc_buf_byte(out, '\0');
@@ -220,21 +284,28 @@ static bool write_texts(struct wc_buf *out, const struct wc_authorize *a)
     wc_buf_byte(out, '\0');
     bool has_sub = wc_authz_sub(a->claims->json, out);
     wc_buf_byte(out, '\0');
+    if (a->wants_replay)
+        wc_authz_write_unseen(az, out);
+    wc_buf_byte(out, '\0');
     return has_sub;
 }
 
 static struct wc_authz_question *make_question(struct wc_authz *az, struct wc_authorize *a)
 {
     struct wc_buf texts;
-    wc_buf_init(&texts, a->topic.len + a->headers.len + a->claims->json.len + 8);
-    bool can_ask = write_texts(&texts, a) && is_askable(a);
+    wc_buf_init(&texts, a->topic.len + a->headers.len + a->claims->json.len + UNSEEN_CAP);
+    bool can_ask = write_texts(az, &texts, a) && is_askable(a);
     struct wc_authz_question *q = texts.status == WC_OK ? malloc(sizeof *q + texts.len) : NULL;
     if (q) {
-        *q = (struct wc_authz_question){
-            .authz = az, .asked = a, .wanted = a->ask, .since = wc_clock_mono()};
+        *q = (struct wc_authz_question){.authz = az,
+                                        .asked = a,
+                                        .wanted = a->ask,
+                                        .since = wc_clock_mono(),
+                                        .streamed = az->streamed};
         q->topic = memcpy(q + 1, texts.p, texts.len);
         q->headers = q->topic + strlen(q->topic) + 1;
         q->sub = q->headers + strlen(q->headers) + 1;
+        q->unseen = q->sub + strlen(q->sub) + 1;
         q->error = can_ask ? WC_AUTHORIZE_OK : WC_AUTHORIZE_POLICY;
         wc_list_push(&az->all, &q->all);
         wc_list_push(&az->queue, &q->link);
@@ -335,12 +406,14 @@ struct wc_authz *wc_authz_new(uv_loop_t *loop, const struct wc_authz_options *op
     az->publisher = publisher;
     wc_list_init(&az->all);
     wc_list_init(&az->queue);
+    wc_list_init(&az->held);
     for (uint32_t i = 0; i < options->pool; i++) {
         az->conn[i].authz = az;
         wc_list_init(&az->conn[i].sent);
     }
-    (void)uv_timer_init(loop, &az->timer); /* cannot fail */
-    az->timer.data = az;
+    (void)uv_timer_init(loop, &az->timer); /* neither can fail */
+    (void)uv_timer_init(loop, &az->again);
+    az->timer.data = az->again.data = az;
     return az;
 }
 
@@ -349,12 +422,20 @@ static void on_closed(uv_handle_t *h)
     free(h->data);
 }
 
+static void on_first_closed(uv_handle_t *h)
+{
+    struct wc_authz *az = h->data;
+    uv_close((uv_handle_t *)&az->timer, on_closed);
+}
+
 void wc_authz_free(struct wc_authz *az)
 {
     if (!az)
         return;
     wc_authz_close_all(az);
+    wc_list_move_all(&az->held, &az->queue);
     wc_authz_refuse(az, WC_AUTHORIZE_UNAVAILABLE); /* all of them: none is on its way now */
     free_options(az);
-    uv_close((uv_handle_t *)&az->timer, on_closed);
+    (void)uv_timer_stop(&az->timer); /* cannot fail */
+    uv_close((uv_handle_t *)&az->again, on_first_closed);
 }

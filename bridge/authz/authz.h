@@ -21,17 +21,27 @@
  * lost, those behind the question that it was busy with are asked again on the next; so is that
  * one, once.
  *
+ * No gap between what is replayed and what arrives live: a commit is in the log, and its rows may
+ * be with their rooms, before other sessions see it; behind a synchronous standby that is away, for
+ * long, and commits do not become visible in the order of the log. Whoever enters a room in between
+ * would get such rows neither way. So a replay comes from a snapshot that sees all transactions
+ * whose rows were streamed before the question came; later ones reach the room. Until there is one,
+ * the question is asked again every few ms, then less often; after replay_ms it gets
+ * WC_AUTHORIZE_REPLAY. (No standby is asked: probes write. There what is streamed is visible.)
+ *
  * Ownership: copies its options. Threads: the loop's. Errors: a question is always answered, within
  * answer_ms, but for those that wait when it is freed. One whose turn does not come within queue_ms
  * gets WC_AUTHORIZE_POOL; after as many of those as there are connections so do all that come,
  * until the database has answered one or 30 s are over.
- * Limits: 4,096 questions wait; 4 MiB and one payload of replay. Source: protocol reference
+ * Limits: 4,096 questions wait; 4 MiB and one payload of replay; of the transactions streamed since
+ * a replay last saw all, the newest WC_AUTHZ_STREAMED are waited for. Source: protocol reference
  * sections 4.6, 8.2, 8.3, 8.5; database reference section 7.
  */
 #ifndef WC_BRIDGE_AUTHZ_AUTHZ_H
 #define WC_BRIDGE_AUTHZ_AUTHZ_H
 
 #include "bridge/pg/pg.h"
+#include "decoder/lsn.h"
 #include "fanout/publish.h"
 #include "fanout/source.h"
 
@@ -39,7 +49,7 @@ struct uv_loop_s;
 
 struct wc_authz_times {
     uint32_t statement_ms; /* of one statement; then WC_AUTHORIZE_CANCELED */
-    uint32_t replay_ms;    /* of the query for what is shown again */
+    uint32_t replay_ms;    /* of the query for what is shown again, and until it may be asked */
     uint32_t queue_ms;     /* behind other questions, with a connection */
     uint32_t answer_ms;    /* in all */
     uint32_t idle_ms;
@@ -55,7 +65,7 @@ struct wc_authz_options {
     struct wc_authz_times times;
 };
 
-enum { WC_AUTHZ_POOL_MAX = 100 };
+enum { WC_AUTHZ_POOL_MAX = 100, WC_AUTHZ_STREAMED = 512 };
 
 struct wc_authz;
 
@@ -66,5 +76,11 @@ void wc_authz_free(struct wc_authz *); /* what waits is answered UNAVAILABLE; NU
 
 /* Takes the question. The permissions message may be published before this returns. */
 void wc_authz_ask(struct wc_authz *, struct wc_authorize *);
+
+/* A row of realtime.messages came from the stream, in this committed transaction. */
+void wc_authz_note_streamed(struct wc_authz *, wc_xid);
+/* The stream began anew, perhaps on another server, where the numbers mean nothing. A new slot
+ * begins when everything that was committed before is visible. */
+void wc_authz_forget_streamed(struct wc_authz *);
 
 #endif

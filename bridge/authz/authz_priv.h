@@ -1,5 +1,6 @@
 /* Shared by authz.c (what waits, and how long), pool.c (connections), session.c (statements
- * prepared in them), question.c (what is asked on them) and replay.c. */
+ * prepared in them), question.c (what is asked on them), replay.c and streamed.c (what a replay
+ * must see). */
 #ifndef WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
 #define WC_BRIDGE_AUTHZ_AUTHZ_PRIV_H
 
@@ -16,19 +17,23 @@ enum {
         16, /* questions on their way on one connection: what a few ms of distance cost */
     WC_AUTHZ_SLOW_MS = 100, /* nothing more is sent behind a question that takes longer */
     WC_AUTHZ_FAILURES = 3,  /* to connect, within retry_ms */
+    WC_AUTHZ_XID_SIZE = 11, /* its text and a comma */
 };
 
 /* A question, from when it came until Postgres has done with it. */
 struct wc_authz_question {
     struct wc_authz *authz;
     struct wc_list all;  /* of those not answered yet, in the order they came */
-    struct wc_list link; /* in the queue, or in its connection's list */
+    struct wc_list link; /* in the queue, in `held`, or in its connection's list */
     struct wc_authz_conn *conn;
     struct wc_authorize *asked; /* NULL: it was answered, and only its results are still to come */
     wc_us since;
     unsigned wanted;                   /* of enum wc_permission */
     wc_us replay_since;                /* 0: nothing is to be replayed, or not yet */
+    wc_us again_at;                    /* while it is held */
     const char *topic, *headers, *sub; /* behind the struct */
+    const char *unseen;                /* likewise: an array of what a replay must see */
+    uint64_t streamed;                 /* when it came */
     char id[2][WC_UUID_TEXT];          /* of the probes: broadcast, presence; empty: none */
     unsigned losses;                   /* connections that ended while they were busy with it */
     unsigned granted;
@@ -51,12 +56,16 @@ struct wc_authz {
     struct wc_authz_options opt; /* strings owned */
     char *startup;               /* startup options */
     uv_timer_t timer; /* looks for what waits too long; without questions, for idleness */
-    struct wc_list all, queue;
-    unsigned nqueue;
-    wc_us failed[WC_AUTHZ_FAILURES]; /* the latest connection attempts that failed */
-    unsigned nfailed;                /* ever */
-    unsigned late;                   /* questions whose turn did not come since the last answer, */
-    wc_us late_since;                /* the first of them */
+    uv_timer_t again; /* looks at what is held, while there is any */
+    struct wc_list all, queue, held;  /* held: what a replay must see was not visible */
+    unsigned nqueue;                  /* of both */
+    wc_xid stream[WC_AUTHZ_STREAMED]; /* the last ones, number n at n % WC_AUTHZ_STREAMED */
+    uint64_t streamed;                /* ever */
+    uint64_t seen;                    /* of them a snapshot has seen */
+    wc_us failed[WC_AUTHZ_FAILURES];  /* the latest connection attempts that failed */
+    unsigned nfailed;                 /* ever */
+    unsigned late;                    /* questions whose turn did not come since the last answer, */
+    wc_us late_since;                 /* the first of them */
     struct wc_log_limit lost_told, late_told, tampered_told, replay_told;
     struct wc_log_limit failed_told, other_told; /* the same failure again, another one */
     const char *failed_hint;                     /* of the one told last */
@@ -69,6 +78,8 @@ void wc_authz_answer(struct wc_authz_question *, unsigned permissions, enum wc_a
                      struct wc_replay *);
 /* Postgres has done with it: frees it, and lets the next one go. */
 void wc_authz_done(struct wc_authz_question *);
+/* Likewise, but it is to be sent again, soon. */
+void wc_authz_hold(struct wc_authz_question *);
 /* Sends what waits as far as there is room. */
 void wc_authz_pump(struct wc_authz *);
 /* Answers all that wait. */
@@ -117,5 +128,11 @@ bool wc_authz_sub(struct wc_slice claims, struct wc_buf *out);
 /* Asks for the rows; their answer is the question's. False: it could not be asked. */
 WC_MUST_USE
 bool wc_authz_ask_replay(struct wc_authz_question *);
+
+/* streamed.c */
+/* Appends the array of those that no snapshot has seen yet. */
+void wc_authz_write_unseen(const struct wc_authz *, struct wc_buf *out);
+/* A snapshot saw those of the question. */
+void wc_authz_see(const struct wc_authz_question *);
 
 #endif

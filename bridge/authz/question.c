@@ -332,6 +332,8 @@ static bool send_write(struct wc_authz_question *q, const struct moment *m, size
 
 bool wc_authz_send(struct wc_authz_question *q)
 {
+    if (q->replay_since)
+        return wc_authz_ask_replay(q);
     const struct wc_pg_statement last[] = {rollback, tampered};
     const struct moment m = this_moment();
     bool sent = !(q->wanted & READ) || send_read(q, &m);

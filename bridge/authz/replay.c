@@ -57,11 +57,23 @@ static struct wc_replay *make_replay(const struct wc_pg_result *res)
     return r;
 }
 
+/* The snapshot saw what it must. */
+static bool is_whole(const struct wc_pg_result *res)
+{
+    return res->nrows > 0 && wc_slice_is(wc_pg_slice(res, 0, 4), "t");
+}
+
 static void on_rows(void *arg, const struct wc_pg_result *res)
 {
     struct wc_authz_question *q = arg;
     if (!res->ok && !res->sqlstate[0])
         return; /* on_lost follows */
+    if (res->ok && q->asked && !is_whole(res)) {
+        wc_authz_hold(q);
+        return;
+    }
+    if (res->ok && is_whole(res))
+        wc_authz_see(q);
     struct wc_replay *r = res->ok ? make_replay(res) : NULL;
     unsigned long repeated = 0;
     if (!r && wc_log_limit(&q->authz->replay_told, 60 * 1000000, &repeated))
@@ -84,12 +96,13 @@ bool wc_authz_ask_replay(struct wc_authz_question *q)
     (void)snprintf(row_max, sizeof row_max, "%" PRIu64, max);
     (void)snprintf(all_max, sizeof all_max, "%d", REPLAY_BYTES);
     const char *const within[] = {timeout};
-    const char *const which[] = {q->topic, since, limit, row_max, all_max};
+    const char *const which[] = {q->topic, since, limit, row_max, all_max, q->unseen};
     const struct wc_pg_statement s[] = {{.sql = wc_sql_timeout, .nparams = 1, .params = within},
-                                        {.sql = wc_sql_replay, .nparams = 5, .params = which}};
+                                        {.sql = wc_sql_replay, .nparams = 6, .params = which}};
     if (wc_pg_segment(q->conn->pg, s, 2, on_rows, q) != WC_OK)
         return false;
-    q->replay_since = wc_clock_mono();
+    if (!q->replay_since)
+        q->replay_since = wc_clock_mono();
     wc_list_remove(&q->link); /* it is behind all that was sent meanwhile */
     wc_list_push(&q->conn->sent, &q->link);
     return true;

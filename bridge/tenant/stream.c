@@ -61,13 +61,22 @@ static bool is_backlogged(struct wc_tenant *t)
     return is;
 }
 
+/* Whoever asks for a replay from now on may have come too late for the row. */
+static void change_messages(struct wc_tenant *t, const struct wc_change *change,
+                            const struct wc_change_key *key)
+{
+    wc_messages_change(t->messages, change, key->commit_lsn, key->ordinal);
+    if (change->op == WC_OP_INSERT)
+        wc_authz_note_streamed(t->authz, t->xid);
+}
+
 static enum wc_status on_change(struct wc_tenant *t, const struct wc_change *change,
                                 const struct wc_change_key *key)
 {
     if (is_backlogged(t))
         return WC_AGAIN;
     if (wc_messages_are_in(change->rel))
-        wc_messages_change(t->messages, change, key->commit_lsn, key->ordinal);
+        change_messages(t, change, key);
     if (!is_for_subscribers(t, change->rel))
         return WC_OK;
     return wc_subs_change(t->subs, change, key->ordinal);
@@ -89,6 +98,7 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
         return WC_AGAIN;
     switch (ev->kind) {
     case WC_EVENT_BEGIN:
+        t->xid = ev->begin.xid;
         wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
         wc_messages_begin(t->messages, ev->begin.xid, ev->begin.commit_time + WC_PG_EPOCH_US);
         return WC_OK;
@@ -132,8 +142,10 @@ static void on_state(void *self, enum wc_repl_state state, bool new_epoch)
         t->marked = t->stalled = false;
         t->progress = t->mark_lsn = 0;
     }
-    if (stream == WC_SUBS_STREAM_UP && new_epoch)
+    if (stream == WC_SUBS_STREAM_UP && new_epoch) {
         wc_messages_begin_epoch(t->messages);
+        wc_authz_forget_streamed(t->authz);
+    }
     wc_subs_stream(t->subs, stream, new_epoch);
     wc_tenant_publish_status(t);
 }

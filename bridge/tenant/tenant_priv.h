@@ -33,6 +33,7 @@ struct wc_tenant {
     uint64_t next_audience; /* when it is opened again */
     bool stalled;           /* an event was refused because the rings are full */
     wc_lsn progress;
+    wc_xid xid;                    /* the transaction that is read */
     struct wc_publisher_mark mark; /* permanent slot: reached means mark_lsn may be confirmed */
     wc_lsn mark_lsn;
     bool marked;

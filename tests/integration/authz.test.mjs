@@ -188,6 +188,69 @@ test('a replay that fails leaves the permission', OPTIONS, async (t) => {
   assert.equal(await authz.may('rp'), 'rp')
 })
 
+/** A session whose transaction has inserted a row and not committed: { session, xid }, of which the stream names 32 bits. */
+async function uncommitted(t) {
+  const session = await cluster.connect()
+  t.after(() => session.end())
+  await session.query('begin')
+  await session.query(`insert into realtime.messages (topic, extension, event, payload, private) values ('room', 'broadcast', 'open', '{"n":1}', true)`)
+  const { rows: [{ xid }] } = await session.query('select (txid_current() & 4294967295)::text as xid')
+  return { session, xid }
+}
+
+test('a replay sees every transaction that was streamed before it, whatever order they become visible in', OPTIONS, async (t) => {
+  await policies(t, 'for select using (true)')
+  t.after(() => sql('truncate realtime.messages'))
+  const authz = Authz.start(t, cluster)
+  const { session, xid } = await uncommitted(t)
+  await send('later', '{"n":2}')
+  const [{ later }] = await sql(`select xmin::text as later from realtime.messages where event = 'later'`)
+  for (const streamed of ['3', xid, later, later]) authz.streamed(streamed)
+  const waits = authz.ask('r', { replay: { since: 0 } })
+  for (let i = 0; i < 50; i++) assert.equal(await authz.may('r'), 'r', 'others are not in its way')
+  assert.equal(await Promise.race([waits, 'still asked']), 'still asked')
+  await session.query('commit')
+  assert.deepEqual(replayed(await waits), ['open 1', 'later 2'])
+})
+
+test('what is streamed after a question, or was before the stream began anew, is not waited for', OPTIONS, async (t) => {
+  await policies(t, 'for select using (true)')
+  t.after(() => sql('truncate realtime.messages'))
+  const authz = Authz.start(t, cluster), ask = () => authz.ask('r', { replay: { since: 0 } })
+  const { session, xid } = await uncommitted(t)
+  const before = ask()
+  authz.streamed(xid)
+  assert.equal((await before).error, 'ok')
+  const waits = ask()
+  assert.equal(await authz.may('r'), 'r')
+  authz.anew()
+  for (const asked of [waits, ask()]) assert.deepEqual(await asked, { may: 'r', error: 'ok', rows: [] })
+  await session.query('rollback')
+})
+
+test('a replay waits for what is not visible as long as a replay may take', OPTIONS, async (t) => {
+  await policies(t, 'for select using (true)')
+  t.after(() => sql('truncate realtime.messages'))
+  const authz = Authz.start(t, cluster, { REPLAY_MS: '300', QUEUE_MS: '200' })
+  const { session, xid } = await uncommitted(t)
+  for (let i = 0; i < 1000; i++) authz.streamed(i % 2 ? xid : '3') // more than are remembered
+  assert.deepEqual(await authz.ask('r', { replay: { since: 0 } }), { may: 'r', error: 'replay', rows: [] })
+  assert.equal(await authz.may('r'), 'r', 'the pool is not taken for exhausted')
+  await session.query('commit')
+  assert.deepEqual(replayed(await authz.ask('r', { replay: { since: 0 } })), ['open 1'])
+})
+
+test('a question that waits for what is not visible ends with its owner', OPTIONS, async (t) => {
+  await policies(t, 'for select using (true)')
+  const authz = Authz.start(t, cluster)
+  const { session, xid } = await uncommitted(t)
+  authz.streamed(xid)
+  authz.abandon('r', { replay: { since: 0 } })
+  for (let i = 0; i < 10; i++) assert.equal(await authz.may('r'), 'r')
+  await authz.end()
+  await session.query('rollback')
+})
+
 // ---- errors ----
 
 test('what cannot be decided permits nothing, and says why', OPTIONS, async (t) => {

@@ -52,9 +52,29 @@ export class Authz {
   }
 
   /** `wanted`: of r, p (read broadcasts, presence), w, q (write). { may: granted of them, error, rows } */
-  ask(wanted, { role = 'authenticated', claims = {}, topic = 'room', headers = {}, replay } = {}) {
-    const number = String(this.#number++), json = typeof claims === 'string' ? claims : JSON.stringify({ role, ...claims })
-    return this.#say(number, ['ask', number, wanted, role, json, topic, JSON.stringify(headers), ...(replay ? [replay.since, replay.limit ?? 25] : [])])
+  ask(wanted, options) {
+    const question = this.#question(wanted, options)
+    return this.#say(question[1], question)
+  }
+
+  #question(wanted, { role = 'authenticated', claims = {}, topic = 'room', headers = {}, replay } = {}) {
+    const json = typeof claims === 'string' ? claims : JSON.stringify({ role, ...claims })
+    return ['ask', String(this.#number++), wanted, role, json, topic, JSON.stringify(headers), ...(replay ? [replay.since, replay.limit ?? 25] : [])]
+  }
+
+  /** Asks what must never be answered. */
+  abandon(wanted, options) {
+    this.child.stdin.write(this.#question(wanted, options).join('\t') + '\n')
+  }
+
+  /** A row of realtime.messages came from the stream, in this transaction: 32 bits of its id, as text. */
+  streamed(xid) {
+    this.child.stdin.write(`streamed\t${xid}\n`)
+  }
+
+  /** The stream began anew. */
+  anew() {
+    this.child.stdin.write('anew\n')
   }
 
   /** 'rp', or 'error: policy'. */

@@ -6,6 +6,8 @@
  * (write); upper case for presence is not there: p and q are presence flood COUNT WANTED ROLE
  * CLAIMS TOPIC     as many questions at once; prints one line when all are answered: flood GRANTED
  * MS
+ *   streamed XID       a row was streamed in this transaction
+ *   anew               the stream began anew
  *
  * Answers, as they come: answer NUMBER PERMISSIONS ERROR [ID EVENT t|b PAYLOAD]...  (hex)
  *
@@ -185,6 +187,10 @@ static void run(char *line)
         ask(f + 2, n - 2, (struct wc_handle){.slot = (uint32_t)strtoul(f[1], NULL, 10)});
     else if (strcmp(f[0], "flood") == 0 && n == 6)
         flood(f + 1, n - 1);
+    else if (strcmp(f[0], "streamed") == 0 && n == 2)
+        wc_authz_note_streamed(authz, (wc_xid)strtoul(f[1], NULL, 10));
+    else if (strcmp(f[0], "anew") == 0)
+        wc_authz_forget_streamed(authz);
     else
         die("unknown command");
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <netinet/in.h>
@@ -176,6 +177,58 @@ static void questions_that_wait_are_answered_when_it_ends(void **state)
     assert_int_equal(answer(w), WC_AUTHORIZE_UNAVAILABLE);
 }
 
+/* ---- what a replay must see ---- */
+
+static void assert_unseen(const struct wc_authz *az, const char *expected)
+{
+    struct wc_buf out;
+    wc_buf_init(&out, 1 << 16);
+    wc_authz_write_unseen(az, &out);
+    wc_buf_byte(&out, '\0');
+    assert_int_equal(out.status, WC_OK);
+    assert_string_equal((const char *)out.p, expected);
+    wc_buf_release(&out);
+}
+
+static void transactions_are_noted_once_until_a_snapshot_has_seen_them(void **state)
+{
+    struct world *w = *state;
+    struct wc_authz_question q = {.authz = w->authz};
+    assert_unseen(w->authz, "{}");
+    const wc_xid xid[] = {7, 7, 4294967295, 7};
+    for (size_t i = 0; i < sizeof xid / sizeof *xid; i++)
+        wc_authz_note_streamed(w->authz, xid[i]);
+    assert_unseen(w->authz, "{7,4294967295,7}");
+    q.streamed = 2;
+    wc_authz_see(&q);
+    assert_unseen(w->authz, "{7}");
+    q.streamed = 1; /* an older question's */
+    wc_authz_see(&q);
+    assert_unseen(w->authz, "{7}");
+    wc_authz_forget_streamed(w->authz);
+    assert_unseen(w->authz, "{}");
+    wc_authz_note_streamed(w->authz, 7); /* another server's */
+    assert_unseen(w->authz, "{7}");
+}
+
+static void the_newest_transactions_are_remembered(void **state)
+{
+    struct world *w = *state;
+    const uint32_t first = UINT32_MAX - WC_AUTHZ_STREAMED; /* as long as texts of them can be */
+    for (uint32_t i = 0; i <= WC_AUTHZ_STREAMED; i++)
+        wc_authz_note_streamed(w->authz, first + i);
+    char expected[WC_AUTHZ_STREAMED * WC_AUTHZ_XID_SIZE + 2], *at = expected;
+    for (uint32_t i = 1; i <= WC_AUTHZ_STREAMED; i++) {
+        int size = (int)(expected + sizeof expected - at);
+        at += snprintf(at, (size_t)size, "%c%u", i == 1 ? '{' : ',', first + i);
+    }
+    (void)snprintf(at, 2, "}");
+    assert_unseen(w->authz, expected);
+    struct wc_authz_question q = {.authz = w->authz, .streamed = WC_AUTHZ_STREAMED};
+    wc_authz_see(&q);
+    assert_unseen(w->authz, "{4294967295}");
+}
+
 /* ---- the claim sub ---- */
 
 static void sub_is_a_text_whatever_its_type(void **state)
@@ -213,6 +266,9 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(questions_that_wait_are_answered_when_it_ends, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(transactions_are_noted_once_until_a_snapshot_has_seen_them,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_newest_transactions_are_remembered, set_up, tear_down),
         cmocka_unit_test(sub_is_a_text_whatever_its_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
