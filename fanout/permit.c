@@ -142,10 +142,39 @@ static bool is_open(const struct wc_wait *w, unsigned needs)
     return needs == WC_MAY_READ_BROADCAST; /* it is in its room for a replay */
 }
 
-static struct wc_held_back *new_held_back(const struct wc_wait *w, const struct wc_held *h)
+static struct wc_held_back *free_held(struct wc_hub *hub, struct wc_held_back *b)
 {
-    bool is_full = w->nheld == HELD_MAX || w->held_bytes + h->frame->len > HELD_BYTES_MAX;
-    return is_full ? NULL : calloc(1, sizeof(struct wc_held_back));
+    struct wc_held_back *next = b->next;
+    wc_held_unref(&hub->held_slab, b->held);
+    free(b);
+    return next;
+}
+
+static bool is_full(const struct wc_wait *w, const struct wc_held *h)
+{
+    return w->nheld == HELD_MAX || w->held_bytes + h->frame->len > HELD_BYTES_MAX;
+}
+
+/* The oldest ones have the best chance to be replayed. */
+static void make_room(struct wc_channel *c, const struct wc_held *h)
+{
+    struct wc_wait *w = c->wait;
+    while (w->first_held && is_full(w, h)) {
+        const struct wc_held *oldest = w->first_held->held;
+        wc_metric_add(WC_M_BROADCAST_HELD, oldest->book == WC_BOOK_BROADCAST);
+        w->nheld--;
+        w->held_bytes -= oldest->frame->len;
+        w->first_held = free_held(c->session->hub, w->first_held);
+        if (!w->first_held)
+            w->end_held = &w->first_held;
+    }
+}
+
+static struct wc_held_back *new_held_back(struct wc_channel *c, const struct wc_held *h)
+{
+    if (c->wait->what != WC_WAIT_REFRESH)
+        make_room(c, h);
+    return is_full(c->wait, h) ? NULL : calloc(1, sizeof(struct wc_held_back));
 }
 
 bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs, const uint8_t *id)
@@ -153,7 +182,7 @@ bool wc_permit_hold_back(struct wc_channel *c, struct wc_held *h, unsigned needs
     struct wc_wait *w = c->wait;
     if (!is_open(w, needs))
         return false;
-    struct wc_held_back *b = new_held_back(w, h);
+    struct wc_held_back *b = new_held_back(c, h);
     if (!b) {
         wc_metric_add(WC_M_BROADCAST_HELD, h->book == WC_BOOK_BROADCAST);
         /* without this diff the others make no sense: it gets the state again */
@@ -179,14 +208,6 @@ struct wc_held_back *wc_permit_take_held(struct wc_wait *w)
     w->nheld = 0;
     w->held_bytes = 0;
     return first;
-}
-
-static struct wc_held_back *free_held(struct wc_hub *hub, struct wc_held_back *b)
-{
-    struct wc_held_back *next = b->next;
-    wc_held_unref(&hub->held_slab, b->held);
-    free(b);
-    return next;
 }
 
 void wc_permit_drop_held(struct wc_hub *hub, struct wc_held_back *b)

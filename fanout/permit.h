@@ -21,7 +21,8 @@
  * from now on begins with its state, without which clients do not look at diffs. In the same way a
  * channel that wants a replay is in its room while it waits, so that there is no gap between what
  * is replayed (all that was streamed before the question came, see bridge/authz) and what arrives
- * live.
+ * live, unless more than HELD_MAX frames come after the rows were read: if there are more of them,
+ * the oldest are dropped then.
  *
  * Threads: the hub's. Errors: a session that runs out of memory is closed, as everywhere.
  * Source: protocol reference, sections 3.4 (rows 8 to 10), 3.10, 4.4, 5.4, 8.2.

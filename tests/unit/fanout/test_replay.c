@@ -132,6 +132,55 @@ static void what_arrives_while_the_rows_are_read_comes_after_them_once(void **st
     wc_fake_drop(other);
 }
 
+static void of_too_much_that_arrives_while_the_rows_are_read_the_newest_is_kept(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2),
+                      *other = wc_fake_member(w, 0, WC_FAKE_PRIVATE, READ);
+    int64_t before = wc_metric_sum(WC_M_BROADCAST_HELD);
+    char payload[32];
+    wc_fake_push(s, "phx_join", REPLAYING, 1);
+    for (unsigned i = 0; i < 300; i++) {
+        (void)snprintf(payload, sizeof payload, "{\"n\":%u}", i); /* it fits */
+        wc_fake_broadcast(w, other, payload, NULL);
+        wc_fake_skip(other);
+    }
+    assert_int_equal(wc_metric_sum(WC_M_BROADCAST_HELD) - before, 300 - 256);
+    answer_with_rows(w, READ);
+    wc_fake_expect(s, "\"status\":\"ok\"");
+    for (size_t i = 0; i < 3; i++)
+        wc_fake_expect(s, "replayed");
+    for (unsigned i = 300 - 256; i < 300; i++) {
+        (void)snprintf(payload, sizeof payload, "{\"n\":%u}", i); /* it fits */
+        wc_fake_expect(s, payload);
+    }
+    wc_fake_expect_nothing(s);
+    wc_fake_drop(s);
+    wc_fake_drop(other);
+}
+
+static void a_frame_too_large_to_be_held_back_is_dropped(void **state)
+{
+    struct wc_fake_world *w = *state;
+    struct wc_session *s = wc_fake_open(w, 0, WC_PHX_V2),
+                      *other = wc_fake_member(w, 0, WC_FAKE_PRIVATE, READ);
+    static char large[(1 << 20) + 3] = "\"";
+    memset(large + 1, 'x', sizeof large - 3);
+    large[sizeof large - 2] = '"';
+    wc_fake_push(s, "phx_join", REPLAYING, 1);
+    wc_fake_broadcast(w, other, "{\"before\":1}", NULL);
+    wc_fake_broadcast(w, other, large, NULL);
+    wc_fake_broadcast(w, other, "{\"after\":1}", NULL);
+    answer_with_rows(w, READ);
+    wc_fake_expect(s, "\"status\":\"ok\"");
+    for (size_t i = 0; i < 3; i++)
+        wc_fake_expect(s, "replayed");
+    wc_fake_expect(s, "after");
+    wc_fake_expect_nothing(s);
+    wc_fake_drop(s);
+    wc_fake_drop(other);
+}
+
 static void a_join_that_is_refused_gets_nothing_of_what_arrived_meanwhile(void **state)
 {
     struct wc_fake_world *w = *state;
@@ -278,6 +327,8 @@ int main(void)
         TEST(version_1_clients_get_no_bytes_again),
         TEST(what_was_replayed_is_not_delivered_again),
         TEST(what_arrives_while_the_rows_are_read_comes_after_them_once),
+        TEST(of_too_much_that_arrives_while_the_rows_are_read_the_newest_is_kept),
+        TEST(a_frame_too_large_to_be_held_back_is_dropped),
         TEST(a_join_that_is_refused_gets_nothing_of_what_arrived_meanwhile),
         TEST(a_replay_waits_with_the_join_for_its_changes),
         TEST(a_replay_is_refused_to_who_may_only_see_presences_or_asks_for_nonsense),
