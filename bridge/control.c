@@ -31,6 +31,12 @@ static void on_gone(void *self, const char *external_id)
     wc_registry_remove(c->opt.registry, external_id);
 }
 
+static void on_unusable(void *self, size_t count)
+{
+    struct wc_store_state *s = ((struct wc_control *)self)->opt.state;
+    atomic_store_explicit(&s->unusable, count, memory_order_relaxed); /* a figure */
+}
+
 static void on_loaded(void *self)
 {
     struct wc_control *c = self;
@@ -54,8 +60,11 @@ static void on_state(void *self, bool is_connected, const char *reason, const ch
 
 static void begin(void *arg)
 {
-    static const struct wc_store_hooks hooks = {
-        .on_tenant = on_tenant, .on_gone = on_gone, .on_loaded = on_loaded, .on_state = on_state};
+    static const struct wc_store_hooks hooks = {.on_tenant = on_tenant,
+                                                .on_gone = on_gone,
+                                                .on_unusable = on_unusable,
+                                                .on_loaded = on_loaded,
+                                                .on_state = on_state};
     struct wc_control *c = arg;
     const struct wc_config *config = c->opt.config;
     const struct wc_store_options o = {.pg = wc_environment_pg(config),

@@ -97,7 +97,9 @@ static void add_store(struct wc_buf *out, const struct wc_store_state *s)
     wc_buf_printf(out, "\"store\":{\"connected\":%s,", is_set(&s->is_connected) ? "true" : "false");
     add_text(out, "hint", atomic_load_explicit(&s->hint, memory_order_relaxed));
     add_text(out, "reason", atomic_load_explicit(&s->reason, memory_order_relaxed));
-    wc_buf_printf(out, "\"loaded\":%s},", is_set(&s->is_loaded) ? "true" : "false");
+    wc_buf_printf(out, "\"loaded\":%s,\"tenants_unusable\":%zu},",
+                  is_set(&s->is_loaded) ? "true" : "false",
+                  atomic_load_explicit(&s->unusable, memory_order_relaxed));
 }
 
 static void handle_health(void *self, const struct wc_http_request *req,

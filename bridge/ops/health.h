@@ -9,7 +9,8 @@
  *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
  *                     503 when the one stream of environment mode should be up and is not, or its
  *                     server does not answer; in control-store mode while the tenants were never
- *                     read. Of the store: connected, reason, hint
+ *                     read. Of the store: connected, reason, hint,
+ *                     tenants_unusable (the log names them)
  *   GET /metrics      Prometheus text; with METRICS_JWT_SECRET only with a token it signed
  *                     (gate.h), else 403
  *
@@ -30,6 +31,7 @@
 struct wc_store_state {
     _Atomic bool is_loaded, is_connected;
     _Atomic(const char *) reason, hint; /* constant strings; NULL: none */
+    _Atomic size_t unusable;            /* rows that are no tenants since they cannot be read */
 };
 
 struct wc_ops {

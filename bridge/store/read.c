@@ -79,6 +79,15 @@ void wc_store_read_release(struct wc_store *s)
 
 /* ---- entries ---- */
 
+static void set_unusable(struct wc_store *s, struct wc_store_entry *e, bool is_unusable)
+{
+    if (e->is_unusable == is_unusable)
+        return;
+    e->is_unusable = is_unusable;
+    s->nunusable = is_unusable ? s->nunusable + 1 : s->nunusable - 1;
+    s->hooks.on_unusable(s->self, s->nunusable);
+}
+
 struct wc_store_entry *wc_store_entry(const struct wc_store *s, const char *id)
 {
     struct wc_map_node *n = wc_map_get(&s->entries, wc_slice_str(id));
@@ -106,6 +115,7 @@ struct wc_record *wc_store_drop(struct wc_store *s, const char *external_id)
         return NULL;
     struct wc_record *r = e->record;
     wc_map_remove(&s->entries, &e->node);
+    set_unusable(s, e, false);
     if (r)
         s->hooks.on_gone(s->self, e->id);
     free(e);
@@ -118,6 +128,7 @@ static struct wc_record *replace(struct wc_store *s, struct wc_store_entry *e,
 {
     struct wc_record *before = e->record;
     e->record = now;
+    set_unusable(s, e, !now);
     if (!now)
         WC_LOG(WC_LOG_WARN, "store", "tenant_unusable",
                "tenant=\"%s\" error=\"%s\" hint=\"mend its rows in schema _realtime, or the keys "

@@ -35,6 +35,8 @@ struct wc_store_options {
 struct wc_store_hooks {
     void (*on_tenant)(void *self, const struct wc_record *); /* new, or not as it was told last */
     void (*on_gone)(void *self, const char *external_id);
+    /* Rows that are no tenants because they cannot be read; the log names each. */
+    void (*on_unusable)(void *self, size_t count);
     void (*on_loaded)(void *self); /* once: every tenant has been told */
     /* reason and hint: constant strings, NULL when connected. Told again with each attempt. */
     void (*on_state)(void *self, bool is_connected, const char *reason, const char *hint);

@@ -20,6 +20,7 @@ enum {
 struct wc_store_entry {
     struct wc_map_node node;  /* key: id */
     struct wc_record *record; /* NULL: it cannot be used */
+    bool is_unusable;         /* and was told as such */
     char fingerprint[WC_STORE_FINGERPRINT];
     uint32_t seen; /* the reading of all in which it was there */
     char id[];
@@ -52,6 +53,7 @@ struct wc_store {
 
     /* read.c */
     struct wc_map entries, wanted, asked;
+    size_t nunusable; /* entries */
     uv_timer_t refresh;
     uint32_t pass;   /* the reading of all under way, or the last one */
     char *after;     /* where its next page begins */

@@ -300,6 +300,20 @@ test('a row that another server writes or deletes is noticed', async (t) => {
   await until(async () => (await call('GET', '/tenants/elsewhere')).status === 404, 'the end of the tenant')
 })
 
+test('a tenant whose secrets cannot be read is none, and /health counts it until it is mended', async () => {
+  const unusable = async () => (await (await world.server.get('/health')).json()).store.tenants_unusable
+  await createTenant(world, 'foreign', { extensions: [] })
+  assert.equal(await unusable(), 0)
+  const store = await world.cluster.connect({ database: STORE })
+  const [{ jwt_secret }] = (await store.query(`select jwt_secret from _realtime.tenants where external_id = 'foreign'`)).rows
+  await store.query(`update _realtime.tenants set jwt_secret = 'g1:AAAA' where external_id = 'foreign'`)
+  await until(async () => (await unusable()) === 1, 'the count')
+  assert.equal((await call('GET', '/tenants/foreign')).status, 404)
+  await store.query(`update _realtime.tenants set jwt_secret = $1 where external_id = 'foreign'`, [jwt_secret])
+  await until(async () => (await unusable()) === 0, 'the mended tenant')
+  assert.equal((await call('DELETE', '/tenants/foreign')).status, 204)
+})
+
 test('REQUEST_ID_BAGGAGE_KEY names the entry that an answer repeats', async () => {
   const { headers } = await call('GET', '/tenants/made', { headers: { baggage: 'request-id=0000000000,trace=1234567890' } })
   assert.equal(headers.get('x-request-id'), '1234567890')

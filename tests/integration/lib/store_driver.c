@@ -133,6 +133,15 @@ static void on_gone(void *self, const char *external_id)
     print(&out);
 }
 
+static void on_unusable(void *self, size_t count)
+{
+    (void)self;
+    struct wc_buf out;
+    wc_buf_init(&out, OUT_CAP);
+    wc_buf_printf(&out, "{\"event\":\"unusable\",\"count\":%zu}", count);
+    print(&out);
+}
+
 static void on_loaded(void *self)
 {
     (void)self;
@@ -319,8 +328,11 @@ static void on_input(uv_poll_t *poll, int status, int events)
 
 static void open_store(void)
 {
-    static const struct wc_store_hooks hooks = {
-        .on_tenant = on_tenant, .on_gone = on_gone, .on_loaded = on_loaded, .on_state = on_state};
+    static const struct wc_store_hooks hooks = {.on_tenant = on_tenant,
+                                                .on_gone = on_gone,
+                                                .on_unusable = on_unusable,
+                                                .on_loaded = on_loaded,
+                                                .on_state = on_state};
     const struct wc_store_options o = {
         .pg = {.host = setting("DB_HOST", "127.0.0.1"),
                .port = (uint16_t)strtoul(setting("DB_PORT", "5432"), NULL, 10),
