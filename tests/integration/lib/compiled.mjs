@@ -12,12 +12,21 @@ export class Compiler {
 
   constructor() {
     this.process = spawn(PROGRAM, { stdio: ['pipe', 'pipe', 'inherit'] })
-    readline.createInterface({ input: this.process.stdout }).on('line', (line) => this.#waiting.shift()(line))
+    readline.createInterface({ input: this.process.stdout }).on('line', (line) => this.#waiting.shift().resolve(line))
     this.ended = new Promise((resolve) => this.process.on('exit', resolve))
+    this.process.stdin.on('error', () => {}) // its end is told below
+    this.process.on('error', (error) => this.#fail(error))
+    this.process.on('close', (status, signal) => this.#fail(new Error(`judge_policy has ended: ${signal ?? status}`)))
+  }
+
+  #fail(error) {
+    this.failure = error
+    for (const { reject } of this.#waiting.splice(0)) reject(error)
   }
 
   async ask(request) {
-    const line = new Promise((resolve) => this.#waiting.push(resolve))
+    if (this.failure) throw this.failure
+    const line = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
     this.process.stdin.write(`${JSON.stringify(request)}\n`)
     return JSON.parse(await line)
   }
