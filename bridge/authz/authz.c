@@ -15,7 +15,6 @@ enum {
     LOOKS = 20,                                              /* at what waits, within queue_ms */
     UNSEEN_CAP = WC_AUTHZ_STREAMED * WC_AUTHZ_XID_SIZE + 16, /* and the NULs of four texts */
     OPTIONS_CAP = 16 << 10,
-    STRINGS = 8,
     HELD_TICK_MS = 5,
     HELD_MIN_US = 3000, /* between two looks for what is not visible yet */
     HELD_MAX_US = 200000,
@@ -341,25 +340,6 @@ void wc_authz_ask(struct wc_authz *az, struct wc_authorize *a)
 
 /* ---- life cycle ---- */
 
-static void strings_of(struct wc_authz_options *o, const char **out[STRINGS])
-{
-    const char **const all[STRINGS] = {&o->tenant,     &o->search_path,   &o->pg.host,
-                                       &o->pg.dbname,  &o->pg.user,       &o->pg.password,
-                                       &o->pg.sslmode, &o->pg.sslrootcert};
-    memcpy(out, all, sizeof all);
-}
-
-static void free_options(struct wc_authz *az)
-{
-    const char **field[STRINGS];
-    strings_of(&az->opt, field);
-    if (az->opt.pg.password)
-        explicit_bzero((char *)(uintptr_t)az->opt.pg.password, strlen(az->opt.pg.password));
-    for (size_t i = 0; i < STRINGS; i++)
-        free((void *)(uintptr_t)*field[i]); /* ours, from strdup; const in the struct */
-    free(az->startup);
-}
-
 static char *startup_options(const struct wc_authz_options *o)
 {
     struct wc_buf b;
@@ -372,24 +352,6 @@ static char *startup_options(const struct wc_authz_options *o)
     return text;
 }
 
-static bool copy_options(struct wc_authz *az, const struct wc_authz_options *o)
-{
-    const char **field[STRINGS];
-    bool copied = true;
-    az->opt = *o;
-    strings_of(&az->opt, field);
-    for (size_t i = 0; i < STRINGS; i++) {
-        bool is_set = *field[i] != NULL;
-        *field[i] = is_set ? strdup(*field[i]) : NULL;
-        copied &= !is_set || *field[i];
-    }
-    az->startup = startup_options(o);
-    az->opt.pg.replication = false;
-    az->opt.pg.application_name = "walcast_authorization";
-    az->opt.pg.options = az->startup;
-    return copied && az->startup;
-}
-
 struct wc_authz *wc_authz_new(uv_loop_t *loop, const struct wc_authz_options *options,
                               struct wc_publisher *publisher)
 {
@@ -397,11 +359,15 @@ struct wc_authz *wc_authz_new(uv_loop_t *loop, const struct wc_authz_options *op
     struct wc_authz *az = calloc(1, sizeof *az + options->pool * sizeof az->conn[0]);
     if (!az)
         return NULL;
-    if (!copy_options(az, options)) {
-        free_options(az);
+    az->opt = *options;
+    az->startup = startup_options(options);
+    if (!az->startup) {
         free(az);
         return NULL;
     }
+    az->opt.pg.replication = false;
+    az->opt.pg.application_name = "walcast_authorization";
+    az->opt.pg.options = az->startup;
     az->loop = loop;
     az->publisher = publisher;
     wc_list_init(&az->all);
@@ -435,7 +401,7 @@ void wc_authz_free(struct wc_authz *az)
     wc_authz_close_all(az);
     wc_list_move_all(&az->held, &az->queue);
     wc_authz_refuse(az, WC_AUTHORIZE_UNAVAILABLE); /* all of them: none is on its way now */
-    free_options(az);
+    free(az->startup);
     (void)uv_timer_stop(&az->timer); /* cannot fail */
     uv_close((uv_handle_t *)&az->again, on_first_closed);
 }

@@ -29,12 +29,12 @@
  * the question is asked again every few ms, then less often; after replay_ms it gets
  * WC_AUTHORIZE_REPLAY. (No standby is asked: probes write. There what is streamed is visible.)
  *
- * Ownership: copies its options. Threads: the loop's. Errors: a question is always answered, within
- * answer_ms, but for those that wait when it is freed. One whose turn does not come within queue_ms
- * gets WC_AUTHORIZE_POOL; after as many of those as there are connections so do all that come,
- * until the database has answered one or 30 s are over.
- * Limits: 4,096 questions wait; 4 MiB and one payload of replay; of the transactions streamed since
- * a replay last saw all, the newest WC_AUTHZ_STREAMED are waited for. Source: protocol reference
+ * Ownership: borrows the strings of its options. Threads: the loop's. Errors: a question is always
+ * answered, within answer_ms, and those that wait when it is freed then. One whose turn does not
+ * come within queue_ms gets WC_AUTHORIZE_POOL; after as many of those as there are connections so
+ * do all that come, until the database has answered one or 30 s are over. Limits: 4,096 questions
+ * wait; 4 MiB and one payload of replay; of the transactions streamed since a replay last saw all,
+ * the newest WC_AUTHZ_STREAMED are waited for. Source: protocol reference
  * sections 4.6, 8.2, 8.3, 8.5; database reference section 7.
  */
 #ifndef WC_BRIDGE_AUTHZ_AUTHZ_H

@@ -53,7 +53,7 @@ struct wc_authz_conn {
 struct wc_authz {
     struct wc_publisher *publisher;
     uv_loop_t *loop;
-    struct wc_authz_options opt; /* strings owned */
+    struct wc_authz_options opt; /* strings borrowed */
     char *startup;               /* startup options */
     uv_timer_t timer; /* looks for what waits too long; without questions, for idleness */
     uv_timer_t again; /* looks at what is held, while there is any */
