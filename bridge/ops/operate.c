@@ -132,7 +132,7 @@ static void answer_outcome(struct wc_task *t, const struct wc_store_outcome *o)
         answer(t, 422, wc_buf_view(&body));
         wc_buf_release(&body);
     } else {
-        answer_message(t, 500, o->text, NULL);
+        answer_message(t, o->status == WC_STORE_CHANGED ? 409 : 500, o->text, NULL);
     }
 }
 

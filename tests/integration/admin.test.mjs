@@ -300,6 +300,17 @@ test('a row that another server writes or deletes is noticed', async (t) => {
   await until(async () => (await call('GET', '/tenants/elsewhere')).status === 404, 'the end of the tenant')
 })
 
+test('of writes at the same time each is done, or told to try again', async () => {
+  await createTenant(world, 'contended', { extensions: [] })
+  const limits = Array.from({ length: 30 }, (_, i) => 100 + i)
+  const answers = await Promise.all(limits.map((n) => call('PUT', '/tenants/contended', { json: { tenant: { max_concurrent_users: n } } })))
+  assert.deepEqual(answers.filter(({ status }) => status !== 200 && status !== 409), [])
+  const done = answers.filter(({ status }) => status === 200).map(({ json }) => json.data.max_concurrent_users)
+  assert.ok(done.length > 0)
+  assert.ok(done.includes((await call('GET', '/tenants/contended')).json.data.max_concurrent_users))
+  assert.equal((await call('DELETE', '/tenants/contended')).status, 204)
+})
+
 test('a tenant whose secrets cannot be read is none, and /health counts it until it is mended', async () => {
   const unusable = async () => (await (await world.server.get('/health')).json()).store.tenants_unusable
   await createTenant(world, 'foreign', { extensions: [] })
