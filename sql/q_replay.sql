@@ -21,7 +21,8 @@ left join lateral (
                coalesce(pg_catalog.sum(size) over (order by inserted_at desc, id
                                                    rows between unbounded preceding and 1 preceding), 0) as newer
         from (
-            select id, event, payload::text, binary_payload, inserted_at,
+            -- whatever type somebody gave the column, what comes is JSON
+            select id, event, pg_catalog.to_jsonb(payload)::text as payload, binary_payload, inserted_at,
                    coalesce(pg_catalog.octet_length(binary_payload), pg_catalog.octet_length(payload::text)) as size
             from realtime.messages
             where sight.is_whole

@@ -82,19 +82,21 @@ static enum wc_status read_numbers(const struct wc_pg_result *res, int row, stru
     const struct {
         int column;
         uint32_t *field;
+        uint32_t
+            least; /* of limits 1: in a record 0 stands for none, in a row for nothing at all */
         const char *name;
     } number[] = {
-        {MAX_CONCURRENT_USERS, &r->max_concurrent_users, "max_concurrent_users"},
-        {MAX_EVENTS_PER_SECOND, &r->max_events_per_second, "max_events_per_second"},
-        {MAX_PRESENCE_EVENTS_PER_SECOND, &r->max_presence_events_per_second,
+        {MAX_CONCURRENT_USERS, &r->max_concurrent_users, 1, "max_concurrent_users"},
+        {MAX_EVENTS_PER_SECOND, &r->max_events_per_second, 1, "max_events_per_second"},
+        {MAX_PRESENCE_EVENTS_PER_SECOND, &r->max_presence_events_per_second, 1,
          "max_presence_events_per_second"},
-        {MAX_BYTES_PER_SECOND, &r->max_bytes_per_second, "max_bytes_per_second"},
-        {MAX_CHANNELS_PER_CLIENT, &r->max_channels_per_client, "max_channels_per_client"},
-        {MAX_JOINS_PER_SECOND, &r->max_joins_per_second, "max_joins_per_second"},
-        {MAX_PAYLOAD_KB, &r->max_payload_kb, "max_payload_size_in_kb"},
-        {PRESENCE_MAX_CALLS, &r->presence_max_calls, "max_client_presence_events_per_window"},
-        {PRESENCE_WINDOW_MS, &r->presence_window_ms, "client_presence_window_ms"},
-        {MIGRATIONS_RAN, &r->migrations_ran, "migrations_ran"},
+        {MAX_BYTES_PER_SECOND, &r->max_bytes_per_second, 0, "max_bytes_per_second"},
+        {MAX_CHANNELS_PER_CLIENT, &r->max_channels_per_client, 1, "max_channels_per_client"},
+        {MAX_JOINS_PER_SECOND, &r->max_joins_per_second, 1, "max_joins_per_second"},
+        {MAX_PAYLOAD_KB, &r->max_payload_kb, 1, "max_payload_size_in_kb"},
+        {PRESENCE_MAX_CALLS, &r->presence_max_calls, 0, "max_client_presence_events_per_window"},
+        {PRESENCE_WINDOW_MS, &r->presence_window_ms, 0, "client_presence_window_ms"},
+        {MIGRATIONS_RAN, &r->migrations_ran, 0, "migrations_ran"},
     };
     for (size_t i = 0; i < sizeof number / sizeof number[0]; i++) {
         const char *text = wc_pg_value(res, row, number[i].column);
@@ -102,7 +104,7 @@ static enum wc_status read_numbers(const struct wc_pg_result *res, int row, stru
         long long value = text ? strtoll(text, &end, 10) : -1;
         if (value < 0 || value > INT32_MAX || *end)
             return wc_err_set(err, WC_INVALID, "%s is invalid", number[i].name);
-        *number[i].field = (uint32_t)value;
+        *number[i].field = value < number[i].least ? number[i].least : (uint32_t)value;
     }
     return WC_OK;
 }

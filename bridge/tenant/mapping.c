@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { RECORD_BYTES_MAX = 64 << 20 }; /* as over HTTP; a row of the store may say more */
+
 static struct wc_tenant_limits limits_of(const struct wc_record *r)
 {
     return (struct wc_tenant_limits){.max_concurrent_users = r->max_concurrent_users,
@@ -47,7 +49,8 @@ static void map_database(const struct wc_record_database *d,
     out->pg.password = d->password;
     out->pg.sslmode = sslmode_of(d, &defaults->pg);
     out->pool = d->pool < WC_AUTHZ_POOL_MAX ? d->pool : WC_AUTHZ_POOL_MAX;
-    out->max_record_bytes = d->max_record_bytes;
+    out->max_record_bytes =
+        d->max_record_bytes < RECORD_BYTES_MAX ? d->max_record_bytes : RECORD_BYTES_MAX;
     if (d->publication && d->publication[0])
         out->publications = d->publication;
     if (out->judge.pg.user && out->judge.pg.user[0])

@@ -244,6 +244,14 @@ test('a login that may not make the tables is told what to grant', async (t) => 
   await store.next('loaded', undefined, 30000 * SLOWNESS)
 })
 
+test('a limit of 0 in a row is as strict as there is, not none', async (t) => {
+  const db = await database()
+  const store = await Store.loaded(t, cluster, db.env)
+  await insertTenant(db.sql, 'strict', { settings: LOGIN })
+  await db.sql(`update _realtime.tenants set max_concurrent_users = 0, max_joins_per_second = 0, max_channels_per_client = 0`)
+  await store.next('tenant', ({ record }) => record.max_concurrent_users === 1 && record.max_joins_per_second === 1)
+})
+
 test('a tenant that cannot be unsealed is named once and is none; the others are served, and it is when it is mended', async (t) => {
   const db = await database()
   await (await Store.loaded(t, cluster, db.env)).end()
