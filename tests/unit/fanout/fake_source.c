@@ -87,7 +87,7 @@ static void touch(void *self, struct wc_tenant_view *tenant)
 {
     struct wc_fake_source *f = self;
     (void)tenant;
-    f->touched++;
+    (void)atomic_fetch_add_explicit(&f->touched, 1, memory_order_relaxed); /* a count */
 }
 
 static bool is_replicating(void *self, struct wc_tenant_view *tenant)

@@ -18,7 +18,8 @@ struct wc_fake_source {
     enum wc_status authorize_answer;                  /* of the next authorize */
     struct wc_authorize *question[WC_FAKE_QUESTIONS]; /* the last ones, oldest first */
     unsigned nquestions;
-    unsigned asked, touched;
+    unsigned asked;
+    _Atomic unsigned touched; /* by any thread, where a test has several */
     bool is_replicating;
 };
 

@@ -46,7 +46,7 @@ static void a_join_asks_what_it_may_read_and_is_answered_once(void **state)
     assert_true(wc_slice_is(q->headers, "{\"x-real-ip\":\"192.0.2.1\"}"));
     assert_ptr_equal(q->claims, s->claims);
     assert_false(q->is_call || q->wants_replay);
-    assert_int_equal(w->source.touched, 1);
+    assert_int_equal(atomic_load(&w->source.touched), 1);
     wc_fake_send(s, "[null,\"7\",\"phoenix\",\"heartbeat\",{}]");
     wc_fake_expect(s, "[null,\"7\",\"phoenix\"");
     wc_fake_answer(w, READ);

@@ -45,7 +45,7 @@ static int setup(void **state)
     w->member = wc_fake_open(&w->fake, 1, WC_PHX_V2);
     wc_fake_join(w->member, "a", "{}");
     make_private(w, w->member);
-    w->fake.source.touched = 0;
+    atomic_store(&w->fake.source.touched, 0);
     w->authorization = malloc(4096);
     assert_non_null(w->authorization);
     assert_true(snprintf(w->authorization, 4096, "Bearer %s", w->fake.token) < 4096);
@@ -195,7 +195,7 @@ static void a_permitted_message_is_sent_before_it_is_answered(void **state)
     post_single(w);
     expect_waiting(w);
     expect_nothing(w);
-    assert_int_equal(w->fake.source.touched, 1);
+    assert_int_equal(atomic_load(&w->fake.source.touched), 1);
     assert_int_equal(events(w), 0);
     permit(w, "a");
     expect(w, BYTES("\x04\x0a\x01\x00\x01realtime:ae{\"n\":1}"));
