@@ -167,10 +167,8 @@ void wc_authz_pump(struct wc_authz *az)
         if (c->nsent++ == 0)
             c->since = wc_clock_mono();
         q->conn = c;
-        if (wc_authz_send(q))
-            continue;
-        wc_authz_answer(q, 0, WC_AUTHORIZE_UNAVAILABLE, NULL);
-        wc_authz_drop(c);
+        if (!wc_authz_send(q)) /* mostly because the session has just ended */
+            wc_authz_drop(c);
     }
     if (wc_authz_is_barred(az))
         wc_authz_refuse(az, WC_AUTHORIZE_CONNECT_RATE);

@@ -19,7 +19,7 @@
  * no question came for idle_ms. Whoever waits for a connection that cannot be had is told at once;
  * after three failures within retry_ms nothing is tried until that is over. When a connection is
  * lost, those behind the question that it was busy with are asked again on the next; so is that
- * one, once.
+ * one, once, with none behind it, so that a second loss is its own.
  *
  * No gap between what is replayed and what arrives live: a commit is in the log, and its rows may
  * be with their rooms, before other sessions see it; behind a synchronous standby that is away, for

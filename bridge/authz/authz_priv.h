@@ -35,7 +35,7 @@ struct wc_authz_question {
     const char *unseen;                /* likewise: an array of what a replay must see */
     uint64_t streamed;                 /* when it came */
     char id[2][WC_UUID_TEXT];          /* of the probes: broadcast, presence; empty: none */
-    unsigned losses;                   /* connections that ended while they were busy with it */
+    unsigned losses; /* connections that ended while they were busy with it, as far as we know */
     unsigned granted;
     enum wc_authorize_error error;
     bool is_doubtful; /* the session is not as it should be; so neither are the answers */
@@ -86,12 +86,13 @@ void wc_authz_pump(struct wc_authz *);
 void wc_authz_refuse(struct wc_authz *, enum wc_authorize_error);
 
 /* pool.c */
-/* A connection with room, the least busy; NULL: none. Opens another where that may help. */
+/* A connection with room for what waits first, the least busy; NULL: none. Opens another where that
+ * may help. */
 struct wc_authz_conn *wc_authz_get(struct wc_authz *);
 /* Nothing is open, nor may anything be tried now. */
 bool wc_authz_is_barred(const struct wc_authz *);
 bool wc_authz_is_up(const struct wc_authz *);
-/* Its questions wait for another one; what it was busy with only if it is not to blame. */
+/* Its questions wait for another one; what it was busy with only the first time. */
 void wc_authz_drop(struct wc_authz_conn *);
 void wc_authz_close_all(struct wc_authz *);
 

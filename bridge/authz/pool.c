@@ -132,10 +132,20 @@ static void open_another(struct wc_authz *az)
         az->conn[i].pg = wc_pg_open(az->loop, &az->opt.pg, &events, &az->conn[i]);
 }
 
+/* It was the first of a connection that ended, and is asked alone now: what ended that may have
+ * been another one, sent behind it, when its answers were still on their way. */
+static bool is_first_suspect(const struct wc_list *questions)
+{
+    return !wc_list_is_empty(questions) &&
+           WC_CONTAINER(questions->next, struct wc_authz_question, link)->losses > 0;
+}
+
 static bool has_room(const struct wc_authz_conn *c, wc_us now)
 {
-    return c->session && (c->nsent == 0 || (c->nsent < WC_AUTHZ_DEPTH &&
-                                            now - c->since < (wc_us)WC_AUTHZ_SLOW_MS * 1000));
+    if (!c->session || c->nsent == 0)
+        return c->session != NULL;
+    return c->nsent < WC_AUTHZ_DEPTH && now - c->since < (wc_us)WC_AUTHZ_SLOW_MS * 1000 &&
+           !is_first_suspect(&c->sent) && !is_first_suspect(&c->authz->queue);
 }
 
 struct wc_authz_conn *wc_authz_get(struct wc_authz *az)

@@ -196,16 +196,15 @@ static void on_tampered(struct wc_authz_question *q)
     wc_authz_answer(q, 0, WC_AUTHORIZE_POLICY, NULL);
 }
 
-static void conclude(struct wc_authz_question *q)
+/* False: the connection must be dropped. */
+static bool conclude(struct wc_authz_question *q)
 {
     bool is_fine = q->error == WC_AUTHORIZE_OK;
-    if (is_fine && q->asked && q->asked->wants_replay && (q->granted & WC_MAY_READ_BROADCAST)) {
-        if (wc_authz_ask_replay(q))
-            return;
-        q->error = WC_AUTHORIZE_REPLAY;
-    }
+    if (is_fine && q->asked && q->asked->wants_replay && (q->granted & WC_MAY_READ_BROADCAST))
+        return wc_authz_ask_replay(q);
     wc_authz_answer(q, is_fine ? q->granted : 0, q->error, NULL);
     wc_authz_done(q);
+    return true;
 }
 
 /* The last answer. */
@@ -218,10 +217,8 @@ static void on_looked_around(void *arg, const struct wc_pg_result *res)
     bool is_tampered = res->nrows > 0;
     if (is_tampered)
         on_tampered(q);
-    if (res->ok && !is_tampered && !q->is_doubtful) {
-        conclude(q);
+    if (res->ok && !is_tampered && !q->is_doubtful && conclude(q))
         return;
-    }
     wc_authz_drop(q->conn);
     wc_authz_pump(az);
 }

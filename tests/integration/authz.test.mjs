@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { Authz } from './lib/authz.mjs'
 import { Cluster } from './lib/cluster.mjs'
 import { Client } from './lib/phoenix.mjs'
-import { BINARY } from './lib/env.mjs'
+import { BINARY, SLOWNESS } from './lib/env.mjs'
 import { since } from './lib/major.mjs'
 import { childEnv, Server } from './lib/server.mjs'
 import { tokenFor } from './lib/token.mjs'
@@ -376,6 +376,28 @@ test('a session that is ended is replaced, and its questions are answered', OPTI
   await kill()
   assert.equal(await slow, 'error: unavailable')
   assert.equal(await behind, 'r')
+})
+
+test('only a question that ends its session every time is left unanswered', OPTIONS, async (t) => {
+  await sql(`create function ends() returns bool security definer language sql as 'select pg_terminate_backend(pg_backend_pid())'`)
+  await policies(t, `for select using (case topic when 'end' then ends() else true end)`)
+  t.after(() => sql('drop function ends() cascade'))
+  for (const POOL of ['1', '3']) {
+    const authz = Authz.start(t, cluster, { POOL })
+    const wanted = Array.from({ length: 40 }, (_, i) => i % 4 === 2)
+    const answers = await Promise.all(wanted.map((ends) => authz.may('rp', { topic: ends ? 'end' : 'room' })))
+    assert.deepEqual(answers, wanted.map((ends) => ends ? 'error: unavailable' : 'rp'), `a pool of ${POOL}`)
+  }
+})
+
+test('a database that ends every session answers nobody, and nobody waits for it longer than the deadline', OPTIONS, async (t) => {
+  await sql(`create function ends() returns bool security definer language sql as 'select pg_terminate_backend(pg_backend_pid())'`)
+  await policies(t, 'for select using (ends())')
+  t.after(() => sql('drop function ends() cascade'))
+  const authz = Authz.start(t, cluster, { ANSWER_MS: '1500' }), asked = Date.now()
+  const answers = await Promise.all(Array.from({ length: 2000 }, () => authz.may('r')))
+  assert.deepEqual(new Set(answers), new Set(['error: unavailable']))
+  assert.ok(Date.now() - asked < 10000 * SLOWNESS, 'all of them at the deadline')
 })
 
 test('a database that is full is told, and asked again when it has room', OPTIONS, async (t) => {
