@@ -29,6 +29,7 @@ static void on_gone(void *self, const char *external_id)
 {
     struct wc_control *c = self;
     wc_registry_remove(c->opt.registry, external_id);
+    wc_admin_forget(c->opt.admin, external_id);
 }
 
 static void on_unusable(void *self, size_t count)

@@ -245,11 +245,15 @@ static void begin(struct wc_task *t)
     wc_list_push(&t->admin->tasks, &t->link);
 }
 
+static bool is_preparing_for(const struct wc_task *t, const char *external_id)
+{
+    return t->chore && t->kind != WC_TASK_DELETE && strcmp(t->external_id, external_id) == 0;
+}
+
 static bool is_preparing(const struct wc_admin *a, const char *external_id)
 {
     WC_LIST_EACH_SAFE (it, &a->tasks) {
-        const struct wc_task *t = WC_CONTAINER(it, struct wc_task, link);
-        if (t->chore && t->kind != WC_TASK_DELETE && strcmp(t->external_id, external_id) == 0)
+        if (is_preparing_for(WC_CONTAINER(it, struct wc_task, link), external_id))
             return true;
     }
     return false;
@@ -272,6 +276,15 @@ void wc_admin_prepare(struct wc_admin *a, const char *external_id)
     const struct wc_record *r = find(a, external_id);
     if (r && r->has_database && r->migrations_ran == 0)
         prepare_again(a, r);
+}
+
+void wc_admin_forget(struct wc_admin *a, const char *external_id)
+{
+    WC_LIST_EACH_SAFE (it, &a->tasks) {
+        struct wc_task *t = WC_CONTAINER(it, struct wc_task, link);
+        if (is_preparing_for(t, external_id))
+            answer_not_found(t);
+    }
 }
 
 /* ---- writes ---- */

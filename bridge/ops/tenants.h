@@ -59,6 +59,9 @@ void wc_admin_use_record(struct wc_admin *, struct wc_record *taken);
 void wc_admin_attach(struct wc_admin *, struct wc_store *);
 /* Prepares the database of a tenant that was never prepared; on that thread. */
 void wc_admin_prepare(struct wc_admin *, const char *external_id);
+/* A tenant is gone: its database is no longer prepared, and who waits for that is told 404. On that
+ * thread. */
+void wc_admin_forget(struct wc_admin *, const char *external_id);
 
 enum { WC_ADMIN_ROUTES = 10 };
 

@@ -16,7 +16,7 @@ const DATABASES = ['one', 'two']
 const db = {} // connections by database
 const world = sharedControl({
   conf: { max_connections: '100', max_wal_senders: '40', max_replication_slots: '40' },
-  env: { TENANT_IDLE_CLOSE_MS: String(IDLE_CLOSE_MS), MAX_QUEUED_BYTES: '1048576', SOCKET_THREADS: '1', DB_CONNECT_TIMEOUT_MS: '3000' },
+  env: { TENANT_IDLE_CLOSE_MS: String(IDLE_CLOSE_MS), MAX_QUEUED_BYTES: String(64 << 20), SOCKET_THREADS: '1', DB_CONNECT_TIMEOUT_MS: '3000' },
 }, async ({ cluster, sql, ...self }) => {
   for (const name of DATABASES) {
     await sql(`create database ${name}`)
@@ -101,37 +101,43 @@ test('databases that refuse, hang or are killed delay nobody', async (t) => {
   for (const [id] of bad) await api(world.server, 'DELETE', `/tenants/${id}`)
 })
 
-/** What looks like Postgres lets everybody in and answers whatever it is asked with `messages`, again and again. */
+/** What looks like Postgres lets everybody in and answers whatever it is asked with the first of `messages`, then the second again and again. */
 async function impostor(t, messages) {
   const message = (type, body) => Buffer.concat([Buffer.from(type), Buffer.from(Uint32Array.of(body.length + 4).buffer).swap32(), body])
+  const sockets = new Set()
   const server = net.createServer((socket) => {
-    const flood = (part) => { while (!socket.destroyed && socket.write(part)); }
+    // one write in a turn: our own clients have theirs in between
+    const flood = (part) => { if (!socket.destroyed) socket.write(part, () => setImmediate(flood, part)) }
+    sockets.add(socket)
     socket.on('error', () => {})
+    socket.on('close', () => sockets.delete(socket))
     socket.once('data', () => {
       socket.write(Buffer.concat([message('R', Buffer.alloc(4)), message('Z', Buffer.from('I'))]))
       socket.once('data', () => {
         const [first, again] = messages(message)
-        socket.write(first)
-        socket.on('drain', () => flood(again))
-        flood(again)
+        if (first) socket.write(first)
+        if (again) flood(again)
       })
+      socket.on('data', () => {}) // what is not read hides the end
     })
   }).listen(0, '127.0.0.1')
-  t.after(() => server.close())
+  t.after(() => { server.close(); for (const socket of sockets) socket.destroy() })
   await new Promise((done) => server.once('listening', done))
-  return String(server.address().port)
+  return { port: String(server.address().port), sockets }
 }
+
+const createAt = (id, port) => api(world.server, 'PUT', `/tenants/${id}`, { json: { tenant: { jwt_secret: secretOf(id), extensions: [{ type: 'postgres_cdc_rls', settings: { region: 'r', db_host: '127.0.0.1', db_port: port, db_name: 'x', db_user: 'x', db_password: 'x', ssl_enforced: false } }] } } })
+const NOTICES_AT_ONCE = 2000
 
 test('answers and notices without end take neither memory nor the log', async (t) => {
   const good = await subscribed(t, 'one')
   const column = Buffer.concat([Buffer.from('\0\x01a\0'), Buffer.alloc(9), Buffer.from([25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0])])
   const row = Buffer.concat([Buffer.from([0, 1, 0, 1, 0, 0]), Buffer.alloc(0x10000, 'x')])
   const endless = await impostor(t, (m) => [Buffer.concat([m('1', Buffer.alloc(0)), m('2', Buffer.alloc(0)), m('T', column)]), m('D', row)])
-  const loud = await impostor(t, (m) => [Buffer.alloc(0), m('N', Buffer.from('SNOTICE\0C00000\0Mloud\0\0'))])
-  const create = (id, port) => api(world.server, 'PUT', `/tenants/${id}`, { json: { tenant: { jwt_secret: `secret-of-${id}-secret-of-${id}-secret`, extensions: [{ type: 'postgres_cdc_rls', settings: { region: 'r', db_host: '127.0.0.1', db_port: port, db_name: 'x', db_user: 'x', db_password: 'x', ssl_enforced: false } }] } } })
-  const { json } = await create('endless', endless)
+  const loud = await impostor(t, (m) => [null, Buffer.concat(Array(NOTICES_AT_ONCE).fill(m('N', Buffer.from('SNOTICE\0C00000\0Mloud\0\0'))))])
+  const { json } = await createAt('endless', endless.port)
   assert.match(json.reason, /the answer is too large/)
-  void create('loud', loud).catch(() => {}) // answered when preparing has timed out
+  void createAt('loud', loud.port).catch(() => {}) // the notices are answer enough
   await until(async () => (await api(world.server, 'GET', '/tenants/loud')).status === 200, 'the tenant')
   const client = await connect(t, 'loud')
   client.send('realtime:room', 'phx_join', { config: { postgres_changes: BINDING } })
@@ -139,16 +145,27 @@ test('answers and notices without end take neither memory nor the log', async (t
   assert.ok(world.server.log.match(/notice tenant=loud/g).length <= 15)
   await assertServed(good, 'one')
   for (const id of ['endless', 'loud']) await api(world.server, 'DELETE', `/tenants/${id}`)
+  await until(() => endless.sockets.size + loud.sockets.size === 0, 'the end of their connections', SOON_MS)
+})
+
+test('deleting a tenant ends the preparing of its database', async (t) => {
+  const mute = await impostor(t, () => [])
+  const preparing = createAt('mute', mute.port)
+  await until(() => mute.sockets.size > 0, 'the connection that prepares')
+  assert.equal((await api(world.server, 'DELETE', '/tenants/mute')).status, 204)
+  await until(() => mute.sockets.size === 0, 'its end', SOON_MS)
+  assert.equal((await preparing).status, 404)
 })
 
 test('a flood, and a client that does not read it, delay no other tenant', async (t) => {
   const ROWS = 20_000
   const slow = await subscribed(t, 'one'), reader = await subscribed(t, 'one'), quick = await subscribed(t, 'two')
-  slow.pause()
+  slow.pause() // its queue has room for all: it is there to the end
   const flood = db.one.query(`insert into t select 100000 + i, repeat('x', 1000) from generate_series(1, ${ROWS}) i`)
-  const isOver = () => ids(reader).filter((id) => id > 100_000).length === ROWS
+  const isOver = () => { assert.equal(reader.closed, null); return ids(reader).filter((id) => id > 100_000).length === ROWS }
   await until(async () => { await assertServed(quick, 'two'); return isOver() }, () => `all rows; got ${ids(reader).length}`, 60_000)
   await flood
+  assert.doesNotMatch(world.server.log, /slow_consumer/)
 })
 
 test('a database nobody uses is let go, and opened again for the next', async (t) => {
