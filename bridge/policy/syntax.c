@@ -373,12 +373,13 @@ bool wc_syntax_is_plain_cast(const struct wc_syntax *cast)
 /* Packed anew as the one column of a SELECT; *out is released with pg_query_free_deparse_result. */
 static enum wc_status deparse(PgQuery__Node *expression, PgQueryDeparseResult *out)
 {
-    PgQuery__ResTarget target = PG_QUERY__RES_TARGET__INIT;
+    PgQuery__ResTarget target; /* its initializer casts const away */
     PgQuery__Node target_node = PG_QUERY__NODE__INIT, *targets[1] = {&target_node};
     PgQuery__SelectStmt select = PG_QUERY__SELECT_STMT__INIT;
     PgQuery__Node select_node = PG_QUERY__NODE__INIT;
     PgQuery__RawStmt raw = PG_QUERY__RAW_STMT__INIT, *raws[1] = {&raw};
     PgQuery__ParseResult result = PG_QUERY__PARSE_RESULT__INIT;
+    pg_query__res_target__init(&target);
     target.val = expression;
     target_node.node_case = PG_QUERY__NODE__NODE_RES_TARGET;
     target_node.res_target = &target;
