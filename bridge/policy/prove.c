@@ -11,7 +11,6 @@ enum oid {
     OID_VARCHAR = 1043,
     OID_NUMERIC = 1700,
     OID_UUID = 2950,
-    OID_ANYENUM = 3500,
     OID_JSONB = 3802,
     FUNCTION_CURRENT_SETTING = 2077,            /* (text) */
     FUNCTION_CURRENT_SETTING_MISSING_OK = 3294, /* (text, boolean) */
@@ -128,23 +127,35 @@ static bool is_plain(wc_oid type)
            type == OID_NUMERIC || type == OID_UUID || type == OID_JSON || type == OID_JSONB;
 }
 
+/* What is converted; each part is proven once, or nested conversions would take exponential time.
+ */
+static bool converted(struct wc_prover *p, const struct wc_syntax *s,
+                      const struct wc_node *argument, bool is_implicit, struct wc_proven *out)
+{
+    bool is_written = s->kind == WC_SYNTAX_CAST;
+    if (!is_written && !is_implicit)
+        return wc_prove_refuse(p, "text and catalog disagree about a conversion", s->name);
+    return wc_prove_value(p, is_written ? s->child[0] : s, argument, out);
+}
+
+static bool convert(struct wc_prover *p, const struct wc_syntax *s, const struct wc_proven *from,
+                    wc_oid to, struct wc_proven *out)
+{
+    if (!from->is_column)
+        return make_given(s, to, out);
+    if (!keeps_value(from->type, to))
+        return refuse_oid(p, "a column converted to type", to);
+    *out = *from;
+    out->type = to;
+    return true;
+}
+
 static bool conversion(struct wc_prover *p, const struct wc_syntax *s,
                        const struct wc_node *argument, wc_oid to, bool is_implicit,
                        struct wc_proven *out)
 {
-    bool is_written = s->kind == WC_SYNTAX_CAST;
     struct wc_proven from;
-    if (!is_written && !is_implicit)
-        return wc_prove_refuse(p, "text and catalog disagree about a conversion", s->name);
-    if (!wc_prove_value(p, is_written ? s->child[0] : s, argument, &from))
-        return false;
-    if (!from.is_column)
-        return make_given(s, to, out);
-    if (!keeps_value(from.type, to))
-        return refuse_oid(p, "a column converted to type", to);
-    *out = from;
-    out->type = to;
-    return true;
+    return converted(p, s, argument, is_implicit, &from) && convert(p, s, &from, to, out);
 }
 
 static bool is_implicit(const struct wc_node *n, const char *field)
@@ -165,12 +176,12 @@ static bool io_value(struct wc_prover *p, const struct wc_syntax *s, const struc
                      struct wc_proven *out)
 {
     wc_oid to = wc_node_oid(n, "resulttype");
-    const struct wc_node *argument = wc_node_field(n, "arg");
-    const struct wc_syntax *inner = s->kind == WC_SYNTAX_CAST ? s->child[0] : s;
     struct wc_proven from;
-    if (!is_plain(to) || !wc_prove_value(p, inner, argument, &from) || !is_plain(from.type))
+    if (!converted(p, s, wc_node_field(n, "arg"), is_implicit(n, "coerceformat"), &from))
+        return false;
+    if (!is_plain(to) || !is_plain(from.type))
         return refuse_oid(p, "a conversion to type", to);
-    return conversion(p, s, argument, to, is_implicit(n, "coerceformat"), out);
+    return convert(p, s, &from, to, out);
 }
 
 /* ---- functions and operators of what is given ---- */

@@ -201,6 +201,30 @@ static void witnesses_that_disagree_prove_nothing(void **state)
     }
 }
 
+/* 40 conversions, one in the other: as many steps, not 2 to the 40th. */
+static void nested_conversions_take_as_long_as_they_are(void **state)
+{
+    (void)state;
+    enum { DEEP = 40 };
+    char text[2048] = "", tree[8192] = "";
+    for (int i = 0; i < DEEP; i++) {
+        strcat(text, "(");
+        strcat(tree, "{COERCEVIAIO :resulttype 25 :coerceformat 1 :arg ");
+    }
+    strcat(text, "id");
+    strcat(tree, "{VAR :varno 1 :varattno 1 :vartype 23 :varlevelsup 0}");
+    for (int i = 0; i < DEEP; i++) {
+        strcat(text, ")::text");
+        strcat(tree, "}");
+    }
+    struct wc_arena arena;
+    struct wc_policy *policy = NULL;
+    struct wc_err err = {0};
+    wc_arena_init(&arena, CAP);
+    assert_int_equal(compile(&arena, text, tree, &policy, &err), WC_INVALID); /* no boolean */
+    wc_arena_release(&arena);
+}
+
 static void without_a_permissive_policy_nobody_sees_a_row(void **state)
 {
     (void)state;
@@ -243,6 +267,7 @@ int main(void)
         cmocka_unit_test(what_is_more_than_an_expression_is_refused),
         cmocka_unit_test(a_proven_policy_becomes_a_predicate),
         cmocka_unit_test(witnesses_that_disagree_prove_nothing),
+        cmocka_unit_test(nested_conversions_take_as_long_as_they_are),
         cmocka_unit_test(without_a_permissive_policy_nobody_sees_a_row),
         cmocka_unit_test(running_out_of_memory_is_survived),
     };
