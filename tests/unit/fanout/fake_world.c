@@ -48,6 +48,22 @@ void wc_fake_world_release(struct wc_fake_world *w)
     free(w->token);
 }
 
+int wc_fake_setup(void **state)
+{
+    struct wc_fake_world *w = calloc(1, sizeof *w);
+    WC_ASSERT(w);
+    wc_fake_world_init(w, 64);
+    *state = w;
+    return 0;
+}
+
+int wc_fake_teardown(void **state)
+{
+    wc_fake_world_release(*state);
+    free(*state);
+    return 0;
+}
+
 struct wc_session *wc_fake_open(struct wc_fake_world *w, unsigned thread, enum wc_serializer v)
 {
     struct wc_directory d = wc_fake_directory(&w->source);

@@ -23,6 +23,10 @@ struct wc_fake_world {
 void wc_fake_world_init(struct wc_fake_world *, uint32_t ring_entries);
 void wc_fake_world_release(struct wc_fake_world *); /* every session was dropped */
 
+/* The same as a test's fixture, with the world as its state. */
+int wc_fake_setup(void **state);
+int wc_fake_teardown(void **state);
+
 struct wc_session *wc_fake_open(struct wc_fake_world *, unsigned thread, enum wc_serializer);
 void wc_fake_drop(struct wc_session *);
 

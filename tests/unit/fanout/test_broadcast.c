@@ -11,22 +11,6 @@
 
 #define BYTES(s) wc_slice((s), sizeof(s) - 1)
 
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 static void expect_bytes(struct wc_session *s, enum wc_frame_opcode opcode, struct wc_slice want)
 {
     struct wc_frame *f = wc_fake_take(s);
@@ -453,7 +437,7 @@ static void a_full_overflow_refuses_and_counts(void **state)
     wc_fake_world_release(&w);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
 
 int main(void)
 {

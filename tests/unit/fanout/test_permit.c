@@ -15,22 +15,6 @@ enum { READ = WC_MAY_READ_BROADCAST, SEE = WC_MAY_READ_PRESENCE, WRITE = WC_MAY_
 #define REPLAYING                                                                                  \
     "{\"config\":{\"private\":true,\"broadcast\":{\"replay\":{\"since\":1700000000000,"            \
     "\"limit\":3}}}}"
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 /* ---- joins ---- */
 
 static void a_join_asks_what_it_may_read_and_is_answered_once(void **state)
@@ -268,7 +252,7 @@ static void over_the_rate_only_those_who_may_read_are_shut(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_join_asks_what_it_may_read_and_is_answered_once),
         TEST(presence_is_asked_about_when_client_or_tenant_want_it),

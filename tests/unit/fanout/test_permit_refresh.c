@@ -12,22 +12,6 @@
 
 enum { READ = WC_MAY_READ_BROADCAST, SEE = WC_MAY_READ_PRESENCE, WRITE = WC_MAY_WRITE };
 
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 #define OTHER_CLAIMS "{\"role\":\"other\",\"exp\":9100000000}"
 
 static void a_new_token_is_asked_about_with_its_claims_and_write_is_forgotten(void **state)
@@ -196,7 +180,7 @@ static void the_subscription_is_asked_for_again_when_the_new_token_is_judged(voi
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_new_token_is_asked_about_with_its_claims_and_write_is_forgotten),
         TEST(what_arrives_while_a_token_is_judged_is_delivered_only_if_it_may_be_read),

@@ -12,22 +12,6 @@
 
 enum { READ = WC_MAY_READ_BROADCAST, SEE = WC_MAY_READ_PRESENCE, WRITE = WC_MAY_WRITE };
 
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 static void the_first_broadcast_asks_and_what_follows_waits_in_order(void **state)
 {
     struct wc_fake_world *w = *state;
@@ -170,7 +154,7 @@ static void a_large_first_message_is_kept_and_the_connection_not_read_meanwhile(
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(the_first_broadcast_asks_and_what_follows_waits_in_order),
         TEST(what_may_not_be_sent_vanishes_without_a_reply_and_without_asking_again),

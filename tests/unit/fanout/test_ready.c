@@ -14,22 +14,6 @@
 #define ESTABLISHED "Replication connection established"
 #define TOO_LATE    "Replication connection was not established in time"
 
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 /* Joins; what follows the reply stays in the queue. */
 static void join(struct wc_session *s, const char *config)
 {
@@ -152,12 +136,14 @@ static void every_value_but_false_and_null_asks_for_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(told_with_the_join_when_it_stands_already, setup, teardown),
-        cmocka_unit_test_setup_teardown(told_once_when_it_stands, setup, teardown),
-        cmocka_unit_test_setup_teardown(shut_when_it_does_not_stand_in_time, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_left_is_not_told, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_value_but_false_and_null_asks_for_it, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(told_with_the_join_when_it_stands_already, wc_fake_setup,
+                                        wc_fake_teardown),
+        cmocka_unit_test_setup_teardown(told_once_when_it_stands, wc_fake_setup, wc_fake_teardown),
+        cmocka_unit_test_setup_teardown(shut_when_it_does_not_stand_in_time, wc_fake_setup,
+                                        wc_fake_teardown),
+        cmocka_unit_test_setup_teardown(who_left_is_not_told, wc_fake_setup, wc_fake_teardown),
+        cmocka_unit_test_setup_teardown(every_value_but_false_and_null_asks_for_it, wc_fake_setup,
+                                        wc_fake_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,22 +15,6 @@ enum { READ = WC_MAY_READ_BROADCAST, SEE = WC_MAY_READ_PRESENCE, WRITE = WC_MAY_
 #define REPLAYING                                                                                  \
     "{\"config\":{\"private\":true,\"broadcast\":{\"replay\":{\"since\":1700000000000,"            \
     "\"limit\":3}}}}"
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 static const struct wc_replayed rows[] = {
     {.id = {1},
      .event = {(const uint8_t *)"first", 5},
@@ -321,7 +305,7 @@ static void rows_too_large_for_the_queue_are_left_out_from_the_oldest_on(void **
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(rows_are_replayed_right_after_the_reply_oldest_first),
         TEST(version_1_clients_get_no_bytes_again),

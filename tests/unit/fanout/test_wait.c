@@ -17,22 +17,6 @@ enum { MS = 1000 };
     "{\"config\":{\"postgres_changes\":[{\"event\":\"*\",\"schema\":\"public\"}],"                 \
     "\"postgres_changes_options\":{\"wait\":true,\"timeout\":200}}}"
 
-static int setup(void **state)
-{
-    struct wc_fake_world *w = calloc(1, sizeof *w);
-    assert_non_null(w);
-    wc_fake_world_init(w, 64);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    wc_fake_world_release(*state);
-    free(*state);
-    return 0;
-}
-
 static void send(struct wc_session *s, const char *topic, const char *event, const char *payload,
                  unsigned ref)
 {
@@ -325,7 +309,7 @@ static void on_the_way_down_joins_are_refused_and_channels_told(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wc_fake_setup, wc_fake_teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_verdict_answers_the_join_and_what_was_kept_follows),
         TEST(while_it_waits_the_channel_is_in_no_room),
