@@ -76,13 +76,13 @@ static void on_types(void *arg)
     c->on_answer(c->arg, false);
 }
 
-struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_answer_fn on_answer,
-                                            void *arg)
+struct wc_access_cache *wc_access_cache_new(const struct wc_access_options *options,
+                                            wc_access_answer_fn on_answer, void *arg)
 {
     struct wc_access_cache *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->freshness = (wc_us)freshness_ms * 1000;
+    c->freshness = (wc_us)options->freshness_ms * 1000;
     c->on_answer = on_answer;
     c->arg = arg;
     wc_map_init(&c->entries);

@@ -37,6 +37,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "bridge/pg/pg.h"
+#include "bridge/rls/rules.h"
 #include "bridge/rls/snapshot.h"
 #include "decoder/pgoutput.h"
 #include "decoder/value.h"
@@ -91,8 +92,10 @@ struct wc_access {
     const struct wc_access_above *above;
     const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
-    uint64_t answer;       /* rises with every answer; no other entry has the same */
-    uint64_t types_number; /* of the answer of types.h the map refers to; 0: to none */
+    uint64_t answer;        /* rises with every answer; no other entry has the same */
+    uint64_t types_number;  /* of the answer of types.h the map refers to; 0: to none */
+    struct wc_rules *rules; /* of the last answer; NULL: there was none yet */
+    uint32_t pins;          /* wc_access_pin */
     /* the cache's own */
     struct wc_map_node node;
     struct wc_arena arena, map_arena;
@@ -103,12 +106,18 @@ struct wc_access {
 
 struct wc_access_cache;
 
+struct wc_access_options {
+    uint32_t freshness_ms; /* 0: asked with every change that waits */
+    bool no_compiling;     /* rules are never COMPILED */
+};
+
 /* Called after each refresh that succeeded. early: an answer was put aside because its snapshot
  * does not see a change yet, or the relation came or went meanwhile; ask again a little later. */
 typedef void (*wc_access_answer_fn)(void *arg, bool early);
 
 /* Returns owned; NULL when out of memory. */
-struct wc_access_cache *wc_access_cache_new(uint32_t freshness_ms, wc_access_answer_fn, void *arg);
+struct wc_access_cache *wc_access_cache_new(const struct wc_access_options *, wc_access_answer_fn,
+                                            void *arg);
 /* Close the wc_pg of a question under way before, so that no answer comes after. */
 void wc_access_cache_free(struct wc_access_cache *);
 
@@ -116,6 +125,19 @@ void wc_access_cache_free(struct wc_access_cache *);
  * NULL: what is missing will be part of the next refresh. */
 struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *,
                                  struct wc_slice role);
+/* The entry, known or not, which stays at its place until unpinned; its rules are asked for, and
+ * kept up to date like the rest when it is found. NULL when out of memory. */
+struct wc_access *wc_access_pin(struct wc_access_cache *, wc_oid, struct wc_slice role);
+void wc_access_unpin(struct wc_access_cache *, struct wc_access *);
+
+/* A transaction changed policies, grants or functions, it is not known which: nothing that was
+ * answered before it became visible counts any more. */
+WC_MUST_USE
+enum wc_status wc_access_invalidate_all(struct wc_access_cache *, wc_xid);
+/* A verdict of these rules was found to be wrong: wherever they are found, and whatever is made of
+ * the same bytes later, is delegated from now on. why: one line. */
+void wc_rules_distrust(struct wc_access_cache *, const struct wc_rules *, const char *why);
+
 /* The stream described the relation anew in this transaction: what is known of it is out of date.
  */
 WC_MUST_USE

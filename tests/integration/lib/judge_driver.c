@@ -385,7 +385,7 @@ int main(void)
         .batch_timeout_ms = number("BATCH_TIMEOUT_MS", "10000")};
     (void)uv_loop_init(&loop); /* cannot fail here */
     contexts = wc_contexts_new();
-    cache = wc_access_cache_new(1000, on_access, NULL);
+    cache = wc_access_cache_new(&(struct wc_access_options){.freshness_ms = 1000}, on_access, NULL);
     judge = wc_judge_new(&loop, &options, &events, NULL);
     catalog = connect_catalog(&options.pg);
     if (!contexts || !cache || !judge || !catalog)
