@@ -149,6 +149,7 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
                             .ip_version = ip_version_of(c),
                             .connect_timeout_ms = c->db_connect_timeout_ms},
                      .judge = judge_of(c),
+                     .no_compiling = c->rls_compile == WC_RLS_COMPILE_OFF,
                      .withhold_deletes = c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
                      .publications = c->publications,
                      .messages_publication = MESSAGES_PUBLICATION,

@@ -142,7 +142,8 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->explaining);
     s->publications = array_of(options->publications);
     s->catalog = wc_catalog_new(loop, &options->pg, options->tenant, on_catalog_up, s);
-    const struct wc_access_options access = {.freshness_ms = options->freshness_ms};
+    const struct wc_access_options access = {.freshness_ms = options->freshness_ms,
+                                             .no_compiling = options->no_compiling};
     s->access = wc_access_cache_new(&access, on_access_answer, s);
     s->match = wc_match_new();
     s->contexts = wc_contexts_new();

@@ -61,6 +61,7 @@ struct wc_subs_options {
     uint32_t max_bindings;  /* of one channel */
     size_t max_record_bytes;
     struct wc_judge_options judge; /* strings borrowed for the life */
+    bool no_compiling;             /* of policies, see bridge/rls/access.h */
     bool withhold_deletes;         /* under row security; else their keys go to everybody */
 };
 

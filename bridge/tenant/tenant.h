@@ -26,6 +26,7 @@ struct wc_tenant_options {
     struct wc_keyset *keys; /* wc_tenant_new takes it, also when it fails */
     struct wc_pg_options pg;
     struct wc_judge_options judge; /* pg: only user and password; `tenant` is set by us */
+    bool no_compiling;             /* of policies, see bridge/rls/access.h */
     bool withhold_deletes;         /* under row security, see subs.h */
     const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
