@@ -254,7 +254,9 @@ static bool take_elements(struct wc_prover *p, const struct wc_syntax *s, const 
     out->is_array = !wc_node_is_array(n);
     if (out->is_array) {
         out->count = 1;
-        return wc_prove_value(p, s, n, &out->item[0]) && !out->item[0].is_column;
+        return wc_prove_value(p, s, n, &out->item[0]) &&
+               (!out->item[0].is_column ||
+                wc_prove_refuse(p, "a column where none is expected", ""));
     }
     const struct wc_node *list = wc_node_field(n, "elements");
     if (s->kind != WC_SYNTAX_ARRAY || s->nchildren > WC_POLICY_BRANCHES_MAX ||
@@ -285,11 +287,14 @@ static struct wc_policy_node *membership(struct wc_prover *p, const struct wc_sy
         (void)wc_prove_refuse(p, "an operator that is not proven", s->name); /* always false */
         return NULL;
     }
-    if (!wc_prove_value(p, s->child[0], wc_node_arg(n, 0), &column) || !column.is_column ||
-        !fits(op, column.type, op->left == ANYENUM ? column.type : op->right,
-              column.column->is_enum) ||
-        !take_elements(p, s->child[1], wc_node_arg(n, 1),
-                       op->left == ANYENUM ? column.type : op->right, e))
+    if (!wc_prove_value(p, s->child[0], wc_node_arg(n, 0), &column))
+        return NULL;
+    wc_oid element = op->left == ANYENUM ? column.type : op->right;
+    if (!column.is_column || !fits(op, column.type, element, column.column->is_enum)) {
+        (void)wc_prove_refuse(p, "a list without a column that is looked for in it", "");
+        return NULL;
+    }
+    if (!take_elements(p, s->child[1], wc_node_arg(n, 1), element, e))
         return NULL;
     enum wc_key_kind kind = key_kind(p, &column, n, false);
     struct wc_policy_node *l =

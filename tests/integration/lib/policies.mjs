@@ -94,12 +94,12 @@ export function randomContexts(random, n, exp) {
 }
 
 /** The rows (their n) that a SELECT with this role and these claims finds. */
-export async function visibleTo(session, { role, claims }, table) {
+export async function visibleTo(session, { role, claims }, table, n = 'n') {
   await session.query('begin')
   try {
     await session.query(`set local role ${pg.escapeIdentifier(role)}`)
     await session.query(`select set_config('request.jwt.claims', $1, true)`, [JSON.stringify(claims)])
-    return new Set((await session.query(`select n from ${table}`)).rows.map((r) => r.n))
+    return new Set((await session.query(`select ${n} as n from ${table}`)).rows.map((r) => r.n))
   } finally {
     await session.query('rollback')
   }
