@@ -57,6 +57,7 @@ void wc_givens_free(struct wc_givens *);
 /* A reference; new ones are asked for, or KNOWN at once where the values are. rules: COMPILED.
  * NULL when out of memory. */
 struct wc_given *wc_given_get(struct wc_givens *, struct wc_rules *, struct wc_context *);
+struct wc_given *wc_given_ref(struct wc_given *);
 void wc_given_unref(struct wc_given *); /* NULL is fine */
 
 #endif
