@@ -6,26 +6,50 @@
 
 #include <stdlib.h>
 
+/* By the events that its bindings want: those that do not want a kind of change are passed over
+ * all at once. */
+struct lists {
+    struct wc_list wanting[1 << WC_MATCH_EVENTS];
+};
+
 struct relation {
     struct wc_map_node node; /* in wc_match.relations, key: oid */
     wc_oid oid;
-    struct wc_list unfiltered;
-    struct wc_list one_by_one;
+    struct lists unfiltered, one_by_one;
     struct wc_columns columns;
     size_t count; /* bindings */
 };
 
 struct schema {
     struct wc_map_node node; /* key: name_bytes */
-    struct wc_list unfiltered;
+    struct lists unfiltered;
     uint8_t name_bytes[];
 };
 
 struct wc_match {
     struct wc_map relations, schemas;
-    struct wc_list all;
+    struct lists all;
     uint64_t number; /* of the change at hand */
 };
+
+static void init_lists(struct lists *l)
+{
+    for (size_t i = 0; i < 1 << WC_MATCH_EVENTS; i++)
+        wc_list_init(&l->wanting[i]);
+}
+
+static bool are_empty(const struct lists *l)
+{
+    for (size_t i = 0; i < 1 << WC_MATCH_EVENTS; i++)
+        if (!wc_list_is_empty(&l->wanting[i]))
+            return false;
+    return true;
+}
+
+static void enlist(struct lists *l, struct wc_match_binding *b)
+{
+    wc_list_push(&l->wanting[b->events], &b->link);
+}
 
 struct wc_match *wc_match_new(void)
 {
@@ -34,7 +58,7 @@ struct wc_match *wc_match_new(void)
         return NULL;
     wc_map_init(&m->relations);
     wc_map_init(&m->schemas);
-    wc_list_init(&m->all);
+    init_lists(&m->all);
     return m;
 }
 
@@ -42,7 +66,7 @@ void wc_match_free(struct wc_match *m)
 {
     if (!m)
         return;
-    WC_ASSERT(m->relations.count == 0 && m->schemas.count == 0 && wc_list_is_empty(&m->all));
+    WC_ASSERT(m->relations.count == 0 && m->schemas.count == 0 && are_empty(&m->all));
     wc_map_release(&m->relations);
     wc_map_release(&m->schemas);
     free(m);
@@ -66,8 +90,8 @@ static struct relation *make_relation(struct wc_match *m, wc_oid oid)
         return NULL;
     r->oid = oid;
     r->node.key = oid_key(&r->oid);
-    wc_list_init(&r->unfiltered);
-    wc_list_init(&r->one_by_one);
+    init_lists(&r->unfiltered);
+    init_lists(&r->one_by_one);
     wc_columns_init(&r->columns);
     if (wc_map_insert(&m->relations, &r->node) != WC_OK) {
         free(r);
@@ -126,7 +150,7 @@ static enum wc_status insert_where(struct relation *r, struct wc_match_binding *
     if (st == WC_OK)
         st = wc_filing_make(&r->columns, b);
     if (st == WC_NOTFOUND) {
-        wc_list_push(&r->one_by_one, &b->link);
+        enlist(&r->one_by_one, b);
         st = WC_OK;
     }
     if (st != WC_OK)
@@ -155,7 +179,7 @@ static enum wc_status insert_table(struct wc_match *m, struct wc_match_binding *
     if (b->where)
         st = insert_where(r, b);
     else
-        wc_list_push(&r->unfiltered, &b->link);
+        enlist(&r->unfiltered, b);
     if (st == WC_OK)
         r->count++;
     else
@@ -173,26 +197,27 @@ static enum wc_status insert_schema(struct wc_match *m, struct wc_match_binding 
             return WC_NOMEM;
         memcpy(s->name_bytes, b->schema.p, b->schema.len);
         s->node.key = wc_slice(s->name_bytes, b->schema.len);
-        wc_list_init(&s->unfiltered);
+        init_lists(&s->unfiltered);
         if (wc_map_insert(&m->schemas, &s->node) != WC_OK) {
             free(s);
             return WC_NOMEM;
         }
     }
-    wc_list_push(&s->unfiltered, &b->link);
+    enlist(&s->unfiltered, b);
     return WC_OK;
 }
 
 enum wc_status wc_match_insert(struct wc_match *m, struct wc_match_binding *b)
 {
     WC_ASSERT(b->scope == WC_MATCH_TABLE || !b->where);
+    WC_ASSERT(b->events < 1 << WC_MATCH_EVENTS);
     wc_list_init(&b->link);
     b->filing = NULL;
     b->seen = 0;
     switch (b->scope) {
     case WC_MATCH_TABLE: return insert_table(m, b);
     case WC_MATCH_SCHEMA: return insert_schema(m, b);
-    case WC_MATCH_ALL: wc_list_push(&m->all, &b->link); return WC_OK;
+    case WC_MATCH_ALL: enlist(&m->all, b); return WC_OK;
     }
     return WC_INVALID;
 }
@@ -215,7 +240,7 @@ static void remove_schema(struct wc_match *m, struct wc_match_binding *b)
     WC_ASSERT(n);
     struct schema *s = WC_CONTAINER(n, struct schema, node);
     wc_list_remove(&b->link);
-    if (wc_list_is_empty(&s->unfiltered)) {
+    if (are_empty(&s->unfiltered)) {
         wc_map_remove(&m->schemas, &s->node);
         free(s);
     }
@@ -230,7 +255,7 @@ void wc_match_remove(struct wc_match *m, struct wc_match_binding *b)
     }
 }
 
-static const struct wc_list *schema_list(const struct wc_match *m, struct wc_slice name)
+static const struct lists *schema_lists(const struct wc_match *m, struct wc_slice name)
 {
     struct wc_map_node *n = m->schemas.count ? wc_map_get(&m->schemas, name) : NULL;
     return n ? &WC_CONTAINER(n, struct schema, node)->unfiltered : NULL;
@@ -238,7 +263,7 @@ static const struct wc_list *schema_list(const struct wc_match *m, struct wc_sli
 
 bool wc_match_wants(const struct wc_match *m, const struct wc_rel *rel)
 {
-    return find_relation(m, rel->oid) || !wc_list_is_empty(&m->all) || schema_list(m, rel->schema);
+    return find_relation(m, rel->oid) || !are_empty(&m->all) || schema_lists(m, rel->schema);
 }
 
 /* ---- a change ---- */
@@ -295,17 +320,22 @@ static enum wc_status match_conditions(struct look *l, struct relation *r,
     wc_columns_look_at(cs, ch, l->number);
     for (struct wc_map_node *n = wc_map_each(&cs->map, NULL); n; n = wc_map_each(&cs->map, n))
         match_column(l, cs, WC_CONTAINER(n, struct wc_column, node));
-    WC_LIST_EACH (it, &r->one_by_one)
-        bring_up(l, WC_CONTAINER(it, struct wc_match_binding, link));
+    for (uint32_t events = 1; events < 1 << WC_MATCH_EVENTS; events++) {
+        if (!(events & l->op))
+            continue;
+        WC_LIST_EACH (it, &r->one_by_one.wanting[events])
+            bring_up(l, WC_CONTAINER(it, struct wc_match_binding, link));
+    }
     return cs->status;
 }
 
-static void report_all(const struct look *l, const struct wc_list *list)
+static void report_all(const struct look *l, const struct lists *lists)
 {
-    WC_LIST_EACH (it, list) {
-        struct wc_match_binding *b = WC_CONTAINER(it, struct wc_match_binding, link);
-        if (b->events & l->op)
-            l->caller->hit(l->caller->arg, b, false);
+    for (uint32_t events = 1; events < 1 << WC_MATCH_EVENTS; events++) {
+        if (!(events & l->op))
+            continue;
+        WC_LIST_EACH (it, &lists->wanting[events])
+            l->caller->hit(l->caller->arg, WC_CONTAINER(it, struct wc_match_binding, link), false);
     }
 }
 
@@ -313,7 +343,7 @@ enum wc_status wc_match_change(struct wc_match *m, const struct wc_change *ch,
                                const struct wc_match_caller *caller)
 {
     struct look l = {.caller = caller,
-                     .op = (uint32_t)ch->op,
+                     .op = caller->event ? caller->event : (uint32_t)ch->op,
                      .number = ++m->number,
                      .view = {.field = field, .ask = caller->ask, .arg = caller->arg}};
     struct relation *r = find_relation(m, ch->rel->oid);
@@ -323,7 +353,7 @@ enum wc_status wc_match_change(struct wc_match *m, const struct wc_change *ch,
         report_all(&l, &r->unfiltered);
         st = match_conditions(&l, r, ch);
     }
-    const struct wc_list *s = schema_list(m, ch->rel->schema);
+    const struct lists *s = schema_lists(m, ch->rel->schema);
     if (s)
         report_all(&l, s);
     report_all(&l, &m->all);

@@ -8,7 +8,8 @@
  *                 └─ (d) the rest, evaluated one by one
  *   schema name ──── unfiltered bindings for any of its tables; likewise for any schema
  *
- * Bindings that do not want the kind of change are passed over in each of them.
+ * Bindings that do not want the kind of change are passed over in each of them; in (a) and (d) at
+ * no cost.
  *
  * A condition is filed under the most selective comparison that it cannot hold without: a hash
  * before an interval before (d). An OR is filed under each of its branches if all of them can be.
@@ -25,6 +26,9 @@
 #include "base/map.h"
 #include "bridge/match/predicate.h"
 
+/* Kinds of events, each a bit: those of enum wc_op, and one more for the caller's own use. */
+enum { WC_MATCH_EVENTS = 4 };
+
 enum wc_match_scope { WC_MATCH_TABLE, WC_MATCH_SCHEMA, WC_MATCH_ALL };
 
 struct wc_filing;
@@ -34,7 +38,7 @@ struct wc_match_binding {
     enum wc_match_scope scope;
     wc_oid rel;                       /* TABLE */
     struct wc_slice schema;           /* SCHEMA */
-    uint32_t events;                  /* WC_OP_ bits */
+    uint32_t events;                  /* bits of WC_MATCH_EVENTS kinds */
     const struct wc_predicate *where; /* TABLE only; NULL: any row */
     void *owner;
     /* the index's own */
@@ -61,6 +65,7 @@ struct wc_match_caller {
     void (*hit)(void *arg, struct wc_match_binding *, bool undecided);
     wc_ask_fn ask; /* NULL: nothing is known */
     void *arg;
+    uint32_t event; /* by which bindings are found; 0: the change's own */
 };
 
 /* Reports each binding the change concerns once, in no particular order. NOMEM: not all of them;

@@ -44,6 +44,12 @@ const struct wc_col *wc_change_value(const struct wc_change *ch, int column)
     return carried(c);
 }
 
+struct wc_change wc_change_of_old_row(const struct wc_change *ch)
+{
+    return (struct wc_change){
+        .op = WC_OP_DELETE, .rel = ch->rel, .old_kind = ch->old_kind, .old = ch->old};
+}
+
 /* ---- comparisons ---- */
 
 static enum wc_truth truth(bool is_true)

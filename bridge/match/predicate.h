@@ -74,6 +74,10 @@ typedef enum wc_truth (*wc_ask_fn)(void *arg, const struct wc_leaf *);
  * carry it. A value that is SQL NULL has kind WC_COL_NULL. */
 const struct wc_col *wc_change_value(const struct wc_change *, int column);
 
+/* An UPDATE or DELETE as one that ends at its old row: what looks at a change by wc_change_value
+ * looks at that row. Borrows what the change does. */
+struct wc_change wc_change_of_old_row(const struct wc_change *);
+
 /* What a comparison has before it: a column of one change. */
 struct wc_field {
     const struct wc_col *col; /* as wc_change_value */

@@ -60,6 +60,7 @@ struct fixture {
     struct wc_rel rel;
     struct wc_col new_col[COLS], old_col[COLS];
     size_t calls; /* of the last change */
+    uint32_t event;
 };
 
 /* Counts per binding as well, where its owner points at a counter. */
@@ -75,7 +76,7 @@ static void count_call(void *arg, struct wc_match_binding *b, bool undecided)
 
 static size_t offer(struct fixture *f, struct wc_change *ch)
 {
-    const struct wc_match_caller caller = {.hit = count_call, .arg = f};
+    const struct wc_match_caller caller = {.hit = count_call, .arg = f, .event = f->event};
     ch->rel = &f->rel;
     f->calls = 0;
     assert_int_equal(wc_match_change(f->match, ch, &caller), WC_OK);
@@ -183,6 +184,29 @@ static void each_event_reaches_the_bindings_that_ask_for_it(void **state)
         for (size_t i = 0; i < 4; i++)
             wc_match_remove(f->match, each[i]);
     }
+}
+
+static void a_kind_of_the_callers_own_finds_its_bindings_by_the_row_of_the_change(void **state)
+{
+    enum { OWN = 8 };
+    struct fixture *f = *state;
+    struct filtered eq;
+    struct wc_match_binding plain = on_table(OWN | WC_OP_INSERT);
+    on_value(&eq, "name", "old")->events = OWN;
+    add(f, &plain);
+    add(f, &eq.binding);
+    struct wc_change ch = {.op = WC_OP_UPDATE, .rel = &f->rel, .old_kind = WC_OLD_FULL};
+    fill_row(&ch.old, f->old_col, &(struct cells){{"1", "old", "n"}});
+    fill_row(&ch.new, f->new_col, &(struct cells){{"1", "new", "n"}});
+    assert_int_equal(offer(f, &ch), 0);
+    struct wc_change before = wc_change_of_old_row(&ch);
+    assert_int_equal(offer(f, &before), 0);
+    f->event = OWN;
+    assert_int_equal(offer(f, &ch), 1); /* of the new row, whose name is another */
+    assert_int_equal(offer(f, &before), 2);
+    f->event = 0;
+    wc_match_remove(f->match, &plain);
+    wc_match_remove(f->match, &eq.binding);
 }
 
 static void a_scope_is_its_own_table_schema_or_everything(void **state)
@@ -480,6 +504,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(each_event_reaches_the_bindings_that_ask_for_it),
+        CASE(a_kind_of_the_callers_own_finds_its_bindings_by_the_row_of_the_change),
         CASE(a_scope_is_its_own_table_schema_or_everything),
         CASE(a_relation_is_wanted_while_something_stands_for_it),
         CASE(equal_bindings_stand_side_by_side),
