@@ -214,6 +214,19 @@ with recursive setting as (
               case when exists (select from t where t.relowner = c.oid) then 'owns published tables' end) as why
           from checks c cross join v) w
     union all
+    select 10, 'rules_in_stream_order', case when shown then 'ok' else 'info' end,
+           'changes of policies, grants and functions take effect ' ||
+               case when shown then 'for every row committed after them; of roles and memberships, within POLICY_FRESHNESS_MS'
+                    else 'within POLICY_FRESHNESS_MS' end,
+           case when shown then '' when num < 140000 then 'upgrade to 14 or later'
+                when found = 2 then 'set event_triggers = on' else 'walcast migrate, once as a superuser' end
+    from (select v.num, t.found, t.found = 2 and coalesce(current_setting('event_triggers', true), 'on') = 'on' as shown
+          from v
+          cross join (select count(*) as found from pg_catalog.pg_event_trigger e
+                      join pg_catalog.pg_proc p on p.oid = e.evtfoid and p.proname = 'rules_changed'
+                      join pg_catalog.pg_namespace n on n.oid = p.pronamespace and n.nspname = 'walcast'
+                      where e.evtevent in ('ddl_command_end', 'sql_drop') and e.evtenabled = 'A') t) shows
+    union all
     select 11, 'messages', case when exists (select from room) then 'ok' else 'info' end,
            'realtime.messages ' || case when exists (select from room) then 'is there'
                else 'does not exist: private channels are refused, and the database cannot broadcast' end,

@@ -40,6 +40,7 @@ extern const char wc_sql_tampered[];
 extern const char wc_sql_replay[];
 extern const char wc_sql_migration_lock[];
 extern const char wc_sql_partitions[];
+extern const char wc_sql_rules[];
 
 /* The control store (bridge/store). */
 extern const char wc_migration_store_tables[];
@@ -64,5 +65,6 @@ extern const char wc_migration_functions[];
 extern const char wc_migration_grants[];
 extern const char wc_migration_publications[];
 extern const char wc_migration_signed[];
+extern const char wc_migration_rules[]; /* where it may */
 
 #endif

@@ -28,6 +28,12 @@ static void on_step(void *arg, const char *step)
     (void)printf("ok    %s\n", step);
 }
 
+static void on_left_out(void *arg, const char *step, const char *why)
+{
+    (void)arg;
+    (void)printf("info  %s: left out: %s; they count within POLICY_FRESHNESS_MS\n", step, why);
+}
+
 static void on_done(void *arg, const struct wc_migrate_outcome *o)
 {
     struct run *r = arg;
@@ -40,7 +46,8 @@ static void on_done(void *arg, const struct wc_migrate_outcome *o)
 
 static void on_ready(void *arg)
 {
-    static const struct wc_migrate_hooks hooks = {.on_step = on_step, .on_done = on_done};
+    static const struct wc_migrate_hooks hooks = {
+        .on_step = on_step, .on_left_out = on_left_out, .on_done = on_done};
     struct run *r = arg;
     const struct wc_config *c = r->config;
     const struct wc_migrate_options o = {.with_roles = r->with_roles};

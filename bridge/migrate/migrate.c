@@ -11,25 +11,35 @@ struct step {
     const char *what;
     const char *sql;    /* NULL: the partitions */
     const char *remedy; /* of 42501, insufficient_privilege */
+    /* Of what is made where it may be: a query for why it is not there, NULL if it is. */
+    const char *proof;
 };
 
 static const struct step steps[] = {
-    {"roles anon, authenticated, service_role, and schema auth", wc_migration_roles,
-     "run it once as a superuser; or create what is missing by hand"},
-    {"realtime.messages", wc_migration_messages,
-     "as the owner of the database: grant create on database DB_NAME to DB_USER; a schema "
-     "`realtime` of another owner: run it as that owner"},
-    {"realtime.topic, send, send_binary, broadcast_changes", wc_migration_functions,
-     "run it as the owner of schema realtime"},
-    {"grants", wc_migration_grants, "run it as the owner of realtime.messages"},
-    {"partitions of realtime.messages", NULL, "run it as the owner of realtime.messages"},
-    {"publications", wc_migration_publications,
-     "as the owner of the database: grant create on database DB_NAME to DB_USER; a publication of "
-     "another owner: run it as that owner"},
-    {"signed messages", wc_migration_signed,
-     "as the owner of the database: grant create on database DB_NAME to DB_USER; a schema "
-     "`walcast` "
-     "of another owner: see who made it, and drop it"},
+    {.what = "roles anon, authenticated, service_role, and schema auth",
+     .sql = wc_migration_roles,
+     .remedy = "run it once as a superuser; or create what is missing by hand"},
+    {.what = "realtime.messages",
+     .sql = wc_migration_messages,
+     .remedy = "as the owner of the database: grant create on database DB_NAME to DB_USER; a "
+               "schema `realtime` of another owner: run it as that owner"},
+    {.what = "realtime.topic, send, send_binary, broadcast_changes",
+     .sql = wc_migration_functions,
+     .remedy = "run it as the owner of schema realtime"},
+    {.what = "grants",
+     .sql = wc_migration_grants,
+     .remedy = "run it as the owner of realtime.messages"},
+    {.what = "partitions of realtime.messages",
+     .remedy = "run it as the owner of realtime.messages"},
+    {.what = "publications",
+     .sql = wc_migration_publications,
+     .remedy = "as the owner of the database: grant create on database DB_NAME to DB_USER; a "
+               "publication of another owner: run it as that owner"},
+    {.what = "signed messages",
+     .sql = wc_migration_signed,
+     .remedy = "as the owner of the database: grant create on database DB_NAME to DB_USER; a "
+               "schema `walcast` of another owner: see who made it, and drop it"},
+    {.what = "changes of rules in stream order", .sql = wc_migration_rules, .proof = wc_sql_rules},
 };
 
 enum {
@@ -121,11 +131,32 @@ static void on_partitions(void *arg, const struct wc_pg_result *res)
 
 /* ---- steps ---- */
 
+static void on_proof(void *arg, const struct wc_pg_result *res)
+{
+    struct wc_migrate *m = arg;
+    const char *why = res->ok && res->nrows == 1 ? wc_pg_value(res, 0, 0) : NULL;
+    if (!res->ok)
+        note_failure(m, res->sqlstate, res->message);
+    if (!why) {
+        end_step(m);
+        return;
+    }
+    if (m->hooks.on_left_out)
+        m->hooks.on_left_out(m->arg, steps[m->step].what, why);
+    m->step++;
+    next_step(m);
+}
+
 static void on_step(void *arg, const struct wc_pg_result *res)
 {
     struct wc_migrate *m = arg;
+    const char *proof = steps[m->step].proof;
     if (!res->ok)
         note_failure(m, res->sqlstate, res->message);
+    else if (proof && wc_pg_query(m->pg, proof, 0, NULL, on_proof, m) == WC_OK)
+        return;
+    else if (proof)
+        note_failure(m, "", "could not send a statement");
     end_step(m);
 }
 

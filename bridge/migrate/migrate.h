@@ -27,6 +27,8 @@ struct wc_migrate_outcome {
 
 struct wc_migrate_hooks {
     void (*on_step)(void *arg, const char *step); /* one is done; NULL: nobody asks */
+    /* What this one makes cannot be made here, and the rest works without; NULL: nobody asks. */
+    void (*on_left_out)(void *arg, const char *step, const char *why);
     void (*on_done)(void *arg, const struct wc_migrate_outcome *);
 };
 

@@ -190,6 +190,18 @@ test('check says what private channels and broadcasts of the database lack', sin
   assert.match(findings('', {}).messages_publication.finding, /does not exist: nothing that the database sends arrives/)
 })
 
+test('check says whether changes of policies take effect in the order of the log', since(14, 'logical messages in pgoutput'), async (t) => {
+  t.after(() => world.sql('drop schema if exists realtime, walcast cascade; drop publication if exists supabase_realtime_messages_publication'))
+  const rules = () => findings('changes of policies').rules_in_stream_order
+  assert.deepEqual([rules().level, rules().remedy], ['info', 'walcast migrate, once as a superuser'])
+  assert.match(rules().finding, /take effect within POLICY_FRESHNESS_MS$/)
+  migrated(world.cluster)
+  assert.deepEqual([rules().level, rules().remedy], ['ok', ''])
+  assert.match(rules().finding, /for every row committed after them/)
+  await world.sql('alter event trigger walcast_rules_sql_drop enable')
+  assert.equal(rules().level, 'info', 'not in sessions that apply changes')
+})
+
 test('check says whether the login of row checks is a modest one', async () => {
   assert.match(findings('row checks run as').checks_login.finding, /postgres, which is a superuser/)
   assert.match(findings('row checks run as').checks_login.remedy, /^create role walcast_rls login noinherit/)
