@@ -13,8 +13,8 @@
  *               column = ANY (given, ...), column <> ALL (given, ...)
  *               column IS [NOT] NULL, column IS [NOT] DISTINCT FROM given, boolean column
  *               given
- *   column      a column, or one converted without changing what its value compares as: between
- *               integers, integer to numeric, varchar to text, uuid or integer to text
+ *   column      a column, or one converted without changing what its value compares as, or failing:
+ *               integer to a wider one, to numeric or text, varchar to text, uuid to text
  *   given       what depends on the claims alone: constants; current_setting('request...'); proven
  *               functions of the claims; immutable operators, functions and conversions, COALESCE,
  *               NULLIF, tests and (SELECT ...) of those

@@ -108,13 +108,19 @@ static bool is_integer(wc_oid type)
     return type == OID_INT2 || type == OID_INT4 || type == OID_INT8;
 }
 
+/* To a smaller integer it is an error where the value does not fit: such a row is not seen. */
+static bool is_wider(wc_oid from, wc_oid to)
+{
+    return to == OID_INT8 || (to == OID_INT4 && from == OID_INT2);
+}
+
 /* Values of a column compare after the conversion as what the log holds of it says. */
 static bool keeps_value(wc_oid from, wc_oid to)
 {
     if (from == to)
         return true;
     if (is_integer(from))
-        return is_integer(to) || to == OID_NUMERIC || to == OID_TEXT;
+        return is_wider(from, to) || to == OID_NUMERIC || to == OID_TEXT;
     if (from == OID_UUID || from == OID_VARCHAR)
         return to == OID_TEXT;
     return from == OID_TEXT && to == OID_VARCHAR;

@@ -66,7 +66,7 @@ const COMPILED = [
   `m = 'happy'`, `m in ('sad', 'ok')`, `vc = 'x'`, 'n = 5 and level > 3.5', 'big = level or big = 3'.replace('big = level or ', ''), `level = (auth.jwt() ->> 'level')::int`,
   `big = any (array(select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8))`, `level <> all ('{1,2}')`, `not (owner = auth.uid() or b)`,
   `owner is not distinct from auth.uid()`, `auth.uid() is not null and owner = auth.uid()`, `ci < 'm'`, `coalesce(auth.jwt() ->> 'org', 'none') = org`,
-  `org = nullif(auth.jwt() ->> 'org', '')`, `level::text = '3'`, `bin = '\\x01'`, `small > 1 and big < 5 and f >= 0.5`, `ts < '2024-06-01'`, `at >= '2024-01-01 00:00:00+00'`,
+  `org = nullif(auth.jwt() ->> 'org', '')`, `level::text = '3'`, 'small::int4 = 3', 'level::int8 <> 3', 'small::int8 = 3', 'big::numeric = 3', `bin = '\\x01'`, `small > 1 and big < 5 and f >= 0.5`, `ts < '2024-06-01'`, `at >= '2024-01-01 00:00:00+00'`,
 ]
 for (const condition of COMPILED)
   test(`compiled: ${condition}`, async () => {
@@ -81,6 +81,7 @@ const NOT_COMPILED = [
   [`org = current_setting('app.org', true)`, /setting/], [`lower(org) = 'x'`, /column|lower/], [`case when b then owner = auth.uid() else false end`, /not proven/],
   [`t.* is not null`, /test|column/], [`org collate "en-x-icu" = 'x'`, /./], [`owner = (select m.owner from members m limit 1)`, /sub-select/], [`at = (auth.jwt() ->> 'at')::timestamptz`, /conversion/],
   [`org = current_user`, /not proven|form/], [`random() < 0.5`, /random|not proven/], [`tags @> array[auth.jwt() ->> 'org']`, /not proven/], ['coalesce(b, false)', /column/],
+  ['big::int4 = 1', /column converted/], ['level::int2 <> 1', /column converted/], ['not (big::int2 in (1, 2))', /column converted/],
 ]
 for (const [condition, why] of NOT_COMPILED)
   test(`not compiled: ${condition}`, async (t) => {
