@@ -335,13 +335,16 @@ const char *wc_session_failed(struct wc_session *s, const struct wc_session_ques
 {
     struct wc_session_statement *st = q->statement;
     bool is_current = st->number == q->number;
+    bool is_missing = strcmp(res->sqlstate, missing_statement) == 0;
     if (q->parses > q->parses_own && res->parsed == 0)
         s->impersonate.is_sent = false;
-    if (q->parses_own && res->parsed < q->parses && is_current) {
+    /* What was missing before its own text came says nothing about that. */
+    bool is_unparsed = q->parses_own && res->parsed < q->parses && is_current;
+    if (is_unparsed && !is_missing) {
         st->is_sent = false;
         (void)snprintf(st->why, sizeof st->why, "%s", res->sqlstate);
     }
-    if (strcmp(res->sqlstate, missing_statement) != 0)
+    if (!is_missing)
         return res->sqlstate;
     if (is_current && st->is_sent)
         doubt_statements(s);
