@@ -314,11 +314,8 @@ struct wc_given *wc_given_get(struct wc_givens *g, struct wc_rules *rules,
     WC_ASSERT(rules->kind == WC_RULES_COMPILED);
     const uint64_t id[] = {rules->number, context->serial};
     struct wc_map_node *known = wc_map_get(&g->givens, wc_slice(id, sizeof id));
-    if (known) {
-        struct wc_given *given = WC_CONTAINER(known, struct wc_given, node);
-        given->refs++;
-        return given;
-    }
+    if (known)
+        return wc_given_ref(WC_CONTAINER(known, struct wc_given, node));
     struct entry *e = make_entry(g, rules, context);
     if (!e)
         return NULL;
@@ -329,6 +326,12 @@ struct wc_given *wc_given_get(struct wc_givens *g, struct wc_rules *rules,
         return NULL;
     }
     return &e->given;
+}
+
+struct wc_given *wc_given_ref(struct wc_given *given)
+{
+    given->refs++;
+    return given;
 }
 
 void wc_given_unref(struct wc_given *given)

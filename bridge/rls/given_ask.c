@@ -78,11 +78,10 @@ static void fail(struct wc_given_question *q, const char *sqlstate)
     wc_given_settle(q, NULL, sqlstate);
 }
 
-/* Errors that pass by themselves: connection, resources, cancelled or stopping, locks,
- * serialization. */
+/* Errors that pass by themselves: resources, cancelled, locks, serialization. */
 static bool is_passing(const char *sqlstate)
 {
-    static const char *const passing[] = {"08", "53", "57", "55P03", "40001", "40P01"};
+    static const char *const passing[] = {"53", "57014", "55P03", "40001", "40P01"};
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
         if (strncmp(sqlstate, passing[i], strlen(passing[i])) == 0)
             return true;
@@ -155,6 +154,12 @@ static void on_error(struct wc_given_question *q, const struct wc_pg_result *res
         fail(q, sqlstate);
 }
 
+/* The server ends the session: what follows gets no answer. */
+static bool is_end(const char *sqlstate)
+{
+    return strncmp(sqlstate, "57P", 3) == 0 || strncmp(sqlstate, "08", 2) == 0;
+}
+
 /* The connection was lost under it and all others under way. A question that has seen that goes
  * alone from then on, so that in the end the one that does it is known; else none would be. */
 static void on_lost(struct wc_given_question *q)
@@ -177,7 +182,7 @@ static void on_answer(void *arg, const struct wc_pg_result *res)
     struct wc_givens *g = v->asking->givens;
     wc_list_remove(&q->link);
     g->nflying--;
-    if (!res->ok && !res->sqlstate[0])
+    if (!res->ok && (!res->sqlstate[0] || is_end(res->sqlstate)))
         on_lost(q);
     else if (res->ok)
         take(q, res);
