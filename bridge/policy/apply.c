@@ -44,25 +44,13 @@ static bool take_key(struct applier *a, enum wc_key_kind kind, struct wc_slice t
 }
 
 struct keys {
-    struct wc_slice *key;
-    size_t count, room;
+    struct wc_slice *key; /* room for all that may come */
+    size_t count;
     bool has_null;
 };
 
 static bool add_key(struct applier *a, struct keys *k, enum wc_key_kind kind, struct wc_slice text)
 {
-    if (k->count == k->room) {
-        size_t room = k->room ? k->room * 2 : 8;
-        struct wc_slice *more = wc_arena_calloc(a->arena, room, sizeof *more);
-        if (!more) {
-            (void)fail(a, WC_NOMEM); /* remembered */
-            return false;
-        }
-        if (k->count)
-            memcpy(more, k->key, k->count * sizeof *more);
-        k->key = more;
-        k->room = room;
-    }
     return take_key(a, kind, text, &k->key[k->count++]);
 }
 
@@ -85,16 +73,11 @@ static void sort_keys(struct keys *k)
 
 /* ---- arrays, as the server prints them: {a,"b \" c",NULL} ---- */
 
-static bool take_element(struct applier *a, struct wc_slice *rest, struct wc_slice *out,
-                         bool *is_null)
+/* Its text goes to `to`, which has room for all of the rest. */
+static bool take_element(struct wc_slice *rest, uint8_t *to, struct wc_slice *out, bool *is_null)
 {
-    uint8_t *to = wc_arena_alloc(a->arena, rest->len + 1);
     size_t len = 0, at = 0;
     bool is_quoted = rest->len && rest->p[0] == '"';
-    if (!to) {
-        (void)fail(a, WC_NOMEM); /* remembered */
-        return false;
-    }
     for (at = is_quoted; at < rest->len; at++) {
         uint8_t c = rest->p[at];
         if (is_quoted ? c == '"' : (c == ',' || c == '}'))
@@ -123,11 +106,16 @@ static bool add_array(struct applier *a, struct keys *k, enum wc_key_kind kind,
 {
     if (text.len < 2 || text.p[0] != '{')
         return false;
+    uint8_t *scratch = wc_arena_alloc(a->arena, text.len); /* of one element after the other */
+    if (!scratch) {
+        (void)fail(a, WC_NOMEM); /* remembered */
+        return false;
+    }
     struct wc_slice rest = skip_one(text);
     while (rest.len && rest.p[0] != '}') {
         struct wc_slice element;
         bool is_null = false;
-        if (rest.p[0] == '{' || !take_element(a, &rest, &element, &is_null) ||
+        if (rest.p[0] == '{' || !take_element(&rest, scratch, &element, &is_null) || !rest.len ||
             (rest.p[0] != ',' && rest.p[0] != '}'))
             return false;
         if (rest.p[0] == ',')
@@ -141,9 +129,26 @@ static bool add_array(struct applier *a, struct keys *k, enum wc_key_kind kind,
 
 /* ---- leaves ---- */
 
+/* No fewer keys than the right side has. */
+static size_t count_keys(const struct applier *a, const struct wc_policy_node *n)
+{
+    size_t count = n->nslots;
+    for (uint32_t i = 0; i < n->nslots; i++) {
+        struct wc_slice v = a->value[n->slot[i]];
+        for (size_t k = 0; a->policy->slot[n->slot[i]].is_array && k < v.len; k++)
+            count += v.p[k] == ',';
+    }
+    return count;
+}
+
 /* Keys of the right side, sorted; false: status says why, or the array's text is not one. */
 static bool take_keys(struct applier *a, const struct wc_policy_node *n, struct keys *k)
 {
+    k->key = wc_arena_calloc(a->arena, count_keys(a, n), sizeof *k->key);
+    if (!k->key) {
+        (void)fail(a, WC_NOMEM); /* remembered */
+        return false;
+    }
     for (uint32_t i = 0; i < n->nslots; i++) {
         struct wc_slice v = a->value[n->slot[i]];
         bool is_array = a->policy->slot[n->slot[i]].is_array;

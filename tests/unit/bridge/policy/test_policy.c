@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -240,6 +241,63 @@ static void without_a_permissive_policy_nobody_sees_a_row(void **state)
     wc_arena_release(&arena);
 }
 
+/* level = ANY (an array of the claims) */
+static enum wc_status apply_array(struct wc_arena *arena, struct wc_slice text, size_t *nkeys)
+{
+    static const uint32_t slot;
+    static const struct wc_policy_node any = {.kind = WC_POLICY_LEAF,
+                                              .nslots = 1,
+                                              .slot = &slot,
+                                              .column = {(const uint8_t *)"level", 5},
+                                              .op = WC_FILTER_IN,
+                                              .key = WC_KEY_INT};
+    static const struct wc_policy policy = {.where = &any, .nslots = 1, .slot = {{"", 1007, true}}};
+    enum wc_policy_outcome outcome = WC_POLICY_NOBODY;
+    const struct wc_predicate *where = NULL;
+    enum wc_status st = wc_policy_apply(&policy, &text, arena, &outcome, &where);
+    *nkeys = st == WC_OK && where ? where->leaf->nkeys : 0;
+    return st;
+}
+
+static void an_array_of_the_claims_is_taken_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static const char text[] = "{1,\"2\",NULL,\\3}";
+    const size_t len = sizeof text - 1;
+    for (size_t n = 0; n <= len; n++) {
+        struct wc_arena arena;
+        size_t nkeys = 0;
+        uint8_t *exact = malloc(n ? n : 1); /* so that what is read behind it is noticed */
+        assert_non_null(exact);
+        memcpy(exact, text, n);
+        wc_arena_init(&arena, CAP);
+        assert_int_equal(apply_array(&arena, wc_slice(exact, n), &nkeys),
+                         n == len ? WC_OK : WC_INVALID);
+        assert_int_equal(nkeys, n == len ? 3 : 0);
+        wc_arena_release(&arena);
+        free(exact);
+    }
+}
+
+static void a_long_array_takes_memory_by_its_length(void **state)
+{
+    (void)state;
+    enum { ELEMENTS = 30000 };
+    struct wc_buf text;
+    struct wc_arena arena;
+    size_t nkeys = 0;
+    wc_buf_init(&text, 1 << 20);
+    for (int i = 0; i < ELEMENTS; i++)
+        wc_buf_printf(&text, "%c%d", i ? ',' : '{', i);
+    wc_buf_byte(&text, '}');
+    wc_arena_init(&arena, CAP);
+    assert_int_equal(apply_array(&arena, wc_buf_view(&text), &nkeys), WC_OK);
+    assert_int_equal(nkeys, ELEMENTS);
+    assert_true(arena.used < text.len + ELEMENTS * 48);
+    wc_arena_release(&arena);
+    wc_buf_release(&text);
+}
+
 static void running_out_of_memory_is_survived(void **state)
 {
     (void)state;
@@ -269,6 +327,8 @@ int main(void)
         cmocka_unit_test(witnesses_that_disagree_prove_nothing),
         cmocka_unit_test(nested_conversions_take_as_long_as_they_are),
         cmocka_unit_test(without_a_permissive_policy_nobody_sees_a_row),
+        cmocka_unit_test(an_array_of_the_claims_is_taken_whole_or_not_at_all),
+        cmocka_unit_test(a_long_array_takes_memory_by_its_length),
         cmocka_unit_test(running_out_of_memory_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
