@@ -222,6 +222,8 @@ static struct part joined_part(struct applier *a, const struct wc_policy_node *n
 {
     bool is_and = n->kind == WC_POLICY_AND;
     size_t count = 0, left = 0;
+    if (n->first && !n->first->next)
+        return part_of(a, n->first); /* it is the whole: of each token's predicate there is one */
     for (const struct wc_policy_node *c = n->first; c; c = c->next)
         count++;
     struct wc_predicate *child = wc_arena_calloc(a->arena, count + 1, sizeof *child);

@@ -10,7 +10,9 @@
  *
  * What cannot be evaluated (a claim that is no uuid, a function the role may not execute) FAILED:
  * such rows are Postgres's to judge, which says what is wrong. It is asked again when rules or
- * context change, not before. A lost connection is no failure: it is asked again.
+ * context change, not before. A lost connection is no failure: it is asked again, and only what is
+ * alone in a connection that is lost twice more fails (08006). Errors that pass are asked again for
+ * some 25 s. Failed as well are values longer than 64 KiB (54000).
  *
  * Ownership: reference counted; references rules and context. Threads: one owner, the bridge
  * thread. Errors: NOMEM. Limits: WC_GIVENS_IN_FLIGHT questions under way.
@@ -51,7 +53,8 @@ struct wc_givens;
  * search_path is not used. Returns owned; NULL when out of memory. */
 struct wc_givens *wc_givens_new(struct uv_loop_s *, const struct wc_session_options *,
                                 void (*on_known)(void *arg, struct wc_given *), void *arg);
-/* All references were given back. Freed one loop turn later; NULL is fine. */
+/* All references were given back. Not inside on_known, where only references may be taken and given
+ * back. Freed one loop turn later; NULL is fine. */
 void wc_givens_free(struct wc_givens *);
 
 /* A reference; new ones are asked for, or KNOWN at once where the values are. rules: COMPILED.

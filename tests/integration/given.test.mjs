@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { Cluster } from './lib/cluster.mjs'
 import { Givens } from './lib/given.mjs'
+import { until } from './lib/wait.mjs'
 
 const ALICE = '11111111-1111-4111-8111-111111111111'
 const HEX = ALICE.replaceAll('-', '')
@@ -197,6 +198,16 @@ test('who is told may give back and ask on', async (t) => {
   await givens.get(rules, contexts[0])
   const known = await givens.wait()
   assert.equal(known.size, 201)
+})
+
+test('a connection that nobody needs is closed', { skip: !process.env.TESTS_FULL && 'takes more than a minute: TESTS_FULL=1' }, async (t) => {
+  const sessions = async () => Number((await cluster.sql(`select count(*) from pg_stat_activity where application_name = 'walcast_checks'`))[0].count)
+  await until(async () => (await sessions()) === 0, 'the end of those of other tests')
+  const givens = Givens.start(t, cluster), rules = givens.rules(['uuid:auth.uid()'])
+  await givens.of(rules, givens.context({ sub: ALICE }))
+  assert.equal(await sessions(), 1)
+  await until(async () => { givens.say('turns', 1); return (await sessions()) === 0 }, 'the end of the session', 90_000)
+  assert.equal((await givens.of(rules, givens.context({ sub: ALICE, again: 1 }))).state, 'KNOWN')
 })
 
 test('contexts are asked about in a pipeline', async (t) => {
