@@ -1,21 +1,31 @@
 // Random row security: roles, claims, keys of many types and policies over them, and what a SELECT
 // with a role and claims says.
 import pg from 'pg'
+import { randomClaims } from './conditions.mjs'
 
-export const USERS = Array.from({ length: 5 }, (_, i) => `0000000${i}-0000-4000-8000-00000000000${i}`)
-const ROLES = ['anon', 'authenticated', 'editor', 'my-role', 'service_role']
+export { USERS } from './conditions.mjs'
 
-/** What the policies below call and read. */
+/** heir has what editor has, kid is a member without; tables may belong to landlord. */
+const ROLES = ['anon', 'authenticated', 'editor', 'my-role', 'heir', 'kid', 'landlord', 'service_role']
+export const ALL_ROLES = ROLES.map((r) => pg.escapeIdentifier(r)).join(', ')
+
+/** Roles, the types of keys, and what visibleTo asks. */
 export const POLICY_SQL = `
-  create role editor nologin; create role "my-role" nologin;
+  create role editor nologin; create role "my-role" nologin; create role heir nologin; create role kid nologin noinherit; create role landlord nologin;
+  grant editor to heir, kid; grant create, usage on schema public to landlord;
   create type pair as (a int4, b text);
   create domain positive as int4 check (value > 0);
-  create table members (sub uuid, org int4, rank int4);
-  grant select on members to public;
-  create function is_member(which int4) returns bool stable security definer language sql as
-    $$ select exists (select from public.members m where m.org = which and m.sub = auth.uid()) $$;
-  create function may_see(which int4, whose uuid) returns bool stable language plpgsql as
-    $$ begin return which < 3 or whose = auth.uid() or auth.role() = 'editor'; end $$;`
+  create function rows_seen(which text, upto int4) returns setof int4 language plpgsql as $$
+    declare is_seen bool;
+    begin
+      for i in 1 .. upto loop
+        begin
+          execute format('select true from %I where n = $1', which) into is_seen using i;
+          if is_seen then return next i; end if;
+        exception when others then null; -- this row is not seen
+        end;
+      end loop;
+    end $$;`
 
 /** type of the key -> its columns, and each column's value for row n. */
 export const KEYS = [
@@ -43,64 +53,50 @@ export const KEYS = [
 ]
 export const keyNames = (key) => key.names ?? 'id'
 
-export const COLUMNS = 'n int4 not null, owner uuid, org int4, level int4, is_open bool, at timestamptz, note text'
-
-const oneOf = (random, list) => (random.chance(0.1) ? 'null' : random.pick(list))
-const maker = {
-  owner: (random) => oneOf(random, USERS.map((u) => `'${u}'`)),
-  org: (random) => oneOf(random, [1, 2, 3]),
-  level: (random) => oneOf(random, [1, 2, 3, 4, 5]),
-  is_open: (random) => oneOf(random, ['true', 'false']),
-  at: (random) => oneOf(random, [`now() - interval '9 days'`, `now() + interval '9 days'`]),
-  note: (random) => oneOf(random, [`'ab'`, `'ax'`, `'b'`, `''`]),
-}
-export const PLAIN_COLUMNS = Object.keys(maker)
-
-/** SQL texts of new values, by column. */
-export const randomValues = (random, columns = PLAIN_COLUMNS) => Object.fromEntries(columns.map((c) => [c, maker[c](random)]))
-
-const EXPRESSIONS = [
-  () => 'owner = auth.uid()', () => '(select auth.uid()) = owner', () => `owner::text = current_setting('request.jwt.claims', true)::json ->> 'sub'`,
-  () => 'is_open', () => 'not is_open', () => 'owner is null', () => 'level = any (array[1, 2])', () => 'true', () => 'false',
-  () => `level <= (auth.jwt() ->> 'level')::int4`, () => `note like (auth.jwt() ->> 'prefix') || '%'`, () => `auth.jwt() -> 'orgs' @> to_jsonb(org)`,
-  () => `auth.role() = 'editor'`, () => `current_user = 'editor'`, () => `at > now() - interval '1 day'`, () => `at < clock_timestamp()`,
-  () => 'org in (select m.org from members m where m.sub = auth.uid())', () => 'is_member(org)', () => 'may_see(level, owner)',
-  (table) => `exists (select from members m where m.org = ${table}.org and m.sub = auth.uid() and m.rank >= ${table}.level)`,
-  (table) => `(select count(*) from members m where m.org = ${table}.org) > 2`,
-]
-
-/** Policies of a table by that name, as functions of the name. */
-export function randomPolicies(random) {
+/**
+ * Policies of a table by that name, as functions of the name. `kind`: 'compiled', 'delegated' or
+ * 'mixed' ones, as far as `conditions` knows.
+ */
+export function randomPolicies(random, conditions, kind) {
+  const isDelegated = { compiled: () => false, delegated: () => random.chance(0.7), mixed: () => random.chance(0.3) }[kind]
   return random.times(1 + random.below(4), (i) => {
-    const parts = random.sample(EXPRESSIONS, 1 + random.below(2)), join = random.pick([' and ', ' or '])
-    const isRestrictive = i > 0 && random.chance(0.3), isNot = random.chance(0.1), command = random.pick(['select', 'all'])
-    const roles = random.chance(0.4) ? 'public' : random.sample(ROLES, 1 + random.below(3)).map((r) => pg.escapeIdentifier(r)).join(', ')
-    return (table) => `create policy p${i} on ${table} as ${isRestrictive ? 'restrictive' : 'permissive'} for ${command} to ${roles}
-      using (${isNot ? 'not ' : ''}(${parts.map((e) => `(${e(table)})`).join(join)}))`
+    const make = isDelegated() ? (table) => conditions.delegated(table) : () => conditions.compiled(2)
+    const text = make('THE_TABLE'), command = random.pick(['select', 'select', 'all', 'all', 'update'])
+    const as = i > 0 && random.chance(0.3) ? 'restrictive' : 'permissive'
+    const roles = random.chance(0.5) ? 'public' : random.sample(ROLES, 1 + random.below(4)).map((r) => pg.escapeIdentifier(r)).join(', ')
+    return (table) => `create policy p${i} on ${table} as ${as} for ${command} to ${roles} using (${text.replaceAll('THE_TABLE', table)})`
   })
 }
 
 /** Whose eyes rows are seen with. */
 export function randomContexts(random, n, exp) {
   return random.times(n, (i) => {
-    const role = i < ROLES.length ? ROLES[i] : random.pick(ROLES.slice(0, 4))
-    const claims = { role, exp, n: i, 'odd "key"': ['ä', { x: null }, '\\'] }
-    if (random.chance(0.9)) claims.sub = random.pick(USERS)
-    if (random.chance(0.6)) claims.level = random.below(6)
-    if (random.chance(0.6)) claims.prefix = random.pick(['a', 'b', ''])
-    if (random.chance(0.6)) claims.orgs = random.sample([1, 2, 3], random.below(3))
-    return { name: `context-${i}`, role, claims }
+    const role = i < ROLES.length ? ROLES[i] : random.pick(['authenticated', 'authenticated', ...ROLES.slice(0, -1)])
+    return { name: `context-${i}`, role, claims: { ...randomClaims(random, i % 3 ? 0.04 : 0.3), role, exp, n: i } }
   })
 }
 
-/** The rows (their n) that a SELECT with this role and these claims finds. */
-export async function visibleTo(session, { role, claims }, table, n = 'n') {
+async function as(session, { role, claims }, ask) {
   await session.query('begin')
   try {
-    await session.query(`set local role ${pg.escapeIdentifier(role)}`)
-    await session.query(`select set_config('request.jwt.claims', $1, true)`, [JSON.stringify(claims)])
-    return new Set((await session.query(`select ${n} as n from ${table}`)).rows.map((r) => r.n))
+    await session.query(`select set_config('request.jwt.claims', $2, true), set_config('role', $1, true)`, [role, JSON.stringify(claims)])
+    return await ask()
   } finally {
     await session.query('rollback')
+  }
+}
+
+/** The rows (their n) that a SELECT with this role and these claims finds. */
+export const visibleTo = (session, context, table, n = 'n') =>
+  as(session, context, async () => new Set((await session.query(`select ${n} as n from ${table}`)).rows.map((r) => r.n)))
+
+/** The same of a table whose n go up to `upto`; where a row is an error, each is asked for alone. */
+export async function shownTo(session, context, table, upto) {
+  try {
+    return { rows: await visibleTo(session, context, table), isError: false }
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError)) throw error
+    const rows = await as(session, context, async () => new Set((await session.query('select n from rows_seen($1, $2) n', [table, upto])).rows.map((r) => r.n)))
+    return { rows, isError: true }
   }
 }

@@ -18,10 +18,10 @@ async function start(world, { sql = '', publish = [], migrate = false, conf, bin
   world.server = await Server.start({ ...world.cluster.serverEnv, ...env }, options)
 }
 
-/** The server first, so that it is seen to end well while its database is there. */
+/** The servers first (`beside`: more of them), so that they are seen to end well while their database is there. */
 async function stop(world) {
   try {
-    await world.server?.stop()
+    for (const server of [world.server, ...world.beside ?? []]) await server?.stop()
   } finally {
     await world.cluster?.remove()
   }
