@@ -1,13 +1,14 @@
 # The short names of everything a developer does here. Each target installs the Debian packages it
 # needs (tools/install says which first) and does nothing about those that are there already.
 
-.PHONY: help run build test test-all bench format lint clean
+.PHONY: help run build test test-all fuzz-rls bench format lint clean
 
 help:
 	@echo 'make run       build, start a throwaway Postgres and walcast, and watch changes arrive'
 	@echo 'make build     the release binary, build/release/walcast'
 	@echo 'make test      lint, unit, fuzz corpus, threads and integration tests, under sanitizers'
 	@echo 'make test-all  make test, then more comparisons, other majors, clang, 60 s of fuzzing per target, coverage'
+	@echo 'make fuzz-rls  random row security against SELECT, COMPARISONS=n times or for SECONDS=n; SEED=n repeats'
 	@echo 'make bench     measure latency and throughput, print a table'
 	@echo 'make format    clang-format every C file'
 	@echo 'make lint      style checks only'
@@ -25,6 +26,10 @@ test:
 
 test-all:
 	@tools/test --all
+
+# SECONDS is bash's own variable
+fuzz-rls:
+	@COMPARISONS=$(COMPARISONS) SEED=$(SEED) tools/fuzz-rls $(SECONDS)
 
 bench:
 	@tools/install build run test node
