@@ -306,6 +306,30 @@ static struct wc_policy_node *membership(struct wc_prover *p, const struct wc_sy
     return l && set_slots(p, l, e->item, e->count, e->is_array) ? l : NULL;
 }
 
+/* x IN (SELECT y) is x = ANY (ARRAY(SELECT y)), for NULLs and
+ * for no rows, too. */
+static struct wc_policy_node *in_select(struct wc_prover *p, const struct wc_syntax *s,
+                                        const struct wc_node *n, bool negate)
+{
+    const struct wc_node *test = wc_node_field(n, "testexpr");
+    const struct comparator *op = find_operator(wc_node_oid(test, "opno"));
+    struct wc_proven x, y;
+    if (!wc_prove_in_select(p, s, n, &x, &y))
+        return NULL;
+    if (!op || op->op != WC_FILTER_EQ || !x.is_column ||
+        !fits(op, x.type, y.type, x.column->is_enum)) {
+        (void)wc_prove_refuse(p, "a list without a column that is looked for in it", "");
+        return NULL;
+    }
+    enum wc_key_kind kind = key_kind(p, &x, test, false);
+    struct wc_policy_node *l =
+        kind == WC_KEY_NONE
+            ? NULL
+            : leaf(p, &x,
+                   &(struct wc_policy_node){.op = WC_FILTER_IN, .negate = negate, .key = kind});
+    return l && set_slots(p, l, &y, 1, true) ? l : NULL;
+}
+
 /* ---- tests ---- */
 
 static struct wc_policy_node *test(struct wc_prover *p, const struct wc_syntax *s,
@@ -369,7 +393,7 @@ static bool is_boolean(const struct wc_node *n)
 {
     return wc_node_is(n, "BOOLEXPR") || wc_node_is(n, "OPEXPR") || wc_node_is(n, "DISTINCTEXPR") ||
            wc_node_is(n, "SCALARARRAYOPEXPR") || wc_node_is(n, "NULLTEST") ||
-           wc_node_is(n, "BOOLEANTEST");
+           wc_node_is(n, "BOOLEANTEST") || wc_node_is_in_select(n);
 }
 
 /* True: what the node is made of is all given, or it is a column. Tried first, so that one slot
@@ -400,6 +424,8 @@ struct wc_policy_node *wc_prove_condition(struct wc_prover *p, const struct wc_s
         return distinct(p, s, n, negate);
     if (wc_node_is(n, "SCALARARRAYOPEXPR"))
         return membership(p, s, n, negate);
+    if (wc_node_is_in_select(n))
+        return in_select(p, s, n, negate);
     if (wc_node_is(n, "NULLTEST") || wc_node_is(n, "BOOLEANTEST"))
         return test(p, s, n, negate);
     return NULL; /* is_value has said why */

@@ -10,7 +10,7 @@
  *
  *   condition   condition AND|OR condition, NOT condition, (x IS [NOT] TRUE ...)
  *               column = <> < <= > >= given        given op column
- *               column = ANY (given, ...), column <> ALL (given, ...)
+ *               column = ANY (given, ...), column <> ALL (given, ...), column IN (SELECT given)
  *               column IS [NOT] NULL, column IS [NOT] DISTINCT FROM given, boolean column
  *               given
  *   column      a column, or one converted without changing what its value compares as, or failing:

@@ -34,6 +34,11 @@ struct wc_branches {
 /* prove.c: false: refused, err says why, or status is set. */
 bool wc_prove_value(struct wc_prover *, const struct wc_syntax *, const struct wc_node *,
                     struct wc_proven *);
+/* x IN (SELECT y): x, and y as the array of its rows, with their type. The operator is for the
+ * caller to prove. */
+bool wc_prove_in_select(struct wc_prover *, const struct wc_syntax *, const struct wc_node *,
+                        struct wc_proven *x, struct wc_proven *y);
+bool wc_node_is_in_select(const struct wc_node *);
 bool wc_prove_branches(struct wc_prover *, const struct wc_syntax *, const struct wc_node *,
                        struct wc_branches *);
 bool wc_prove_refuse(struct wc_prover *, const char *what, const char *name);

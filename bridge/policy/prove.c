@@ -215,6 +215,15 @@ static bool is_immutable(struct wc_prover *p, const struct wc_node *n)
            refuse_oid(p, "an operator whose function is not proven:", function);
 }
 
+/* To varchar(20), say: what is behind the value is constant. */
+static bool is_conversion_to_length(const struct wc_node *n)
+{
+    size_t count = nargs(n), constants = 0;
+    for (size_t i = 1; i < count; i++)
+        constants += wc_node_is(wc_node_arg(n, i), "CONST");
+    return (count == 2 || count == 3) && constants == count - 1;
+}
+
 static bool function_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
                            struct wc_proven *out)
 {
@@ -222,11 +231,14 @@ static bool function_value(struct wc_prover *p, const struct wc_syntax *s, const
         return call_value(p, s, n, out);
     wc_oid function = wc_node_oid(n, "funcid");
     bool is_cast = is_implicit(n, "funcformat") || wc_node_has(n, "funcformat", "1");
-    if (!is_cast || nargs(n) != 1 ||
+    bool has_length = is_conversion_to_length(n);
+    if (!is_cast || !(nargs(n) == 1 || has_length) ||
         p->facts->function(p->facts->arg, function) != WC_FUNCTION_IMMUTABLE)
         return refuse_oid(p, "a conversion by function", function);
     return conversion(p, s, wc_node_arg(n, 0), wc_node_oid(n, "funcresulttype"),
-                      is_implicit(n, "funcformat"), out);
+                      is_implicit(n, "funcformat"), out) &&
+           (!(has_length && out->is_column) ||
+            wc_prove_refuse(p, "a column converted to a length", ""));
 }
 
 /* An operator, = ANY, IS DISTINCT FROM or NULLIF between what is given. */
@@ -251,23 +263,58 @@ static bool is_bare(const struct wc_node *query)
            wc_node_has(query, "hasWindowFuncs", "false");
 }
 
-static bool select_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
-                         struct wc_proven *out)
+/* The one column that it selects. */
+static bool selected(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
+                     struct wc_proven *out)
 {
     const struct wc_node *query = wc_node_field(n, "subselect");
     const struct wc_node *targets = wc_node_field(query, "targetList");
+    if (!is_bare(query) || wc_node_count(targets) != 1)
+        return wc_prove_refuse(p, "a sub-select that reads more than the claims", "");
+    return wc_prove_value(p, s->child[0], wc_node_field(targets->first, "expr"), out) &&
+           (!out->is_column || wc_prove_refuse(p, "a column in a sub-select", ""));
+}
+
+bool wc_node_is_in_select(const struct wc_node *n)
+{
+    return wc_node_is(n, "SUBLINK") && wc_node_has(n, "subLinkType", "2"); /* ANY_SUBLINK */
+}
+
+bool wc_prove_in_select(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
+                        struct wc_proven *x, struct wc_proven *y)
+{
+    const struct wc_node *test = wc_node_field(n, "testexpr"), *row = wc_node_arg(test, 1);
+    if (s->kind != WC_SYNTAX_IN_SELECT || !wc_node_is(test, "OPEXPR") || nargs(test) != 2 ||
+        !wc_node_is(row, "PARAM") || !wc_node_has(row, "paramkind", "2") /* PARAM_SUBLINK */)
+        return wc_prove_refuse(p, "a sub-select that reads more than the claims", "");
+    if (!wc_prove_value(p, s->child[0], wc_node_arg(test, 0), x) || !selected(p, s->child[1], n, y))
+        return false;
+    y->syntax = s->child[1];
+    return wc_node_oid(row, "paramtype") == y->type ||
+           wc_prove_refuse(p, "text and catalog disagree about a sub-select", "");
+}
+
+static bool in_select_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
+                            struct wc_proven *out)
+{
+    struct wc_proven x, y;
+    return wc_prove_in_select(p, s, n, &x, &y) && is_immutable(p, wc_node_field(n, "testexpr")) &&
+           (!x.is_column || wc_prove_refuse(p, "a column where none is expected", "")) &&
+           make_given(s, OID_BOOL, out);
+}
+
+static bool select_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
+                         struct wc_proven *out)
+{
+    if (wc_node_is_in_select(n))
+        return in_select_value(p, s, n, out);
     bool is_array = wc_node_has(n, "subLinkType", "6"); /* ARRAY_SUBLINK */
     bool agrees = is_array ? s->kind == WC_SYNTAX_ARRAY_SELECT
                            : s->kind == WC_SYNTAX_SELECT && wc_node_has(n, "subLinkType", "4");
-    if (!agrees || !is_bare(query) || wc_node_count(targets) != 1)
-        return wc_prove_refuse(p, "a sub-select that reads more than the claims", "");
-    const struct wc_node *target = wc_node_field(targets->first, "expr");
     struct wc_proven v;
-    if (!wc_prove_value(p, s->child[0], target, &v))
-        return false;
-    if (v.is_column)
-        return wc_prove_refuse(p, "a column in a sub-select", "");
-    return make_given(s, is_array ? 0 : v.type, out);
+    if (!agrees)
+        return wc_prove_refuse(p, "a sub-select that reads more than the claims", "");
+    return selected(p, s, n, &v) && make_given(s, is_array ? 0 : v.type, out);
 }
 
 static bool boolean_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,

@@ -201,18 +201,43 @@ static PgQuery__Node *only_target(const PgQuery__Node *query)
     return t->n_indirection == 0 ? t->val : NULL;
 }
 
+/* What x IN (SELECT y) looks for x in: ARRAY(SELECT y). NULL when out of memory. */
+static PgQuery__Node *as_array(struct builder *b, const PgQuery__SubLink *from)
+{
+    PgQuery__Node *node = wc_arena_alloc(b->arena, sizeof *node);
+    PgQuery__SubLink *l = wc_arena_alloc(b->arena, sizeof *l);
+    if (!node || !l) {
+        b->status = WC_NOMEM;
+        return NULL;
+    }
+    pg_query__node__init(node);
+    pg_query__sub_link__init(l);
+    l->sub_link_type = PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK;
+    l->subselect = from->subselect;
+    node->node_case = PG_QUERY__NODE__NODE_SUB_LINK;
+    node->sub_link = l;
+    return node;
+}
+
 static struct wc_syntax *build_select(struct builder *b, PgQuery__Node *node)
 {
     PgQuery__SubLink *l = node->sub_link;
-    PgQuery__Node *target = only_target(l->subselect);
+    PgQuery__Node *child[2] = {only_target(l->subselect)};
     enum wc_syntax_kind kind = WC_SYNTAX_OTHER;
-    if (target && l->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK)
+    if (child[0] && l->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK)
         kind = WC_SYNTAX_SELECT;
-    else if (target && l->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK)
+    else if (child[0] && l->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK)
         kind = WC_SYNTAX_ARRAY_SELECT;
+    else if (child[0] && l->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK &&
+             l->n_oper_name == 0)
+        kind = WC_SYNTAX_IN_SELECT;
+    if (kind == WC_SYNTAX_IN_SELECT) {
+        child[0] = l->testexpr;
+        child[1] = as_array(b, l);
+    }
     struct wc_syntax *s = make(b, kind, node);
     if (s && kind != WC_SYNTAX_OTHER)
-        set_children(b, s, &target, 1);
+        set_children(b, s, child, kind == WC_SYNTAX_IN_SELECT ? 2 : 1);
     return s;
 }
 

@@ -32,6 +32,7 @@ enum wc_syntax_kind {
     WC_SYNTAX_ARRAY,        /* ARRAY[...] */
     WC_SYNTAX_SELECT,       /* (SELECT x), nothing but its one column */
     WC_SYNTAX_ARRAY_SELECT, /* ARRAY(SELECT x), likewise */
+    WC_SYNTAX_IN_SELECT,    /* x IN (SELECT y), likewise; second child: ARRAY(SELECT y) */
 };
 
 struct wc_syntax {

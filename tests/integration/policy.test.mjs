@@ -67,6 +67,9 @@ const COMPILED = [
   `big = any (array(select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8))`, `level <> all ('{1,2}')`, `not (owner = auth.uid() or b)`,
   `owner is not distinct from auth.uid()`, `auth.uid() is not null and owner = auth.uid()`, `ci < 'm'`, `coalesce(auth.jwt() ->> 'org', 'none') = org`,
   `org = nullif(auth.jwt() ->> 'org', '')`, `level::text = '3'`, 'small::int4 = 3', 'level::int8 <> 3', 'small::int8 = 3', 'big::numeric = 3', `bin = '\\x01'`, `small > 1 and big < 5 and f >= 0.5`, `ts < '2024-06-01'`, `at >= '2024-01-01 00:00:00+00'`,
+  'owner in (select auth.uid())', `org not in (select auth.jwt() ->> 'org')`, `big in (select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8)`,
+  `level = any (select (auth.jwt() ->> 'level')::int)`, `auth.uid() in (select (auth.jwt() ->> 'sub')::uuid)`, `vc in (select auth.jwt() ->> 'org')`, `m in (select 'sad'::mood)`,
+  `org = (auth.jwt() ->> 'org')::varchar(1)`, `n = (auth.jwt() ->> 'level')::numeric(3, 1)`, `vc = (select (auth.jwt() ->> 'org')::varchar(20))`,
 ]
 for (const condition of COMPILED)
   test(`compiled: ${condition}`, async () => {
@@ -81,6 +84,10 @@ const NOT_COMPILED = [
   [`org = current_setting('app.org', true)`, /setting/], [`lower(org) = 'x'`, /column|lower/], [`case when b then owner = auth.uid() else false end`, /not proven/],
   [`t.* is not null`, /test|column/], [`org collate "en-x-icu" = 'x'`, /./], [`owner = (select m.owner from members m limit 1)`, /sub-select/], [`at = (auth.jwt() ->> 'at')::timestamptz`, /conversion/],
   [`org = current_user`, /not proven|form/], [`random() < 0.5`, /random|not proven/], [`tags @> array[auth.jwt() ->> 'org']`, /not proven/], ['coalesce(b, false)', /column/],
+  [`owner in (select m.owner from members m)`, /sub-select/], [`big in (select team from members where owner = auth.uid())`, /sub-select/], [`level < any (select 3)`, /sub-select/],
+  [`owner operator(evil.=) any (select auth.uid())`, /sub-select|list/], ['level in (select level)', /column|sub-select/], [`auth.uid() in (select owner)`, /column/], [`(level, small) in (select 1, 2)`, /sub-select/],
+  [`level in (select 1 union select 2)`, /sub-select/], [`level in (select 1 limit 0)`, /sub-select/], [`level in (values (1), (2))`, /sub-select/], [`level in (select random()::int)`, /random|not proven/],
+  ['vc::varchar(1) = \'x\'', /length/], ['n::numeric(3, 1) = 1', /length/], [`ci in (select 'a' collate "en-x-icu")`, /./],
   ['big::int4 = 1', /column converted/], ['level::int2 <> 1', /column converted/], ['not (big::int2 in (1, 2))', /column converted/],
 ]
 for (const [condition, why] of NOT_COMPILED)

@@ -137,7 +137,7 @@ export const CATALOGUE = {
     compiled(['for select using (auth.uid() = user_id)', `as restrictive for all to authenticated using ((select auth.jwt() ->> 'aal') = 'aal2')`], { ann: [1, 4], bob: [], guest: [] }),
     compiled(`team_id = any (array(select jsonb_array_elements_text(auth.jwt() -> 'app_metadata' -> 'teams')::int))`, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     compiled(`team_id::text = any (string_to_array(auth.jwt() ->> 'teams_csv', ','))`, { ann: [1, 4, 7], bob: [2, 5, 6], guest: [] }),
-    delegated(`team_id in (select jsonb_array_elements_text(auth.jwt() -> 'app_metadata' -> 'teams')::int)`, READS, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
+    compiled(`team_id in (select jsonb_array_elements_text(auth.jwt() -> 'app_metadata' -> 'teams')::int)`, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     delegated(`auth.jwt() -> 'app_metadata' -> 'teams' @> to_jsonb(team_id)`, /not proven|column/, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     delegated(`has_role('editor')`, /function that is not proven: has_role/, { ann: ALL, bob: [], guest: [] }),
     delegated(`org = current_setting('app.org', true)`, /setting that is not the request's/, everyone([])),
@@ -156,7 +156,7 @@ export const CATALOGUE = {
     delegated('team_id = any (array(select m.team_id from members m where m.user_id = (select auth.uid())))', READS, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     delegated('auth.uid() in (select m.user_id from members m where m.team_id = docs.team_id)', READS, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     delegated('is_member(team_id)', /function that is not proven: is_member/, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
-    delegated('team_id in (select my_teams())', READS, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
+    delegated('team_id in (select my_teams())', /function that is not proven: my_teams/, { ann: [1, 4], bob: [2, 5, 6], guest: [] }),
     delegated('user_id in (select m.user_id from members m where m.team_id in (select my_teams()))', READS, { ann: [1, 4], bob: [2, 5], guest: [] }),
   ],
   administrators: [

@@ -8,7 +8,7 @@ const text = pg.escapeLiteral
 const LONG = 'long '.repeat(500)
 const TEXTS = ['a', 'b', 'A', '', ' a', 'a ', 'NULL', '{a,b}', `O'Neil \\ "x"`, 'é', 'e\u0301', LONG]
 const textOf = (random) => (random.chance(0.6) ? random.pick(['a', 'b', 'c']) : random.pick(TEXTS))
-const given = { text: [`auth.jwt() ->> 'org'`, `(select auth.jwt() -> 'meta' ->> 'org')`, `current_setting('request.jwt.claims', true)::json ->> 'org'`, `coalesce(auth.jwt() ->> 'org', 'a')`, `nullif(auth.jwt() #>> '{meta,org}', '')`] }
+const given = { text: [`auth.jwt() ->> 'org'`, `(select auth.jwt() -> 'meta' ->> 'org')`, `current_setting('request.jwt.claims', true)::json ->> 'org'`, `coalesce(auth.jwt() ->> 'org', 'a')`, `nullif(auth.jwt() #>> '{meta,org}', '')`, `(auth.jwt() ->> 'org')::varchar(3)`] }
 
 /**
  * name -> type; value: SQL of a random value; isOrdered: < and > can be decided in process; given:
@@ -81,13 +81,27 @@ export class Conditions {
     return POOL[name].given && random.chance(0.5) ? random.pick(POOL[name].given) : random.chance(0.06) ? 'null' : POOL[name].value(random)
   }
 
-  /** x IN ((SELECT y)) is a sub-select with rows, which is another thing. */
+  /** x IN ((SELECT y)) is a sub-select with rows, which is another thing: see #inSelect. */
   #listed(name) {
     return this.#side(name).replace(/^\(select /, '(')
   }
 
+  /** Which has a type of its own, so a literal is given the column's. */
+  #selected(name) {
+    const type = POOL[name].type.match(/^(text|varchar|numeric)/)?.[1]
+    const typed = (sql) => (type ? `(${sql})::${type.replace('varchar', 'text')}` : sql)
+    const one = this.random.chance(0.06) ? `nullif(${typed(POOL[name].value(this.random))}, null)` : this.#listed(name)
+    return one === 'null' ? `null::${POOL[name].type.replace(/ collate .*/, '').replace('varchar(20)', 'text')}` : typed(one)
+  }
+
+  #inSelect(name) {
+    const not = this.random.pick(['', 'not '])
+    if (name === 'big' && this.random.chance(0.7)) return `big ${not}in (select nullif(jsonb_array_elements_text(auth.jwt() -> 'teams'), '0')::int8)`
+    return `${name} ${not}in (select ${this.#selected(name)})`
+  }
+
   #claimsAlone() {
-    return this.random.pick(['auth.uid() is not null', `auth.role() = 'authenticated'`, `(auth.jwt() ->> 'ok')::bool`, 'true', 'false', `auth.jwt() ->> 'org' in ('a', 'b')`, `auth.jwt() -> 'meta' ->> 'org' like 'a%'`, `auth.jwt() -> 'teams' ? '1'`])
+    return this.random.pick(['auth.uid() is not null', `auth.role() = 'authenticated'`, `(auth.jwt() ->> 'ok')::bool`, 'true', 'false', `auth.jwt() ->> 'org' in ('a', 'b')`, `auth.jwt() -> 'meta' ->> 'org' like 'a%'`, `auth.jwt() -> 'teams' ? '1'`, `auth.uid() in (select (auth.jwt() ->> 'sub')::uuid)`])
   }
 
   #list(name) {
@@ -114,13 +128,14 @@ export class Conditions {
   }
 
   #leaf() {
-    const { random } = this, name = random.pick(this.names), kind = random.below(11)
+    const { random } = this, name = random.pick(this.names), kind = random.below(12)
     if (kind === 0) return `${name} is ${random.pick(['', 'not '])}null`
     if (kind === 1) return `${name} is ${random.pick(['', 'not '])}distinct from ${this.#side(name)}`
     if (kind === 2 || kind === 3) return this.#list(name)
     if (kind === 4 && this.names.includes('is_open')) return this.#boolean()
     if (kind === 5) return this.#claimsAlone()
     if (kind === 6) return this.#converted(name)
+    if (kind === 7) return this.#inSelect(name)
     return this.#comparison(name)
   }
 
