@@ -1,6 +1,7 @@
 -- What roles may see of relations, how the relations look now, and how one of their rows is looked
 -- up through row security.
--- $1 relation oids (oid[]), $2 roles (text[]), of equal length: one pair per position
+-- $1 relation oids (oid[]), $2 roles (text[]), $3 with texts (bool[]), of equal length: one pair per
+-- position
 -- Columns, one row per pair and live column in attribute order, then one per relation above it whose
 -- row security applies to the role (a relation or role that is gone gives one row, its name NULL):
 --   position (from 1), role may be used, row security applies to the role,
@@ -12,16 +13,30 @@
 --   column name, type name, readable by the role, policies depend on it, generated,
 --   place in the primary key (from 1), its base type for a cast, the key's operator =,
 --   name of a relation above, quoted and qualified; it has all columns of the key,
---   the statement's snapshot
+--   the statement's snapshot,
+--   kind of a fact, and what it says (seven texts)
+-- Behind these a row per fact: what the meaning of the policies depends on, where row security of the
+-- relation itself applies to the role and of none above it:
+--   policy     name, permissive, its expression as text (where asked for: that waits for locks of the
+--              relation) and as kept, what it depends on beyond columns of its relation, functions,
+--              enums and collations
+--   name       of something else its text mentions, labels if it is an enum: so that as long as facts
+--              are the same, texts are
+--   column     number, name, type, is an enum, its labels; those the policies mention
+--   function   oid, name, why nothing can be said of it, immutable and of the server, owner, source,
+--              all else that pins a function somebody made; those the policies call
+--   collation  oid, deterministic, compares bytes; those the policies compare under
+--   obstacle   something that keeps texts that are read again from meaning what they say: all of
+--              them, or (false) the bodies of functions
 -- A policy's expression tells which functions and operators it is made of; pg_depend, on which
 -- columns and which objects that did not come with the server it depends. Whole rows are in the
 -- expression only.
 with recursive may as ( -- 16 and later can grant membership without SET ROLE
     select case when pg_catalog.current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end as set_role
 ), pair as (
-    select q.pos, q.rel, r.oid as role, r.rolsuper or r.rolbypassrls as bypass,
+    select q.pos, q.rel, q.texts, r.oid as role, r.rolsuper or r.rolbypassrls as bypass,
            coalesce(pg_catalog.pg_has_role(current_user, r.oid, may.set_role), false) as usable
-    from unnest($1::oid[], $2::text[]) with ordinality as q (rel, rolname, pos)
+    from unnest($1::oid[], $2::text[], $3::bool[]) with ordinality as q (rel, rolname, texts, pos)
     cross join may
     left join pg_catalog.pg_roles r on r.rolname = q.rolname
 ), line as ( -- the relation and all above it
@@ -38,7 +53,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     where l.relrowsecurity and not p.bypass
       and (l.relforcerowsecurity or not pg_catalog.pg_has_role(p.role, l.relowner, 'USAGE'))
 ), policy as materialized (
-    select g.pos, g.rel, g.oid as guard, po.oid, po.polpermissive, po.polqual::text as qual
+    select g.pos, g.rel, g.role, g.oid as guard, po.oid, po.polname, po.polpermissive, po.polqual, po.polqual::text as qual
     from guard g join pg_catalog.pg_policy po on po.polrelid = g.oid
     where po.polcmd in ('r', '*')
       and exists (select from unnest(po.polroles) m (oid)
@@ -146,6 +161,119 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
         limit 1
     ) eq on true
     where i.place <= k.indnkeyatts
+), told as materialized ( -- policies of which facts are told
+    select po.*, p.texts from policy po join pair p on p.pos = po.pos
+    where po.qual is not null
+      and not exists (select from guard g where g.pos = po.pos and g.oid <> g.rel)
+), part as materialized (
+    select distinct t.pos, t.rel, t.role, m[1] as kind, m[2]::oid as oid
+    from told t cross join lateral pg_catalog.regexp_matches(t.qual, ':(funcid|opfuncid|opno|inputcollid|varattno) (\d+)', 'g') m
+), obstacle as materialized ( -- what a text that is read again could mean by names; see bridge/policy/policy.h
+    with plain (oid) as (
+        values (16 /* bool */), (20 /* int8 */), (21 /* int2 */), (23 /* int4 */), (25 /* text */), (114 /* json */),
+               (1043 /* varchar */), (1700 /* numeric */), (2950 /* uuid */), (3802 /* jsonb */)
+    ), known (oprname) as (values ('->'::name), ('->>'), ('#>'), ('#>>'), ('='))
+    select 'somebody made a cast from ' || pg_catalog.format_type(c.castsource, null) || ' to ' || pg_catalog.format_type(c.casttarget, null) as what, true as anywhere
+    from pg_catalog.pg_cast c
+    where c.castsource in (select oid from plain) and c.casttarget in (select oid from plain) and c.oid >= 16384
+    union all
+    select 'somebody made or restricted the function ' || f.oid::regprocedure::text, false
+    from pg_catalog.pg_proc f where f.proname = 'current_setting' and (f.oid >= 16384 or f.proacl is not null)
+    union all
+    select 'somebody made the type ' || ty.oid::regtype::text, false
+    from pg_catalog.pg_type ty
+    where ty.typname in (select b.typname from plain join pg_catalog.pg_type b on b.oid = plain.oid) and ty.oid >= 16384
+    union all
+    select 'somebody made or restricted the operator ' || o.oid::regoperator::text, false
+    from known k
+    join pg_catalog.pg_operator o on o.oprname = k.oprname
+    join pg_catalog.pg_type l on l.oid = o.oprleft
+    left join pg_catalog.pg_proc f on f.oid = o.oprcode
+    where (o.oid >= 16384 or f.proacl is not null)
+      and (l.typtype = 'p' or l.oid in (select oid from plain)
+           or exists (select from pg_catalog.pg_cast c
+                      where c.casttarget = l.oid and c.castcontext = 'i' and c.castsource in (select oid from plain)))
+), called as (
+    select p.pos, f.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(f.proname) as name,
+           case when f.oid < 16384 then case when f.provolatile = 'i' and l.lanname = 'internal' then null
+                                             else 'it does not depend on its arguments alone' end
+                when l.lanname <> 'sql' then 'it is written in ' || l.lanname
+                when f.provolatile = 'v' then 'it is volatile'
+                when f.pronargs > 0 then 'it takes arguments'
+                when f.prokind <> 'f' or f.proretset then 'it is no plain function'
+                when exists (select from unnest(f.proconfig) c where c !~ '^search_path=') then 'it has settings of its own'
+                when f.prorettype not in (16, 20, 21, 23, 25, 114, 1043, 1700, 2950, 3802) then 'it returns a type that is not proven'
+                when f.prosrc = '' then 'its body is kept parsed'
+           end as unproven,
+           coalesce(pg_catalog.has_function_privilege(p.role, f.oid, 'EXECUTE'), false) as is_allowed,
+           f.oid < 16384 as is_builtin, f.proowner, f.prosrc,
+           pg_catalog.concat_ws(' ', f.xmin, f.prolang, f.provolatile, f.proisstrict, f.prosecdef, f.prorettype, f.proconfig) as pins
+    from (select distinct pos, role, oid from part where kind in ('funcid', 'opfuncid')) p
+    join pg_catalog.pg_proc f on f.oid = p.oid
+    join pg_catalog.pg_namespace n on n.oid = f.pronamespace
+    join pg_catalog.pg_language l on l.oid = f.prolang
+), fact as (
+    select t.pos, 'policy' as kind, t.polname::text as a, t.polpermissive::text as b, case when t.texts then pg_catalog.pg_get_expr(t.polqual, t.rel) end as c, t.qual as d,
+           (select pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+            from pg_catalog.pg_depend d
+            left join pg_catalog.pg_type ty on d.refclassid = 'pg_catalog.pg_type'::regclass and ty.oid = d.refobjid
+            left join pg_catalog.pg_type el on el.oid = ty.typelem
+            where d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = t.oid
+              and not (d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = t.rel)
+              and not (d.refclassid = 'pg_catalog.pg_proc'::regclass
+                       and exists (select from part p where p.pos = t.pos and p.kind in ('funcid', 'opfuncid') and p.oid = d.refobjid))
+              and d.refclassid <> 'pg_catalog.pg_collation'::regclass
+              and coalesce(ty.typtype, '-') <> 'e' and coalesce(el.typtype, '-') <> 'e'
+            order by d.refclassid, d.refobjid, d.refobjsubid limit 1) as e,
+           null as f, null as g
+    from told t
+    union all
+    select distinct t.pos, 'name', pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid),
+           (select pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ',' order by e.enumsortorder)
+            from pg_catalog.pg_type ty join pg_catalog.pg_enum e on e.enumtypid in (ty.oid, ty.typelem)
+            where d.refclassid = 'pg_catalog.pg_type'::regclass and ty.oid = d.refobjid), null, null, null, null, null
+    from told t
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = t.oid
+     and d.refclassid not in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_proc'::regclass)
+    union all
+    select p.pos, 'column', a.attnum::text, a.attname::text, a.atttypid::oid::text, (ty.typtype = 'e')::text,
+           case when ty.typtype = 'e' then (select pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ',' order by e.enumsortorder)
+                                            from pg_catalog.pg_enum e where e.enumtypid = ty.oid) end, null, null
+    from part p
+    join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum = p.oid::bigint and not a.attisdropped
+    join pg_catalog.pg_type ty on ty.oid = a.atttypid
+    where p.kind = 'varattno' and p.oid::bigint < 2000
+    union all
+    select c.pos, 'function', c.oid::text, c.name, c.unproven, c.is_builtin::text,
+           case when not c.is_builtin then c.proowner::text end, case when not c.is_builtin then c.prosrc end,
+           case when not c.is_builtin then c.pins end
+    from called c
+    union all
+    select p.pos, 'collation', p.oid::text, c.collisdeterministic::text,
+           (c.oid in (950 /* C */, 951 /* POSIX */)
+            or c.oid = 100 /* default */ and db.datcollate in ('C', 'POSIX') and coalesce(pg_catalog.to_jsonb(db) ->> 'datlocprovider', 'c') = 'c')::text,
+           null, null, null, null
+    from part p
+    join pg_catalog.pg_collation c on c.oid = p.oid
+    join pg_catalog.pg_database db on db.datname = pg_catalog.current_database()
+    where p.kind = 'inputcollid'
+    union all
+    select t.pos, 'obstacle', o.what, o.anywhere::text, null, null, null, null, null
+    from (select distinct pos from told) t cross join obstacle o
+    union all
+    select c.pos, 'obstacle', 'the role may not execute ' || c.name, 'true', null, null, null, null, null
+    from called c where not c.is_allowed
+    union all
+    select c.pos, 'obstacle', 'somebody made the function ' || o.oid::regprocedure::text, 'true', null, null, null, null, null
+    from called c
+    join pg_catalog.pg_proc b on b.oid = c.oid and c.is_builtin
+    join pg_catalog.pg_proc o on o.proname = b.proname and o.pronamespace = 'pg_catalog'::regnamespace and o.oid >= 16384
+    union all
+    select p.pos, 'obstacle', 'somebody made the operator ' || o.oid::regoperator::text, 'true', null, null, null, null, null
+    from part p
+    join pg_catalog.pg_operator b on b.oid = p.oid
+    join pg_catalog.pg_operator o on o.oprname = b.oprname and o.oprnamespace = 'pg_catalog'::regnamespace and o.oid >= 16384
+    where p.kind = 'opno'
 ), row as (
     select p.pos, a.attnum, a.attname, ty.typname,
            pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT') as readable,
@@ -153,7 +281,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
                or exists (select from used u where u.pos = p.pos and u.attname = a.attname) as in_policy,
            coalesce(a.attgenerated <> '', false) as generated,
            k.place, k.type, k.op,
-           null::text as above, null::boolean as has_key
+           null::text as above, null::boolean as has_key,
+           null::text as kind, null::text as fa, null::text as fb, null::text as fc, null::text as fd, null::text as fe, null::text as ff, null::text as fg
     from pair p
     left join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum > 0 and not a.attisdropped
     left join pg_catalog.pg_type ty on ty.oid = a.atttypid
@@ -166,11 +295,15 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
                join pg_catalog.pg_attribute a on a.attrelid = k.rel and a.attnum = k.attnum
                where k.pos = g.pos and not exists (
                    select from pg_catalog.pg_attribute u
-                   where u.attrelid = g.oid and u.attname = a.attname and not u.attisdropped))
+                   where u.attrelid = g.oid and u.attname = a.attname and not u.attisdropped)),
+           null, null, null, null, null, null, null, null
     from guard g
     join pg_catalog.pg_class c on c.oid = g.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where g.oid <> g.rel
+    union all
+    select f.pos, null, null, null, null, null, null, null, null, null, null, null, f.kind, f.a, f.b, f.c, f.d, f.e, f.f, f.g
+    from fact f
 )
 select p.pos, p.usable and p.role is not null,
        p.role is null or v.pos is not null,
@@ -187,11 +320,12 @@ select p.pos, p.usable and p.role is not null,
        r.attname, r.typname, coalesce(r.readable, false), r.in_policy, r.generated,
        r.place, r.type, r.op,
        r.above, r.has_key,
-       (select pg_catalog.txid_current_snapshot())
+       (select pg_catalog.txid_current_snapshot()),
+       r.kind, r.fa, r.fb, r.fc, r.fd, r.fe, r.ff, r.fg
 from pair p
 join row r on r.pos = p.pos
 left join pg_catalog.pg_class c on c.oid = p.rel
 left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join verdict v on v.pos = p.pos
 left join sum s on s.pos = p.pos
-order by p.pos, r.above is not null, r.attnum, r.above
+order by p.pos, r.kind is not null, r.above is not null, r.attnum, r.above, r.kind, r.fa, r.fb, r.fc

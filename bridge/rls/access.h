@@ -94,13 +94,16 @@ struct wc_access {
     uint64_t generation;
     uint64_t answer;        /* rises with every answer; no other entry has the same */
     uint64_t types_number;  /* of the answer of types.h the map refers to; 0: to none */
-    struct wc_rules *rules; /* of the last answer; NULL: there was none yet */
+    struct wc_rules *rules; /* of the last answer; NULL: there was none yet, or memory is out */
     uint32_t pins;          /* wc_access_pin */
     /* the cache's own */
     struct wc_map_node node;
     struct wc_arena arena, map_arena;
     wc_us fresh_until, used;
-    bool is_new;          /* or described anew by the stream: no answer since */
+    bool is_new;     /* or described anew by the stream: no answer since */
+    bool is_wanted;  /* for the next question */
+    bool asks_texts; /* of policies, with the question under way or the last one */
+    wc_us texts_after;
     uint64_t types_since; /* types must be of this answer or a later one */
 };
 
@@ -131,7 +134,8 @@ struct wc_access *wc_access_pin(struct wc_access_cache *, wc_oid, struct wc_slic
 void wc_access_unpin(struct wc_access_cache *, struct wc_access *);
 
 /* A transaction changed policies, grants or functions, it is not known which: nothing that was
- * answered before it became visible counts any more. */
+ * answered before it became visible counts any more. NOMEM; LIMIT: too many of them wait for that.
+ */
 WC_MUST_USE
 enum wc_status wc_access_invalidate_all(struct wc_access_cache *, wc_xid);
 /* A verdict of these rules was found to be wrong: wherever they are found, and whatever is made of

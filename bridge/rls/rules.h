@@ -41,6 +41,7 @@ struct wc_rules {
     bool runs_code;         /* if anybody's */
     /* its maker's own */
     struct wc_slice source; /* the bytes it was made of */
+    bool is_untold;         /* DELEGATED as long as the policies' texts are missing */
     struct wc_arena arena;
 };
 

@@ -17,8 +17,10 @@ const BASE_SQL = `
   create schema auth; grant usage on schema auth to public;
   create function auth.jwt() returns jsonb stable language sql as
     $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb $$;
-  create function auth.uid() returns uuid stable language sql as $$ select (auth.jwt() ->> 'sub')::uuid $$;
-  create function auth.role() returns text stable language sql as $$ select auth.jwt() ->> 'role' $$;
+  create function auth.uid() returns uuid stable language sql as
+    $$ select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid $$;
+  create function auth.role() returns text stable language sql as
+    $$ select nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' $$;
   create publication supabase_realtime;`
 
 export class Cluster {

@@ -105,6 +105,27 @@ export class Judge {
     await deadline(this.lines.next(), 20000 * SLOWNESS, 'an answer of judge_driver')
   }
 
+  async #hearRules() {
+    const { value: line, done } = await deadline(this.lines.next(), 20000 * SLOWNESS, 'rules of judge_driver')
+    if (done) throw new Error(`judge_driver ended: ${this.stderr}`)
+    const [, number, kind, says] = line.split('\t')
+    return { number: Number(number), kind, says }
+  }
+
+  /** What the policies of a table come to for a role, as the catalog says now: { number, kind, says }. */
+  async rules(table, role) {
+    const [{ oid }] = await this.sql('select $1::regclass::oid::text as oid', [table])
+    this.#say('rules', oid, role)
+    return this.#hearRules()
+  }
+
+  /** Of what `rules` said last; says what is in its place. */
+  async distrust(table, role, why) {
+    const [{ oid }] = await this.sql('select $1::regclass::oid::text as oid', [table])
+    this.#say('distrust', oid, role, why)
+    return this.#hearRules()
+  }
+
   async forget() {
     this.#say('forget')
     await deadline(this.lines.next(), 20000 * SLOWNESS, 'an answer of judge_driver')

@@ -11,9 +11,12 @@
  *   send [quiet]               prints the verdicts, truths and troubles, then: answered OK MS
  *   ping                       prints: pong
  *   forget                     drops the batch in the middle of its answers
+ *   rules OID ROLE             asks the catalog; prints: rules NUMBER KIND WHY, or what the slots
+ * ask distrust OID ROLE WHY      of the rules printed last
  *
  * The database is that of DB_HOST, DB_PORT, DB_NAME; the catalog is read as DB_USER, rows are asked
- * for as RLS_USER. STATEMENT_TIMEOUT_MS, LOCK_TIMEOUT_MS, BATCH_TIMEOUT_MS, SEARCH_PATH.
+ * for as RLS_USER. STATEMENT_TIMEOUT_MS, LOCK_TIMEOUT_MS, BATCH_TIMEOUT_MS, SEARCH_PATH,
+ * FRESHNESS_MS, NO_COMPILING.
  */
 #include "base/clock.h"
 #include "bridge/rls/judge.h"
@@ -23,6 +26,7 @@
 #include <uv.h>
 
 enum { FIELDS_MAX = 2000, CONTEXTS_MAX = 20000, COMPARISONS_MAX = 4096, RELS_MAX = 64 };
+enum { XID_LONG_AGO = 3 };
 
 struct row {
     struct wc_change change;
@@ -144,18 +148,58 @@ static void turn(void)
     (void)uv_run(&loop, UV_RUN_ONCE);
 }
 
+static void refresh(void)
+{
+    enum wc_status st = wc_access_refresh(cache, catalog);
+    if (st != WC_OK && st != WC_AGAIN)
+        die("the catalog cannot be asked");
+    turn();
+}
+
 static struct wc_access *access_to(const struct wc_rel *r, struct wc_slice role)
 {
     struct wc_access *a;
     while (!is_up)
         turn();
-    while (!(a = wc_access_find(cache, r, role))) {
-        enum wc_status st = wc_access_refresh(cache, catalog);
-        if (st != WC_OK && st != WC_AGAIN)
-            die("the catalog cannot be asked");
-        turn();
-    }
+    while (!(a = wc_access_find(cache, r, role)))
+        refresh();
     return a;
+}
+
+/* ---- rules ---- */
+
+static void print_rules(const struct wc_rules *r)
+{
+    static const char *const kind[] = {"open", "compiled", "delegated"};
+    printf("rules\t%llu\t%s\t%s", (unsigned long long)r->number, kind[r->kind],
+           r->why ? r->why : "");
+    for (uint32_t i = 0; r->policy && r->kind == WC_RULES_COMPILED && i < r->policy->nslots; i++)
+        printf("%s%s", i ? ", " : "", r->policy->slot[i].sql);
+    printf("\n");
+}
+
+static void do_rules(char **f)
+{
+    struct wc_access *a = wc_access_pin(cache, (wc_oid)strtoul(f[0], NULL, 10), wc_slice_str(f[1]));
+    if (!a || wc_access_invalidate_all(cache, XID_LONG_AGO) != WC_OK)
+        die("out of memory");
+    uint64_t answer = a->answer;
+    while (!is_up)
+        turn();
+    while (a->answer == answer || !a->rules || a->rules->is_untold)
+        refresh();
+    print_rules(a->rules);
+    wc_access_unpin(cache, a);
+}
+
+static void do_distrust(char **f)
+{
+    struct wc_access *a = wc_access_pin(cache, (wc_oid)strtoul(f[0], NULL, 10), wc_slice_str(f[1]));
+    if (!a || !a->rules)
+        die("no rules");
+    wc_rules_distrust(cache, a->rules, f[2]);
+    print_rules(a->rules);
+    wc_access_unpin(cache, a);
 }
 
 /* ---- commands ---- */
@@ -343,6 +387,10 @@ static void run(char *line)
         printf("pong\n");
     else if (strcmp(f[0], "forget") == 0)
         do_forget();
+    else if (strcmp(f[0], "rules") == 0 && n == 3)
+        do_rules(f + 1);
+    else if (strcmp(f[0], "distrust") == 0 && n == 4)
+        do_distrust(f + 1);
     else
         die("unknown command");
 }
@@ -385,7 +433,9 @@ int main(void)
         .batch_timeout_ms = number("BATCH_TIMEOUT_MS", "10000")};
     (void)uv_loop_init(&loop); /* cannot fail here */
     contexts = wc_contexts_new();
-    cache = wc_access_cache_new(&(struct wc_access_options){.freshness_ms = 1000}, on_access, NULL);
+    const struct wc_access_options access = {.freshness_ms = number("FRESHNESS_MS", "1000"),
+                                             .no_compiling = number("NO_COMPILING", "0") != 0};
+    cache = wc_access_cache_new(&access, on_access, NULL);
     judge = wc_judge_new(&loop, &options, &events, NULL);
     catalog = connect_catalog(&options.pg);
     if (!contexts || !cache || !judge || !catalog)

@@ -1,0 +1,22 @@
+/*
+ * Shared by access.c (when to ask, and what answers are good for) and answer.c (what they say).
+ * An answer has rows [row, end) for each pair it was asked about.
+ */
+#ifndef WC_BRIDGE_RLS_ACCESS_PRIV_H
+#define WC_BRIDGE_RLS_ACCESS_PRIV_H
+
+#include "bridge/rls/access.h"
+
+/* The end of the rows that begin at `row`, of the pair at `position` (from 1). */
+int wc_answer_end(const struct wc_pg_result *, int row, size_t position);
+/* Was the relation made or dropped while these rows were put together? */
+bool wc_answer_is_torn(const struct wc_pg_result *, int row, int end);
+const char *wc_answer_snapshot(const struct wc_pg_result *); /* NULL: of an empty one */
+
+/* Fills the entry but for its rules. Out of memory, it may be used for nothing. */
+void wc_answer_read(const struct wc_pg_result *, int row, int end, struct wc_access *);
+/* What rules are made of (rules_priv.h), for an entry that was just read. */
+void wc_answer_source(const struct wc_pg_result *, int row, int end, const struct wc_access *,
+                      struct wc_buf *source, struct wc_buf *told);
+
+#endif
