@@ -7,11 +7,13 @@
 #include "base/map.h"
 #include "bridge/match/match.h"
 #include "bridge/rls/access.h"
+#include "bridge/rls/given.h"
 #include "bridge/rls/judge.h"
 #include "bridge/rls/snapshot.h"
 #include "bridge/subs/columns.h"
 #include "bridge/subs/comparison.h"
 #include "bridge/subs/filtertype.h"
+#include "bridge/subs/roll.h"
 #include "bridge/subs/resolve.h"
 #include "bridge/subs/spec.h"
 #include "bridge/subs/subs.h"
@@ -59,9 +61,23 @@ struct wc_member {
 
 /* A table a binding stands for; a wildcard without filter needs none. */
 struct wc_target {
-    struct wc_match_binding match;
-    struct wc_list in_roll;  /* filtered: subs->rolls */
-    uint64_t filtered_types; /* of the columns the filters name; see wc_subs_mix_type */
+    struct wc_match_binding match;     /* its events and condition are filed.c's */
+    const struct wc_predicate *filter; /* NULL: any row */
+    uint64_t filtered_types;           /* of the columns the filters name; see wc_subs_mix_type */
+    /* filed.c */
+    bool is_in_index;       /* `match` is */
+    struct wc_roll *roll;   /* NULL: it stands for more than one table, or is not filed */
+    struct wc_list in_roll; /* its entries */
+    struct wc_joined *joined;
+};
+
+/* What an audience's claims are to the rules of a relation. */
+struct wc_outlook {
+    struct wc_outlook *next;
+    struct wc_list in_users; /* of the given */
+    struct wc_audience *audience;
+    wc_oid rel;
+    struct wc_given *given;
 };
 
 /* A comparison that conditions of the audience refer to. */
@@ -121,6 +137,7 @@ struct wc_audience {
     struct wc_check *check; /* CHECKING */
     struct wc_asked *asked;
     bool indexed; /* bindings are in the index */
+    struct wc_outlook *outlook;
     unsigned lane;
     struct wc_list in_line; /* NEW: subs->todo[lane]; CHECKING: with others for an answer */
     struct wc_list enlisted, pending;
@@ -143,7 +160,8 @@ struct wc_audience {
     const struct wc_access *access;
     bool undecided;  /* some of its bindings are */
     bool is_refused; /* it learns of an error and no more */
-    bool is_judged;  /* Postgres has to say whether the row is visible */
+    bool is_judged;  /* the policies have to say whether the row is visible */
+    bool is_by_us;   /* and did so here: Postgres need not be asked */
     bool is_fenced;  /* that need not be asked: all its members have the row already */
     enum wc_verdict verdict;
 };

@@ -7,6 +7,7 @@
  * Whoever finds the connection gone is NEW again, and begins again when the catalog answers.
  */
 #include "bridge/subs/condition.h"
+#include "bridge/subs/filed.h"
 #include "bridge/subs/recheck.h"
 #include "bridge/subs/refuse.h"
 
@@ -60,33 +61,14 @@ static void start_over(struct wc_audience *a)
     wc_catalog_want(a->subs->catalog);
 }
 
-static bool enter(struct wc_audience *a, struct wc_target *t)
-{
-    struct wc_subs *s = a->subs;
-    wc_list_init(&t->in_roll);
-    if (wc_match_insert(s->match, &t->match) != WC_OK)
-        return false;
-    if (!t->match.where ||
-        wc_roll_enter(&s->rolls, t->match.rel, a->claims->role, &t->in_roll) == WC_OK)
-        return true;
-    wc_match_remove(s->match, &t->match);
-    return false;
-}
-
-static void leave(struct wc_audience *a, struct wc_target *t)
-{
-    wc_match_remove(a->subs->match, &t->match);
-    wc_roll_leave(&a->subs->rolls, t->match.rel, a->claims->role, &t->in_roll);
-}
-
 /* The targets before this one, of this binding and all before it. */
 static void leave_before(struct wc_audience *a, uint32_t binding, size_t target)
 {
     for (size_t t = 0; t < target; t++)
-        leave(a, &a->binding[binding].target[t]);
+        wc_filed_leave(a, &a->binding[binding].target[t]);
     for (uint32_t i = 0; i < binding; i++)
         for (size_t t = 0; t < a->binding[i].ntargets; t++)
-            leave(a, &a->binding[i].target[t]);
+            wc_filed_leave(a, &a->binding[i].target[t]);
 }
 
 void wc_audience_unindex(struct wc_audience *a)
@@ -109,7 +91,7 @@ bool wc_audience_index(struct wc_audience *a)
 {
     for (uint32_t i = 0; i < a->nbindings; i++) {
         for (size_t t = 0; t < a->binding[i].ntargets; t++) {
-            if (enter(a, &a->binding[i].target[t]))
+            if (wc_filed_enter(a, &a->binding[i].target[t]))
                 continue;
             leave_before(a, i, t);
             return false;
@@ -172,10 +154,10 @@ static void fill_target(struct wc_binding *b, struct wc_target *t, wc_oid rel,
                         const struct wc_predicate *where)
 {
     const struct wc_spec *s = &b->spec;
-    t->match = (struct wc_match_binding){.events = s->events, .owner = b, .rel = rel};
+    t->match = (struct wc_match_binding){.owner = b, .rel = rel};
     if (!is_any(s->table) || where) {
         t->match.scope = WC_MATCH_TABLE;
-        t->match.where = where;
+        t->filter = where;
     } else if (!is_any(s->schema)) {
         t->match.scope = WC_MATCH_SCHEMA;
         t->match.schema = s->schema;
@@ -318,7 +300,7 @@ static bool check_filters(struct wc_audience *a, const struct wc_predicate **whe
     if (b->spec.nfilters == 0)
         return true;
     if (is_like_the_one_before(a)) {
-        *where = b->target[k->table - 1].match.where;
+        *where = b->target[k->table - 1].filter;
         return true;
     }
     if (!k->leaf)

@@ -351,6 +351,7 @@ static enum wc_status deliver_to(struct wc_subs *s, const struct wc_audience *a,
     const struct wc_binding *binding[MAX_BINDINGS];
     size_t n = matched_bindings(s, a, binding);
     enum wc_status st = WC_OK;
+    wc_metric_add(WC_M_RLS_COMPILED, a->is_by_us);
     for (size_t i = 0, count; i < n; i += count) {
         for (count = 1; i + count < n && binding[i + count]->set == binding[i]->set;)
             count++;

@@ -4,7 +4,8 @@
  * the first time as it comes from the stream, then as it stands in the queue with what Postgres has
  * said of it so far.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/filed.h"
+#include "bridge/subs/verdict.h"
 
 #include "base/log.h"
 
@@ -66,7 +67,7 @@ static enum wc_need look_at(struct wc_subs *s, struct wc_audience *a, const stru
 {
     const struct wc_access *access = wc_access_find(s->access, ch->rel, a->claims->role);
     a->access = access;
-    a->is_judged = a->is_fenced = false;
+    a->is_judged = a->is_fenced = a->is_by_us = false;
     if (!access)
         return WC_NEED_PATIENCE;
     a->is_refused = wc_render_is_refused(ch, access);
@@ -80,8 +81,10 @@ static enum wc_need look_at(struct wc_subs *s, struct wc_audience *a, const stru
     a->is_fenced = !has_recipient(s, a);
     if (a->is_fenced)
         return WC_NEED_NOTHING;
-    a->verdict =
-        a->is_judged && s->known ? wc_queued_verdict(s->known, a->context) : WC_VERDICT_NONE;
+    a->verdict = a->is_judged ? wc_verdict_here(s, a, access, ch) : WC_VERDICT_NONE;
+    a->is_by_us = a->verdict != WC_VERDICT_NONE;
+    if (a->is_judged && !a->is_by_us && s->known)
+        a->verdict = wc_queued_verdict(s->known, a->context);
     bool is_known = !a->undecided && (!a->is_judged || a->verdict != WC_VERDICT_NONE);
     return is_known ? WC_NEED_NOTHING : WC_NEED_ANSWERS;
 }
@@ -95,29 +98,73 @@ static void refresh_access(struct wc_subs *s)
         WC_LOG(WC_LOG_ERROR, "subs", "no_memory", "tenant=%s what=access", s->opt.tenant);
 }
 
-/* Errors 400 and 401 are for all bindings of the role, filtered ones too. PATIENCE: it is not known
- * whether there is one. */
-static enum wc_need touch_refused(struct wc_subs *s, const struct wc_change *ch)
+/* Are the bindings filed under the rules of today? PATIENCE: that is not known, or not done. */
+static enum wc_need look_at_rolls(struct wc_subs *s, const struct wc_list *rolls,
+                                  const struct wc_rel *rel)
 {
-    const struct wc_list *rolls =
-        ch->op == WC_OP_DELETE ? NULL : wc_rolls_of(&s->rolls, ch->rel->oid);
-    if (!rolls)
-        return WC_NEED_NOTHING;
     enum wc_need need = WC_NEED_NOTHING;
     WC_LIST_EACH (it, rolls) {
-        const struct wc_roll *roll = WC_CONTAINER(it, struct wc_roll, link);
-        const struct wc_access *access = wc_access_find(s->access, ch->rel, roll->role);
-        if (!access)
+        struct wc_roll *roll = WC_CONTAINER(it, struct wc_roll, link);
+        const struct wc_access *access = wc_access_find(s->access, rel, roll->role);
+        roll->now = access;
+        if (!access || (access->rules != roll->rules && !wc_filed_under(s, roll, access->rules)))
             need = WC_NEED_PATIENCE;
-        if (!access || !wc_render_is_refused(ch, access))
-            continue;
-        WC_LIST_EACH (entry, &roll->entries) {
-            const struct wc_target *t = WC_CONTAINER(entry, struct wc_target, in_roll);
-            if (t->match.events & ch->op)
-                touch(s, t->match.owner, false);
-        }
     }
     return need;
+}
+
+/* Errors 400 and 401 are for all bindings of the role, filtered ones too. */
+static void touch_all(struct wc_subs *s, const struct wc_roll *roll)
+{
+    WC_LIST_EACH (entry, &roll->entries) {
+        struct wc_binding *b = WC_CONTAINER(entry, struct wc_target, in_roll)->match.owner;
+        if (b->spec.events & s->op)
+            touch(s, b, false);
+    }
+}
+
+/* The row lacks a column of the policy, by which it would have been found. */
+static void touch_unjudged(struct wc_subs *s, const struct wc_roll *roll,
+                           const struct wc_change *ch)
+{
+    WC_LIST_EACH (entry, &roll->entries) {
+        const struct wc_target *t = WC_CONTAINER(entry, struct wc_target, in_roll);
+        struct wc_binding *b = t->match.owner;
+        if (!wc_filed_is_joined(t) || !(b->spec.events & s->op))
+            continue;
+        enum wc_truth passes = WC_TRUE;
+        if (t->filter)
+            passes = wc_fields_decide(wc_fields_of(s, ch), t->filter, on_ask, s);
+        if (passes == WC_TRUE || passes == WC_UNDECIDED)
+            touch(s, b, passes == WC_UNDECIDED);
+    }
+}
+
+/* Those whom the index does not bring up. Deletes are filed by filters alone. */
+static void touch_others(struct wc_subs *s, const struct wc_list *rolls, const struct wc_change *ch)
+{
+    WC_LIST_EACH (it, rolls) {
+        const struct wc_roll *roll = WC_CONTAINER(it, struct wc_roll, link);
+        if (wc_render_is_refused(ch, roll->now))
+            touch_all(s, roll);
+        else if (roll->rules && roll->rules->kind == WC_RULES_COMPILED &&
+                 !wc_rules_can_judge(roll->rules, ch))
+            touch_unjudged(s, roll, ch);
+    }
+}
+
+/* Collects them in subs->touched. */
+static enum wc_need find_audiences(struct wc_subs *s, const struct wc_change *ch)
+{
+    const struct wc_list *rolls = wc_rolls_of(&s->rolls, ch->rel->oid);
+    if (rolls && look_at_rolls(s, rolls, ch->rel) != WC_NEED_NOTHING)
+        return WC_NEED_PATIENCE;
+    const struct wc_match_caller caller = {.hit = on_hit, .ask = on_ask, .arg = s};
+    if (wc_match_change(s->match, ch, &caller) != WC_OK)
+        return WC_NEED_PATIENCE; /* out of memory */
+    if (rolls && ch->op != WC_OP_DELETE)
+        touch_others(s, rolls, ch);
+    return WC_NEED_NOTHING;
 }
 
 enum wc_need wc_subs_look(struct wc_subs *s, const struct wc_change *ch,
@@ -128,10 +175,7 @@ enum wc_need wc_subs_look(struct wc_subs *s, const struct wc_change *ch,
     s->op = ch->op;
     s->place = *place;
     s->known = known;
-    const struct wc_match_caller caller = {.hit = on_hit, .ask = on_ask, .arg = s};
-    if (wc_match_change(s->match, ch, &caller) != WC_OK)
-        return WC_NEED_PATIENCE; /* out of memory */
-    enum wc_need need = touch_refused(s, ch);
+    enum wc_need need = find_audiences(s, ch);
     WC_LIST_EACH (it, &s->touched)
         need = more(need, look_at(s, WC_CONTAINER(it, struct wc_audience, touched), ch));
     if (need == WC_NEED_PATIENCE)
@@ -177,8 +221,8 @@ static enum wc_status compare_for(struct wc_subs *s, struct wc_queued *c,
         if (b->touched != s->change || !b->undecided)
             continue;
         for (size_t t = 0; t < b->ntargets && st == WC_OK; t++)
-            if (b->target[t].match.where && b->target[t].match.rel == c->change.rel->oid)
-                st = compare_below(s, c, b->target[t].match.where);
+            if (b->target[t].filter && b->target[t].match.rel == c->change.rel->oid)
+                st = compare_below(s, c, b->target[t].filter);
     }
     return st;
 }
@@ -188,7 +232,7 @@ enum wc_status wc_subs_ask(struct wc_subs *s, struct wc_queued *c)
     enum wc_status st = WC_OK;
     WC_LIST_EACH (it, &s->touched) {
         const struct wc_audience *a = WC_CONTAINER(it, struct wc_audience, touched);
-        if (st == WC_OK && a->is_judged && !a->is_fenced)
+        if (st == WC_OK && a->is_judged && !a->is_by_us && !a->is_fenced)
             st = wc_queue_want(s->queue, c, a->access, a->context);
         if (st == WC_OK && a->undecided && !a->is_fenced)
             st = compare_for(s, c, a);

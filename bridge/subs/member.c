@@ -3,6 +3,7 @@
  */
 #include "bridge/subs/explain.h"
 #include "bridge/subs/recheck.h"
+#include "bridge/subs/verdict.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -121,6 +122,7 @@ void wc_subs_free_audience(struct wc_audience *a)
     wc_list_remove(&a->to_announce);
     wc_list_remove(&a->touched);
     wc_audience_release(a);
+    wc_outlooks_release(a);
     if (!a->replaces)
         wc_map_remove(&a->subs->audiences, &a->node);
     wc_context_unref(a->context);

@@ -17,6 +17,7 @@
 #include "bridge/subs/recheck.h"
 
 #include "bridge/subs/explain.h"
+#include "bridge/subs/verdict.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -172,6 +173,7 @@ static void adopt(struct wc_audience *a, struct wc_audience *fresh)
     a->binding = fresh->binding;
     a->asked = fresh->asked;
     a->indexed = fresh->indexed;
+    wc_outlooks_adopt(a, fresh);
     a->node.key = fresh->node.key;
     fresh->arena = old.arena;
     fresh->binding = old.binding;

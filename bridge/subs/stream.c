@@ -104,7 +104,7 @@ struct wc_queue *wc_subs_new_queue(struct wc_subs *s)
 
 bool wc_subs_wants(const struct wc_subs *s, const struct wc_rel *rel)
 {
-    return wc_match_wants(s->match, rel);
+    return wc_match_wants(s->match, rel) || wc_rolls_of(&s->rolls, rel->oid);
 }
 
 bool wc_subs_publishes(const struct wc_subs *s, wc_oid oid)

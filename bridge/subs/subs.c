@@ -3,6 +3,7 @@
  * now and then. fence.c and member.c have the members, stream.c the changes.
  */
 #include "bridge/subs/explain.h"
+#include "bridge/subs/filed.h"
 #include "bridge/subs/recheck.h"
 
 #include "base/assert.h"
@@ -48,6 +49,7 @@ static void on_catalog_up(void *arg)
 static void on_access_answer(void *arg, bool early)
 {
     struct wc_subs *s = arg;
+    wc_filed_renew(s);
     if (early)
         wc_subs_soon(s);
     else
@@ -106,6 +108,16 @@ static char *array_of(const char *list)
     return array;
 }
 
+static struct wc_givens *new_givens(struct wc_subs *s)
+{
+    const struct wc_session_options options = {.pg = s->opt.judge.pg,
+                                               .tenant = s->opt.judge.tenant,
+                                               .statement_timeout_ms =
+                                                   s->opt.judge.statement_timeout_ms,
+                                               .lock_timeout_ms = s->opt.judge.lock_timeout_ms};
+    return wc_givens_new(s->loop, &options, wc_filed_on_known, s);
+}
+
 static void on_refresh_closed(uv_handle_t *h)
 {
     free(h);
@@ -137,7 +149,6 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     wc_list_init(&s->direct);
     wc_list_init(&s->touched);
     wc_rendered_init(&s->rendered);
-    wc_rolls_init(&s->rolls);
     wc_list_init(&s->to_announce);
     wc_list_init(&s->explaining);
     s->publications = array_of(options->publications);
@@ -145,6 +156,9 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     const struct wc_access_options access = {.freshness_ms = options->freshness_ms,
                                              .no_compiling = options->no_compiling};
     s->access = wc_access_cache_new(&access, on_access_answer, s);
+    wc_rolls_init(&s->rolls, s->access);
+    s->givens = new_givens(s);
+    s->fields = wc_fields_new();
     s->match = wc_match_new();
     s->contexts = wc_contexts_new();
     s->comparisons = wc_comparisons_new();
@@ -164,7 +178,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
         (void)uv_timer_start(s->refresh, on_refresh, refresh_ms(s), refresh_ms(s)); /* valid */
     }
     bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons &&
-                     s->watch && s->contexts && s->queue;
+                     s->watch && s->contexts && s->queue && s->givens && s->fields;
     if (can_check && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
@@ -195,6 +209,8 @@ void wc_subs_free(struct wc_subs *s)
     wc_arena_release(&s->scratch);
     wc_rendered_release(&s->rendered);
     wc_rolls_release(&s->rolls);
+    wc_givens_free(s->givens);
+    wc_fields_free(s->fields);
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);

@@ -5,13 +5,13 @@
 #ifndef WC_BRIDGE_SUBS_SUBS_PRIV_H
 #define WC_BRIDGE_SUBS_SUBS_PRIV_H
 
+#include "bridge/match/fields.h"
 #include "bridge/subs/audience_priv.h"
 #include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
 #include "bridge/subs/passed.h"
 #include "bridge/subs/queue.h"
 #include "bridge/subs/rendered.h"
-#include "bridge/subs/roll.h"
 
 /* NEW audiences wait in the lane of the connection that asked first, and the lanes are served in
  * turn: who joins ten thousand channels at once delays others little. Connections that share a
@@ -63,6 +63,10 @@ struct wc_subs {
     struct wc_queue *queue;
     struct wc_contexts *contexts;
     struct wc_rolls rolls;
+    struct wc_givens *givens;
+    struct wc_fields *fields;
+    uint64_t fields_at; /* number of the change they are about, and the kind it is looked at as */
+    enum wc_op fields_op;
     struct wc_place open; /* where the stream is; passed: no transaction was open before it */
     wc_lsn read;          /* every transaction that commits before this was read */
     /* the change being looked at */

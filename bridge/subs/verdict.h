@@ -14,4 +14,14 @@
 enum wc_verdict wc_verdict_here(struct wc_subs *, struct wc_audience *, const struct wc_access *,
                                 const struct wc_change *);
 
+/* What the audience's claims are to these rules of the relation, COMPILED ones; NULL: out of
+ * memory. Kept by the audience until it is asked about other rules of the relation. */
+struct wc_given *wc_outlook(struct wc_audience *, wc_oid rel, struct wc_rules *);
+void wc_outlooks_release(struct wc_audience *);
+/* The other audience's take the place of the first one's. */
+void wc_outlooks_adopt(struct wc_audience *, struct wc_audience *from);
+
+/* The fields of the change being looked at, or of it as a DELETE, for predicates. */
+struct wc_fields *wc_fields_of(struct wc_subs *, const struct wc_change *);
+
 #endif

@@ -195,8 +195,8 @@ test('a transaction of more rows than may wait arrives whole and in order', asyn
   assert.deepEqual(ids(bob), range(1, 500).map((i) => i * 10))
 })
 
-test('of a row inserted and deleted in one transaction only the DELETE is told', async (t) => {
-  await ownedTable('brief')
+test('of a row inserted and deleted in one transaction only the DELETE is told where Postgres has to be asked', async (t) => {
+  await ownedTable('brief', { using: `${AT_GATE} and owner = who.is()` })
   const alice = await watch(t, 'brief', { token: ALICE })
   await sql(`begin; insert into brief values (1, 'alice', ''); delete from brief; commit`)
   await marker([alice])
