@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { TOGETHER = 250 /* a listener's backlog may be as short as 511 */ };
 enum { READ_BYTES = 1 << 18, READY_MAX = 512, SILENCE_MS = 60000, TEXT_MAX = 4096 };
 
 /* ---- opening ---- */
@@ -45,31 +46,42 @@ static int dial(uint16_t port)
     return fd;
 }
 
-static void upgrade(struct wc_crowd *crowd, size_t who, uint16_t port, const char *token)
+/* The answer up to its empty line and no further: some servers speak first. */
+static void read_answer(int fd, size_t who)
 {
     char text[TEXT_MAX];
-    size_t got = 0;
-    int n = snprintf(text, sizeof text,
-                     "GET /socket/websocket?vsn=2.0.0&apikey=%s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n"
-                     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-                     token, port);
-    if (n < 0 || (size_t)n >= sizeof text)
-        wc_bench_die("the token is too long");
-    wc_crowd_write(crowd, who, text, (size_t)n);
-    /* nothing follows the answer before we speak */
-    while (got < 4 || memcmp(text + got - 4, "\r\n\r\n", 4) != 0) {
-        ssize_t r =
-            got < sizeof text ? recv(crowd->member[who].fd, text + got, sizeof text - got, 0) : 0;
-        if (r <= 0)
+    const char *end;
+    size_t known = 0; /* bytes looked at before */
+    do {
+        ssize_t r = recv(fd, text, sizeof text, MSG_PEEK);
+        if (r <= 0 || (size_t)r == known)
             wc_bench_die("upgrade of connection %zu: no answer", who);
-        got += (size_t)r;
-    }
-    if (memcmp(text, "HTTP/1.1 101", 12) != 0)
-        wc_bench_die("upgrade of connection %zu refused: %.40s", who, text);
+        known = (size_t)r;
+        end = memmem(text, known, "\r\n\r\n", 4);
+    } while (!end);
+    if (known < 12 || memcmp(text, "HTTP/1.1 101", 12) != 0)
+        wc_bench_die("upgrade of connection %zu refused: %.*s", who, (int)(end - text), text);
+    size_t len = (size_t)(end - text) + 4;
+    if (recv(fd, text, len, MSG_WAITALL) != (ssize_t)len)
+        wc_bench_die("upgrade of connection %zu: %s", who, strerror(errno));
 }
 
-static void prepare(struct wc_crowd *crowd, size_t count)
+static void knock(struct wc_crowd *crowd, size_t who, const struct wc_crowd_door *door)
+{
+    const char *protocol = door->subprotocol;
+    char text[TEXT_MAX];
+    int n = snprintf(text, sizeof text,
+                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                     "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n%s%s%s\r\n",
+                     door->target, door->port, protocol ? "Sec-WebSocket-Protocol: " : "",
+                     protocol ? protocol : "", protocol ? "\r\n" : "");
+    if (n < 0 || (size_t)n >= sizeof text)
+        wc_bench_die("the request is too long");
+    wc_crowd_write(crowd, who, text, (size_t)n);
+}
+
+void wc_crowd_prepare(struct wc_crowd *crowd, size_t count)
 {
     *crowd = (struct wc_crowd){.count = count, .epoll = epoll_create1(EPOLL_CLOEXEC)};
     crowd->member = calloc(count, sizeof *crowd->member);
@@ -79,29 +91,52 @@ static void prepare(struct wc_crowd *crowd, size_t count)
     allow_descriptors(count);
 }
 
-static void open_one(struct wc_crowd *crowd, size_t who, uint16_t port, const char *token)
+static void enter_together(struct wc_crowd *crowd, size_t first, size_t end,
+                           const struct wc_crowd_door *door)
 {
-    crowd->member[who].fd = dial(port);
-    if (token)
-        upgrade(crowd, who, port, token);
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = who};
-    if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, crowd->member[who].fd, &e) != 0)
-        wc_bench_die("epoll_ctl: %s", strerror(errno));
+    for (size_t who = first; who < end; who++) {
+        crowd->member[who].fd = dial(door->port);
+        if (door->target)
+            knock(crowd, who, door);
+    }
+    for (size_t who = first; who < end; who++) {
+        struct epoll_event e = {.events = EPOLLIN, .data.u64 = who};
+        if (door->target)
+            read_answer(crowd->member[who].fd, who);
+        if (epoll_ctl(crowd->epoll, EPOLL_CTL_ADD, crowd->member[who].fd, &e) != 0)
+            wc_bench_die("epoll_ctl: %s", strerror(errno));
+    }
+}
+
+void wc_crowd_enter(struct wc_crowd *crowd, size_t first, size_t count,
+                    const struct wc_crowd_door *door)
+{
+    for (size_t end = first + count; first < end; first += TOGETHER)
+        enter_together(crowd, first, end - first < TOGETHER ? end : first + TOGETHER, door);
+}
+
+static void enter_realtime(struct wc_crowd *crowd, size_t who, uint16_t port, const char *token)
+{
+    char target[TEXT_MAX];
+    int n = snprintf(target, sizeof target, "/socket/websocket?vsn=2.0.0&apikey=%s", token);
+    if (n < 0 || (size_t)n >= sizeof target)
+        wc_bench_die("the token is too long");
+    wc_crowd_enter(crowd, who, 1, &(struct wc_crowd_door){.port = port, .target = target});
 }
 
 void wc_crowd_open(struct wc_crowd *crowd, size_t count, uint16_t port, const char *token)
 {
-    prepare(crowd, count);
+    wc_crowd_prepare(crowd, count);
     for (size_t i = 0; i < count; i++)
-        open_one(crowd, i, port, token);
+        enter_realtime(crowd, i, port, token);
 }
 
 void wc_crowd_open_each(struct wc_crowd *crowd, size_t count, uint16_t port,
                         const char *const tokens[])
 {
-    prepare(crowd, count);
+    wc_crowd_prepare(crowd, count);
     for (size_t i = 0; i < count; i++)
-        open_one(crowd, i, port, tokens[i]);
+        enter_realtime(crowd, i, port, tokens[i]);
 }
 
 void wc_crowd_close(struct wc_crowd *crowd)
@@ -130,19 +165,19 @@ void wc_crowd_write(struct wc_crowd *crowd, size_t who, const void *p, size_t n)
     }
 }
 
-size_t wc_crowd_frame(uint8_t *p, const char *text, size_t len)
+size_t wc_crowd_frame(uint8_t *p, enum wc_crowd_opcode opcode, const void *payload, size_t len)
 {
     size_t head = len < 126 ? 2 : 4;
     if (len > UINT16_MAX)
         wc_bench_die("a message of %zu bytes", len);
-    p[0] = 0x81;
+    p[0] = (uint8_t)(0x80 | opcode);
     p[1] = (uint8_t)(0x80 | (len < 126 ? len : 126));
     if (len >= 126) {
         p[2] = (uint8_t)(len >> 8);
         p[3] = (uint8_t)len;
     }
     memset(p + head, 0, 4); /* a masking key of zeros leaves the payload as it is */
-    memcpy(p + head + 4, text, len);
+    memcpy(p + head + 4, payload, len);
     return head + 4 + len;
 }
 
@@ -152,7 +187,7 @@ void wc_crowd_say(struct wc_crowd *crowd, size_t who, const char *text)
     size_t len = strlen(text);
     if (len > TEXT_MAX)
         wc_bench_die("a message of %zu bytes", len);
-    wc_crowd_write(crowd, who, frame, wc_crowd_frame(frame, text, len));
+    wc_crowd_write(crowd, who, frame, wc_crowd_frame(frame, WC_CROWD_TEXT, text, len));
 }
 
 /* ---- receiving ---- */
@@ -208,7 +243,7 @@ static void take_bytes(struct wc_crowd *crowd, size_t who, size_t n,
             used = take_header(m, p, n);
         } else {
             used = take_payload(m, p, n);
-            if (events->on_bytes)
+            if (events->on_bytes && !(m->head[0] & 0x08))
                 events->on_bytes(arg, who, p, used);
         }
         p += used;
@@ -217,9 +252,11 @@ static void take_bytes(struct wc_crowd *crowd, size_t who, size_t n,
             continue;
         if (m->head[0] == 0x88)
             wc_bench_die("the server closed connection %zu", who);
+        bool is_control = m->head[0] & 0x08;
         m->is_payload = false;
         m->nhead = 0;
-        events->on_frame(arg, who, m->kept, m->len);
+        if (!is_control)
+            events->on_frame(arg, who, m->kept, m->len);
     }
 }
 

@@ -3,7 +3,8 @@
  * trusting as rawws.h: no check of the accept key, no fragments. All failures end the program.
  *
  * Frames are handed over as they complete, with the first bytes of their payload; large ones also
- * piece by piece, as they arrive. Threads: one owner.
+ * piece by piece, as they arrive. Pings and pongs are left out, and not answered. Threads: one
+ * owner.
  */
 #ifndef WC_BENCHMARKS_LOAD_CROWD_H
 #define WC_BENCHMARKS_LOAD_CROWD_H
@@ -39,7 +40,19 @@ struct wc_crowd {
     uint8_t *buf;
 };
 
-/* token NULL: bare TCP connections, on which frames come without a handshake. */
+/* Where a connection asks to become a WebSocket, and how. */
+struct wc_crowd_door {
+    uint16_t port;
+    const char *target;      /* of the request; NULL: bare TCP, frames come without a handshake */
+    const char *subprotocol; /* NULL: none */
+};
+
+/* Room for so many connections; then members enter, `count` of them from number `first` on by one
+ * door, some hundred at once. */
+void wc_crowd_prepare(struct wc_crowd *, size_t count);
+void wc_crowd_enter(struct wc_crowd *, size_t first, size_t count, const struct wc_crowd_door *);
+
+/* All of them on a Realtime server, one after the other. */
 void wc_crowd_open(struct wc_crowd *, size_t count, uint16_t port, const char *token);
 /* Each with a token of its own. */
 void wc_crowd_open_each(struct wc_crowd *, size_t count, uint16_t port, const char *const tokens[]);
@@ -49,8 +62,9 @@ void wc_crowd_close(struct wc_crowd *);
 void wc_crowd_say(struct wc_crowd *, size_t who, const char *text);
 /* Bytes as they are. */
 void wc_crowd_write(struct wc_crowd *, size_t who, const void *p, size_t n);
-/* Appends a masked text frame to p, which has room; returns its length. */
-size_t wc_crowd_frame(uint8_t *p, const char *text, size_t len);
+enum wc_crowd_opcode { WC_CROWD_TEXT = 1, WC_CROWD_BINARY = 2 };
+/* Appends a masked frame to p, which has room; returns its length. */
+size_t wc_crowd_frame(uint8_t *p, enum wc_crowd_opcode, const void *payload, size_t len);
 
 /* Reads what is there, waiting for the first at most so long. False: nothing came. */
 bool wc_crowd_listen(struct wc_crowd *, int timeout_ms, const struct wc_crowd_events *, void *arg);

@@ -73,6 +73,21 @@ double wc_bench_cpu_seconds(int64_t pid)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+double wc_bench_cpu_seconds_of(const char *pids)
+{
+    double sum = 0;
+    for (const char *at = pids;;) {
+        char *end;
+        long long pid = strtoll(at, &end, 10);
+        if (end == at || pid <= 0 || (*end && *end != ','))
+            wc_bench_die("%s is no list of process ids", pids);
+        sum += wc_bench_cpu_seconds(pid);
+        if (!*end)
+            return sum;
+        at = end + 1;
+    }
+}
+
 double wc_bench_resident_kib(int64_t pid)
 {
     char path[64];

@@ -22,6 +22,9 @@ _Noreturn void wc_bench_die(const char *fmt, ...) __attribute__((format(printf, 
 double wc_bench_cpu_seconds(int64_t pid);
 double wc_bench_resident_kib(int64_t pid);
 
+/* User and system time of several, whose ids stand between commas; dies when one is gone. */
+double wc_bench_cpu_seconds_of(const char *pids);
+
 /* A decimal argument above 0, or death with the name of the argument. */
 int64_t wc_bench_number(const char *name, const char *text);
 
