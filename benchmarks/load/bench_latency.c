@@ -6,7 +6,8 @@
  *
  * The main thread commits one row per transaction into public.bench_latency, RATE a second; one
  * thread reads all SUBSCRIBERS, another the stream. Everybody must see every row, once, in order;
- * each arrival is a sample. The first second warms up and is not counted. Postgres is found by
+ * each arrival is a sample. The first second warms up and is not counted. Rows with ids below 0 are
+ * of writers beside this one. Postgres is found by
  * libpq's environment variables. Prints one JSON object.
  */
 #include <arpa/inet.h>
@@ -76,7 +77,8 @@ static void answer_keepalive(PGconn *c)
         wc_bench_die("floor: %s", PQerrorMessage(c));
 }
 
-/* 'w', three int64; 'I', relation, 'N', number of columns; 't', length, text of the id. */
+/* 'w', three int64; 'I', relation, 'N', number of columns; 't', length, text of the id. Ids below 0
+ * are those of other writers. */
 static bool inserted_id(const char *message, size_t len, int64_t *id)
 {
     enum { INSERT = 25, COLUMNS = INSERT + 1 + 4 + 1, ID = COLUMNS + 2 };
@@ -89,6 +91,8 @@ static bool inserted_id(const char *message, size_t len, int64_t *id)
     digits = ntohl(digits);
     if (digits > len - (ID + 5))
         wc_bench_die("floor: a column is longer than its message");
+    if (message[ID + 5] == '-')
+        return false;
     for (uint32_t i = 0; i < digits; i++)
         n = n * 10 + (message[ID + 5 + i] - '0');
     *id = n;
@@ -258,7 +262,10 @@ static void measure(const struct run *run, uint16_t port, const char *token, siz
     join(&walcast);
     join(&bare);
 
-    printf("{\"rows\":%lld,\"subscribers\":%zu", (long long)run->measured, clients);
+    int64_t writing_ns =
+        run->committed_ns[run->warm_up + run->measured - 1] - run->committed_ns[run->warm_up - 1];
+    printf("{\"rows\":%lld,\"subscribers\":%zu,\"written_seconds\":%.4f", (long long)run->measured,
+           clients, (double)writing_ns / 1e9);
     print_reader(run, &walcast);
     print_reader(run, &bare);
     printf("}\n");

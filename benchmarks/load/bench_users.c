@@ -4,26 +4,31 @@
  *   bench_users PORT TOKENS PID ROWS
  *
  * TOKENS is a file with a token per line, one for each user; PID is the server's. Every user
- * subscribes to the table bench_users; then ROWS rows are inserted, of the users in turn, and after
- * them one more for each, which shows that nothing came twice. Each user must see his rows, in
- * order, and no others. Postgres is found by libpq's environment variables. Prints one JSON object.
+ * subscribes to the tables bench_users and bench_end. Then the server is paused while ROWS rows are
+ * inserted, of the users in turn, and a row of bench_end, which all may see and which shows that
+ * nothing came twice or too much. Each user must see his rows, in order, and no others. The clock
+ * runs from the end of the pause to the last row. Postgres is found by libpq's environment
+ * variables. Prints one JSON object.
  */
 #include "benchmarks/load/crowd.h"
 #include "benchmarks/load/postgres.h"
 #include "benchmarks/load/rawws.h"
 #include "benchmarks/load/report.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { USERS_MAX = 10000, TOKEN_MAX = 2048 };
+enum { USERS_MAX = 10000, TOKEN_MAX = 2048, ENDED = -1 };
 
 struct run {
     char *token[USERS_MAX];
     int64_t next[USERS_MAX]; /* id */
     int64_t users, rows;
-    uint64_t arrivals, measured; /* measured: of the rows before the last of each user */
+    uint64_t arrivals; /* of rows */
+    uint64_t ended;    /* users who have got the row of bench_end */
     int64_t last_ns;
 };
 
@@ -43,9 +48,8 @@ static void read_tokens(struct run *run, const char *path)
 }
 
 /* Row id is the user's with the number id % users. */
-static void expect_rows(struct run *run, int64_t rows)
+static void expect_rows(struct run *run)
 {
-    run->rows = rows;
     run->next[0] = run->users;
     for (int64_t i = 1; i < run->users; i++)
         run->next[i] = i;
@@ -53,61 +57,90 @@ static void expect_rows(struct run *run, int64_t rows)
 
 static void write_join(size_t channel, char *text, size_t cap)
 {
-    wc_crowd_binding(text, cap, channel, "bench_users", "");
+    (void)snprintf(text, cap, /* it fits */
+                   "[\"1\",\"1\",\"realtime:room-%zu\",\"phx_join\",{\"config\":{"
+                   "\"postgres_changes\":["
+                   "{\"event\":\"*\",\"schema\":\"public\",\"table\":\"bench_users\"},"
+                   "{\"event\":\"*\",\"schema\":\"public\",\"table\":\"bench_end\"}]}}]",
+                   channel);
+}
+
+/* After the last row of a user's comes the end, and nothing after it. */
+static void take_end(struct run *run, size_t who)
+{
+    if (run->next[who] == ENDED || run->next[who] <= run->rows)
+        wc_bench_die("user %zu got the end instead of row %lld", who, (long long)run->next[who]);
+    run->next[who] = ENDED;
+    run->ended++;
 }
 
 static void on_frame(void *arg, size_t who, const uint8_t *kept, uint64_t len)
 {
+    static const char end[] = "\"table\":\"bench_end\"";
     struct run *run = arg;
     const struct wc_rawws_frame f = {(const char *)kept,
                                      len < WC_CROWD_KEPT ? (size_t)len : WC_CROWD_KEPT};
     int64_t id;
     if (!wc_rawws_inserted_id(&f, &id))
         wc_bench_die("user %zu: %.*s", who, (int)f.len, f.text);
+    if (memmem(f.text, f.len, end, sizeof end - 1)) {
+        take_end(run, who);
+        return;
+    }
     if (id != run->next[who])
         wc_bench_die("user %zu got row %lld instead of %lld", who, (long long)id,
                      (long long)run->next[who]);
     run->next[who] += run->users;
-    run->arrivals++;
-    if (id > run->rows)
-        return;
-    run->measured++;
     run->last_ns = wc_bench_now_ns();
+    run->arrivals++;
 }
 
-static void insert(PGconn *pg, const struct run *run)
+/* Postgres then waits for the server, not the server for rows. */
+static void insert_during_pause(PGconn *pg, const struct run *run, pid_t server)
 {
     char sql[128];
-    (void)snprintf(sql, sizeof sql, "call bench_fill_users(%lld, %lld)",
-                   (long long)(run->rows + run->users), (long long)run->users); /* it fits */
-    wc_bench_send(pg, sql);
+    (void)snprintf(sql, sizeof sql, "call bench_fill_users(%lld, %lld)", (long long)run->rows,
+                   (long long)run->users); /* it fits */
+    if (kill(server, SIGSTOP) != 0)
+        wc_bench_die("pausing the server: %s", strerror(errno));
+    wc_bench_command(pg, sql, PGRES_COMMAND_OK);
+    wc_bench_command(pg, "insert into bench_end values (1)", PGRES_COMMAND_OK);
+}
+
+static void measure(struct run *run, struct wc_crowd *crowd, PGconn *pg, int64_t pid)
+{
+    static const struct wc_crowd_events events = {.on_frame = on_frame};
+    double joining = wc_crowd_subscribe(crowd, (size_t)run->users, write_join);
+    insert_during_pause(pg, run, (pid_t)pid);
+    double cpu = wc_bench_cpu_seconds(pid);
+    int64_t since = wc_bench_now_ns();
+    if (kill((pid_t)pid, SIGCONT) != 0)
+        wc_bench_die("ending the pause: %s", strerror(errno));
+    wc_crowd_await(crowd, &run->arrivals, (uint64_t)run->rows, &events, run);
+    cpu = wc_bench_cpu_seconds(pid) - cpu;
+    wc_crowd_await(crowd, &run->ended, (uint64_t)run->users, &events, run);
+    printf("{\"users\":%lld,\"rows\":%lld,\"join_seconds\":%.4f,\"seconds\":%.4f,"
+           "\"cpu_seconds\":%.4f}\n",
+           (long long)run->users, (long long)run->rows, joining,
+           (double)(run->last_ns - since) / 1e9, cpu);
 }
 
 int main(int argc, char **argv)
 {
-    static const struct wc_crowd_events events = {.on_frame = on_frame};
     static struct run run;
     struct wc_crowd crowd;
 
     if (argc != 5)
         wc_bench_die("usage: bench_users PORT TOKENS PID ROWS");
     int64_t port = wc_bench_number("PORT", argv[1]), pid = wc_bench_number("PID", argv[3]);
+    run.rows = wc_bench_number("ROWS", argv[4]);
     read_tokens(&run, argv[2]);
-    expect_rows(&run, wc_bench_number("ROWS", argv[4]));
-    if (port > UINT16_MAX || run.rows % run.users)
-        wc_bench_die("PORT is too large, or ROWS no multiple of the users");
+    expect_rows(&run);
+    if (port > UINT16_MAX || run.rows > INT32_MAX)
+        wc_bench_die("PORT or ROWS is too large");
     PGconn *pg = wc_bench_connect("");
     wc_crowd_open_each(&crowd, (size_t)run.users, (uint16_t)port, (const char *const *)run.token);
-    (void)wc_crowd_subscribe(&crowd, (size_t)run.users, write_join);
-    double cpu = wc_bench_cpu_seconds(pid);
-    int64_t since = wc_bench_now_ns();
-    insert(pg, &run);
-    wc_crowd_await(&crowd, &run.measured, (uint64_t)run.rows, &events, &run);
-    cpu = wc_bench_cpu_seconds(pid) - cpu;
-    wc_crowd_await(&crowd, &run.arrivals, (uint64_t)(run.rows + run.users), &events, &run);
-    wc_bench_finish(pg);
-    printf("{\"users\":%lld,\"rows\":%lld,\"seconds\":%.4f,\"cpu_seconds\":%.4f}\n",
-           (long long)run.users, (long long)run.rows, (double)(run.last_ns - since) / 1e9, cpu);
+    measure(&run, &crowd, pg, pid);
     wc_crowd_close(&crowd);
     PQfinish(pg);
     for (int64_t i = 0; i < run.users; i++)

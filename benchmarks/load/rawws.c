@@ -221,7 +221,10 @@ bool wc_rawws_inserted_id(const struct wc_rawws_frame *f, int64_t *id)
 
     if (!at)
         return false;
-    for (at += sizeof RECORD - 1; at < end && *at >= '0' && *at <= '9'; at++)
+    at += sizeof RECORD - 1;
+    if (at == end || *at == '-')
+        return false;
+    for (; at < end && *at >= '0' && *at <= '9'; at++)
         n = n * 10 + (*at - '0');
     *id = n;
     return true;

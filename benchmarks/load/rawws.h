@@ -34,7 +34,8 @@ void wc_rawws_close(struct wc_rawws *);
 /* The next text frame; blocks until one is there, at most 60 s. */
 bool wc_rawws_next(struct wc_rawws *, struct wc_rawws_frame *out);
 
-/* The id of an INSERT in a frame whose table has its id first; false for every other frame. */
+/* The id of an INSERT in a frame whose table has its id first; false for every other frame, and for
+ * a negative id, by which rows of others are told. */
 bool wc_rawws_inserted_id(const struct wc_rawws_frame *, int64_t *id);
 
 #endif
