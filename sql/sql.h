@@ -29,6 +29,7 @@ extern const char wc_sql_types[];
 extern const char wc_sql_fence[];
 extern const char wc_sql_position[];
 extern const char wc_sql_check[];
+extern const char wc_sql_check_rules[];
 extern const char wc_sql_impersonate[];
 extern const char wc_sql_visible[];
 extern const char wc_sql_begin[];

@@ -1,10 +1,12 @@
 #include "bridge/cli/check.h"
 
 #include "base/jsonw.h"
+#include "bridge/cli/check_rules.h"
 #include "bridge/cli/tool.h"
 #include "bridge/pg/array.h"
 #include "bridge/pg/pg.h"
 #include "bridge/pg/reason.h"
+#include "bridge/rls/access.h"
 #include "sql/sql.h"
 
 #include <stdio.h>
@@ -15,7 +17,9 @@ enum { TEXT_CAP = 64 << 10, LINE_CAP = 4 << 20 };
 
 struct check {
     const struct wc_config *config;
+    uv_loop_t loop;
     struct wc_pg *pg;
+    struct wc_check_rules *rules;
     struct wc_buf publications;
     bool is_json;
     int status;
@@ -23,17 +27,13 @@ struct check {
 
 enum { COL_LEVEL, COL_FINDING, COL_REMEDY, COL_REASON };
 
-struct finding {
-    const char *level, *reason, *what, *remedy;
-};
-
 static void print_member(struct wc_buf *out, const char *name, const char *value)
 {
     wc_buf_str(out, name);
     wc_jsonw_cstr(out, value);
 }
 
-static void print_json(const struct finding *f)
+static void print_json(const struct wc_cli_finding *f)
 {
     struct wc_buf line;
     wc_buf_init(&line, LINE_CAP);
@@ -47,8 +47,9 @@ static void print_json(const struct finding *f)
     wc_buf_release(&line);
 }
 
-static void print(const struct check *c, const struct finding *f)
+static void print(void *arg, const struct wc_cli_finding *f)
 {
+    const struct check *c = arg;
     if (c->is_json)
         print_json(f);
     else
@@ -61,6 +62,30 @@ static void done(struct check *c, int status)
     c->status = status;
     wc_pg_close(c->pg); /* the loop ends with its last handle */
     c->pg = NULL;
+    wc_check_rules_free(c->rules);
+    c->rules = NULL;
+}
+
+static void on_rules_done(void *arg, bool ok)
+{
+    struct check *c = arg;
+    done(c, ok ? c->status : 1);
+}
+
+static void check_rules(struct check *c)
+{
+    const struct wc_check_rules_options o = {.loop = &c->loop,
+                                             .pg = c->pg,
+                                             .publications = (const char *)c->publications.p,
+                                             .login = c->config->db_rls_user,
+                                             .no_compiling =
+                                                 c->config->rls_compile == WC_RLS_COMPILE_OFF,
+                                             .on_finding = print,
+                                             .on_done = on_rules_done,
+                                             .arg = c};
+    c->rules = wc_check_rules_begin(&o);
+    if (!c->rules)
+        done(c, 1);
 }
 
 static void on_findings(void *arg, const struct wc_pg_result *res)
@@ -72,17 +97,17 @@ static void on_findings(void *arg, const struct wc_pg_result *res)
         done(c, 1);
         return;
     }
-    int status = 0;
+    c->status = 0;
     for (int i = 0; i < res->nrows; i++) {
-        const struct finding f = {.level = wc_pg_value(res, i, COL_LEVEL),
-                                  .reason = wc_pg_value(res, i, COL_REASON),
-                                  .what = wc_pg_value(res, i, COL_FINDING),
-                                  .remedy = wc_pg_value(res, i, COL_REMEDY)};
+        const struct wc_cli_finding f = {.level = wc_pg_value(res, i, COL_LEVEL),
+                                         .reason = wc_pg_value(res, i, COL_REASON),
+                                         .what = wc_pg_value(res, i, COL_FINDING),
+                                         .remedy = wc_pg_value(res, i, COL_REMEDY)};
         print(c, &f);
         if (strcmp(f.level, "fail") == 0)
-            status = 1;
+            c->status = 1;
     }
-    done(c, status);
+    check_rules(c);
 }
 
 static void on_ready(void *arg)
@@ -92,7 +117,7 @@ static void on_ready(void *arg)
     char text[600];
     (void)snprintf(text, sizeof text, "connected to %s:%u/%s as %s", cfg->db_host, cfg->db_port,
                    cfg->db_name, cfg->db_user);
-    const struct finding f = {"ok", "connection", text, ""};
+    const struct wc_cli_finding f = {"ok", "connection", text, ""};
     print(c, &f);
     const char *const params[] = {(const char *)c->publications.p, cfg->slot_name,
                                   cfg->db_rls_user};
@@ -107,7 +132,7 @@ static void on_lost(void *arg, const char *sqlstate, const char *message)
     char text[1200];
     (void)snprintf(text, sizeof text, "no connection to %s:%u/%s as %s: %s", c->config->db_host,
                    c->config->db_port, c->config->db_name, c->config->db_user, message);
-    const struct finding f = {"fail", "connection", text, why.hint};
+    const struct wc_cli_finding f = {"fail", "connection", text, why.hint};
     print(c, &f);
     done(c, 1);
 }
@@ -116,6 +141,9 @@ static int run(const struct wc_config *config, bool is_json)
 {
     static const struct wc_pg_events events = {.on_ready = on_ready, .on_lost = on_lost};
     struct check c = {.config = config, .is_json = is_json, .status = 1};
+    char options[600];
+    (void)snprintf(options, sizeof options, "%s -c statement_timeout=30000",
+                   wc_access_session); /* fits; the last one counts */
     const struct wc_pg_options o = {.host = config->db_host,
                                     .port = (uint16_t)config->db_port,
                                     .dbname = config->db_name,
@@ -123,19 +151,16 @@ static int run(const struct wc_config *config, bool is_json)
                                     .password = config->db_password,
                                     .sslmode = wc_config_word_text(config->db_sslmode),
                                     .application_name = "walcast_check",
-                                    .options = "-c search_path=pg_catalog "
-                                               "-c default_transaction_read_only=on "
-                                               "-c statement_timeout=30000",
+                                    .options = options,
                                     .connect_timeout_ms = config->db_connect_timeout_ms};
-    uv_loop_t loop;
-    if (uv_loop_init(&loop) != 0)
+    if (uv_loop_init(&c.loop) != 0)
         return 1;
     wc_buf_init(&c.publications, TEXT_CAP);
     wc_pg_array_of_names(&c.publications, config->publications);
-    c.pg = wc_pg_open(&loop, &o, &events, &c);
+    c.pg = wc_pg_open(&c.loop, &o, &events, &c);
     if (c.pg)
-        (void)uv_run(&loop, UV_RUN_DEFAULT); /* until the connection is closed */
-    (void)uv_loop_close(&loop);              /* nothing is left open */
+        (void)uv_run(&c.loop, UV_RUN_DEFAULT); /* until the connection is closed */
+    (void)uv_loop_close(&c.loop);              /* nothing is left open */
     wc_buf_release(&c.publications);
     return c.status;
 }

@@ -152,6 +152,9 @@ void wc_access_saw(struct wc_access_cache *, const struct wc_snapshot *);
 /* Another server, or another past of it: its transactions say nothing about this one's. */
 void wc_access_forget_changes(struct wc_access_cache *);
 
+/* Startup options of connections that are asked. */
+extern const char wc_access_session[];
+
 /* Asks for everything that is wanted or will soon expire; one question at a time. AGAIN: one is
  * under way; OK also when there was nothing to ask. */
 WC_MUST_USE

@@ -1,6 +1,7 @@
 #include "bridge/rls/given_priv.h"
 
 #include "base/assert.h"
+#include "base/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,7 @@ void wc_givens_free(struct wc_givens *g)
 static void fail(struct entry *e, const char *sqlstate)
 {
     e->given.state = WC_GIVEN_FAILED;
+    wc_metric_add(WC_M_RLS_VALUES_FAILED, 1);
     (void)snprintf(e->given.sqlstate, sizeof e->given.sqlstate, "%s", sqlstate);
 }
 

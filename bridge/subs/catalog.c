@@ -3,19 +3,11 @@
 #include "base/log.h"
 #include "bridge/pg/backoff.h"
 #include "bridge/pg/reason.h"
+#include "bridge/rls/access.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
-
-/* Texts as on the stream, names always qualified, and no statement that waits for ever. Nor one
- * that is compiled: recursive look-ups look dear to the planner, and took 1 ms without and 300 ms
- * with JIT. */
-static const char session_options[] =
-    "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "
-    "-c bytea_output=hex -c search_path=pg_catalog -c statement_timeout=10000 "
-    "-c lock_timeout=5000 -c default_transaction_read_only=on -c jit=off "
-    "-c plan_cache_mode=force_generic_plan"; /* planning wc_sql_access takes 12 ms, its answer 1 */
 
 struct wc_catalog {
     uv_loop_t *loop;
@@ -71,7 +63,7 @@ struct wc_catalog *wc_catalog_new(uv_loop_t *loop, const struct wc_pg_options *o
     c->opt = *options;
     c->opt.replication = false;
     c->opt.application_name = "walcast_catalog";
-    c->opt.options = session_options;
+    c->opt.options = wc_access_session;
     c->tenant = tenant;
     c->on_up = on_up;
     c->arg = arg;

@@ -146,7 +146,7 @@ test('check says why changes of a table may not arrive, by stable reasons and wi
     create table part (id int primary key, a text, b text); grant select on part to anon, authenticated, service_role;
     alter publication supabase_realtime add table hidden, keyless, locked, part (id, a) where (id > 3)`)
   const hidden = findings('public.hidden')
-  assert.deepEqual(Object.keys(hidden).sort(), ['column_not_granted', 'generated_column', 'key_not_leakproof', 'no_policy'])
+  assert.deepEqual(Object.keys(hidden).sort(), ['column_not_granted', 'generated_column', 'key_not_leakproof', 'no_policy', 'rls_compiled'])
   assert.match(hidden.no_policy.finding, /no policy lets anon select/)
   assert.match(hidden.no_policy.remedy, /^create policy \.\.\. on public\.hidden for select to anon/)
   assert.match(hidden.generated_column.finding, /generated column twice is not in the log/)
@@ -212,4 +212,42 @@ test('check says whether the login of row checks is a modest one', async () => {
   assert.equal(missing.finding, 'role service_role may not be used by modest')
   assert.equal(missing.remedy, 'grant service_role to modest')
   await world.sql('drop role modest')
+})
+
+const protect = (name, using) => `create table ${name} (id int primary key, owner uuid); alter table ${name} enable row level security;
+  create policy rows on ${name} for select using (${using}); grant select on ${name} to anon, authenticated; alter publication supabase_realtime add table ${name};`
+
+/** What check says of who judges rows: { 'public.t for anon': finding }. */
+function rulesOf(env = {}) {
+  const { stdout } = run(['check', '--json'], { ...world.cluster.serverEnv, JWT_SECRET: SECRET, ...env })
+  const all = stdout.trim().split('\n').map((line) => JSON.parse(line)).filter((f) => f.reason.startsWith('rls_'))
+  return Object.fromEntries(all.map((f) => [f.finding.split(':')[0], f]))
+}
+
+test('check says for each table and role who judges the rows, and why', async (t) => {
+  t.after(() => world.sql('drop table mine, team; drop function is_member(int); drop owned by clerk; drop role clerk'))
+  await world.sql(`create function is_member(int) returns bool stable language sql as 'select true'; create role clerk nologin;
+    ${protect('mine', 'owner = auth.uid()')} ${protect('team', 'is_member(id)')}
+    revoke select on team from anon; alter table mine owner to clerk`)
+  const rules = rulesOf()
+  assert.deepEqual(Object.keys(rules), ['public.mine for anon', 'public.mine for authenticated', 'public.mine for clerk', 'public.team for authenticated'])
+  assert.deepEqual(rules['public.mine for authenticated'], { level: 'info', reason: 'rls_compiled', finding: 'public.mine for authenticated: compiled', remedy: '' })
+  assert.equal(rules['public.mine for clerk'].reason, 'rls_open')
+  const team = rules['public.team for authenticated']
+  assert.equal(team.reason, 'rls_delegated')
+  assert.match(team.finding, /^public\.team for authenticated: delegated: .*rows.*is_member/)
+  assert.match(team.remedy, /auth\.jwt\(\)/)
+  const off = rulesOf({ RLS_COMPILE: 'off' })
+  assert.equal(off['public.mine for authenticated'].reason, 'rls_delegated')
+  assert.match(off['public.mine for authenticated'].remedy, /RLS_COMPILE=on/)
+})
+
+test('check lists so many tables and roles, and counts the others', async (t) => {
+  const tables = 101 // with two roles each
+  const each = (what) => world.sql(`do $$ begin for i in 1..${tables} loop execute replace(${what}, '#', i::text); end loop; end $$`)
+  t.after(() => each(`'drop table many#'`))
+  await each(`$x$${protect('many#', 'owner = auth.uid()')}$x$`)
+  const rules = Object.values(rulesOf())
+  assert.equal(rules.filter((f) => f.reason === 'rls_compiled').length, 200)
+  assert.match(rules.find((f) => f.reason === 'rls_more').finding, /^2 more/)
 })
