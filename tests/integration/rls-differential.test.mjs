@@ -24,9 +24,11 @@ const world = sharedWorld({}, async (world) => {
 
 test(`rows arrive where SELECT finds them, ${COMPARISONS} times (DIFFERENTIAL_SEED=${SEED})`, async (t) => {
   while (rounds.compared < COMPARISONS) await rounds.round()
-  const { compared, exact, shown } = rounds
-  t.diagnostic(`seed ${SEED}: ${compared} comparisons, ${exact} exact, ${shown} rows shown`)
+  const { compared, exact, shown, judged } = rounds
+  t.diagnostic(`seed ${SEED}: ${compared} comparisons, ${exact} exact, ${shown} rows shown, ${judged} old rows`)
   assert.ok(exact > compared / 3 && shown > exact / 10 && shown < exact * 0.9, 'most of it said nothing')
+  const [here, there] = await Promise.all(['compiled', 'delegated'].map((name) => rounds.checks(name)))
+  t.diagnostic(`checks: ${JSON.stringify(here)} where policies are compiled, ${JSON.stringify(there)} where not`)
 })
 
 const WRITERS = 6, WRITES = Math.ceil(COMPARISONS / 100), CONTEXTS = 25
