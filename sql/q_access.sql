@@ -26,6 +26,8 @@
 --   function   oid, name, why nothing can be said of it, immutable and of the server, owner, source,
 --              all else that pins a function somebody made; those the policies call
 --   collation  oid, deterministic, compares bytes; those the policies compare under
+--   unkept     oid of a function somebody made that the planner may evaluate itself, or NULL for what
+--              other code it may: a plan that is kept could hold what it said for another token
 --   obstacle   something that keeps texts that are read again from meaning what they say: all of
 --              them, or (false) the bodies of functions
 -- A policy's expression tells which functions and operators it is made of; pg_depend, on which
@@ -61,7 +63,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
 ), nature as materialized (
     select po.pos, po.rel, po.guard, po.oid, po.polpermissive,
            builtin.unproven or made.found or other.unclear or odd.found as runs_code,
-           builtin.reads or made.takes_arguments or other.unclear or whole.found or odd.found as is_unclear
+           builtin.reads or made.takes_arguments or other.unclear or whole.found or odd.found as is_unclear,
+           made.is_no_function or other.unclear or odd.found as hides_code
     from policy po
     cross join lateral ( -- some stable ones run what they are given the name of: domain_in, table_to_xml
         select coalesce(bool_or(f.provolatile <> 'i' and (f.provolatile = 'v'
@@ -74,7 +77,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     ) builtin
     cross join lateral ( -- what somebody made, but for enums and collations, which are no code
         select count(*) > 0 as found,
-               coalesce(bool_or(d.refclassid <> 'pg_catalog.pg_proc'::regclass or f.pronargs > 0), false) as takes_arguments
+               coalesce(bool_or(d.refclassid <> 'pg_catalog.pg_proc'::regclass or f.pronargs > 0), false) as takes_arguments,
+               coalesce(bool_or(d.refclassid not in ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)), false) as is_no_function
         from pg_catalog.pg_depend d
         left join pg_catalog.pg_proc f on d.refclassid = 'pg_catalog.pg_proc'::regclass and f.oid = d.refobjid
         left join pg_catalog.pg_type ty on d.refclassid = 'pg_catalog.pg_type'::regclass and ty.oid = d.refobjid
@@ -199,6 +203,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
                                              else 'it does not depend on its arguments alone' end
                 when l.lanname <> 'sql' then 'it is written in ' || l.lanname
                 when f.provolatile = 'v' then 'it is volatile'
+                when f.provolatile = 'i' then 'it says that it is immutable'
                 when f.pronargs > 0 then 'it takes arguments'
                 when f.prokind <> 'f' or f.proretset then 'it is no plain function'
                 when exists (select from unnest(f.proconfig) c where c !~ '^search_path=') then 'it has settings of its own'
@@ -207,6 +212,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
            end as unproven,
            coalesce(pg_catalog.has_function_privilege(p.role, f.oid, 'EXECUTE'), false) as is_allowed,
            f.oid < 16384 as is_builtin, f.proowner, f.prosrc,
+           f.oid >= 16384 and (f.provolatile = 'i' and l.lanname <> 'c'
+                               or l.lanname = 'sql' and not f.prosecdef and f.proconfig is null /* inlined */) as may_be_planned,
            pg_catalog.concat_ws(' ', f.xmin, f.prolang, f.provolatile, f.proisstrict, f.prosecdef, f.prorettype, f.proconfig) as pins
     from (select distinct pos, role, oid from part where kind in ('funcid', 'opfuncid')) p
     join pg_catalog.pg_proc f on f.oid = p.oid
@@ -257,6 +264,13 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     join pg_catalog.pg_collation c on c.oid = p.oid
     join pg_catalog.pg_database db on db.datname = pg_catalog.current_database()
     where p.kind = 'inputcollid'
+    union all
+    select c.pos, 'unkept', c.oid::text, null, null, null, null, null, null
+    from called c where c.may_be_planned
+    union all
+    select t.pos, 'unkept', null, null, null, null, null, null, null
+    from (select distinct pos from told) t
+    where exists (select from nature n where n.pos = t.pos and n.hides_code) or exists (select from planted x where x.pos = t.pos)
     union all
     select t.pos, 'obstacle', o.what, o.anywhere::text, null, null, null, null, null
     from (select distinct pos from told) t cross join obstacle o

@@ -97,7 +97,7 @@ struct wc_sight {
     const struct wc_slice *col[WC_SAME_NEVER];
     const char *gone_sql; /* NULL: the login cannot tell */
     struct wc_gone gone;
-    bool can_same_policy;
+    bool can_same_policy, replans;  /* wc_rules */
     uint8_t sameness[WC_JUDGE_MAX]; /* of each change: 1 + enum wc_sameness; 0: not looked yet */
 };
 

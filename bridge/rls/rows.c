@@ -89,6 +89,7 @@ static bool fill_sight(struct wc_judge *j, struct wc_sight *s, const struct wc_a
     if (!ok || s->never != WC_VERDICT_SUPERSEDED)
         return ok;
     s->can_same_policy = true;
+    s->replans = !a->rules || a->rules->replans;
     for (uint16_t i = 0; i < a->ncols; i++)
         s->can_same_policy &= a->col[i].readable || !a->col[i].in_policy;
     ok = keep_key(&j->arena, a, s);
@@ -388,7 +389,8 @@ enum wc_status wc_rows_prepare(struct wc_judge *j)
                                                   .claims = (const char *)r->context->claims.p,
                                                   .sql = r->sight->sql[r->sameness],
                                                   .nparams = r->rows->nparams,
-                                                  .params = r->rows->param};
+                                                  .params = r->rows->param,
+                                                  .replans = r->sight->replans};
         r->q.bytes = r->rows->bytes;
         wc_run_enqueue(&r->q);
     }

@@ -224,6 +224,14 @@ static enum wc_policy_function function_of(void *arg, wc_oid oid)
     return WC_FUNCTION_UNPROVEN;
 }
 
+static bool is_of_claims(const struct facts *x, wc_oid oid)
+{
+    for (size_t i = 0; i < x->nfunctions; i++)
+        if (x->function[i].oid == oid)
+            return x->function[i].is == WC_FUNCTION_OF_CLAIMS;
+    return false;
+}
+
 static void collation_of(void *arg, wc_oid oid, bool *is_deterministic, bool *is_c)
 {
     const struct facts *x = arg;
@@ -361,6 +369,18 @@ static bool has_texts(const struct facts *x)
     return true;
 }
 
+/* Of what the planner may evaluate itself, is anything not proven? */
+static bool needs_plans(const struct facts *x)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        const struct fact *f = &x->fact[i];
+        wc_oid oid = oid_of(f, 1);
+        if (is(f, 0, "unkept") && !is_of_claims(x, oid))
+            return true;
+    }
+    return false;
+}
+
 static void delegate_untold(struct wc_rules *r)
 {
     delegate_because(r, "the policies are not read yet: the relation may be locked");
@@ -392,7 +412,9 @@ static void decide(struct wc_rules *r, struct facts *x)
 static void build(struct wc_rules *r, struct wc_slice told, const char *why_not)
 {
     struct facts x = {.arena = &r->arena};
-    if (!read_facts(&x, told))
+    bool is_read = read_facts(&x, told);
+    r->replans = !is_read || !is(&x.fact[0], 2, "policies") || needs_plans(&x);
+    if (!is_read)
         delegate_because(r, wc_status_text(WC_NOMEM));
     else if (is(&x.fact[0], 2, "open"))
         r->kind = WC_RULES_OPEN;

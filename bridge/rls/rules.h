@@ -32,6 +32,9 @@ struct wc_rules {
     uint64_t number; /* from 1 */
     enum wc_rules_kind kind;
     const struct wc_policy *policy; /* COMPILED */
+    /* The plan of a check is made anew for each: one that is kept could hold what a function said
+     * for another token's claims. */
+    bool replans;
     /* DELEGATED: one line for people: which policy, and which part of it. */
     const char *why;
     /* COMPILED: what the slots ask, and of which functions; rules that ask the same get the same

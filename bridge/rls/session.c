@@ -301,13 +301,13 @@ enum wc_status wc_session_ask(struct wc_session *s, struct wc_session_question *
         return WC_NOMEM;
     char timeout[12];
     (void)snprintf(timeout, sizeof timeout, "%u", q->timeout_ms); /* fits by type */
-    const char *const who[] = {q->role, q->claims,
-                               q->timeout_ms ? timeout : s->pool->statement_timeout,
-                               s->pool->lock_timeout};
+    const char *const who[] = {
+        q->role, q->claims, q->timeout_ms ? timeout : s->pool->statement_timeout,
+        s->pool->lock_timeout, q->replans ? "force_custom_plan" : "force_generic_plan"};
     const struct wc_pg_statement segment[] = {
         {.name = im->name,
          .sql = im->is_sent ? NULL : wc_sql_impersonate,
-         .nparams = 4,
+         .nparams = 5,
          .params = who},
         {.name = st->name,
          .sql = st->is_sent ? NULL : q->sql,

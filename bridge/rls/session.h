@@ -15,9 +15,9 @@
  * (plans of tables with row security hold for one role). Names of statements are random.
  *
  * Settings of a session, from its first moment on: texts as on the stream, no compiling, generic
- * plans, read only, the timeouts and search_path of the options, and every name that policies read
- * as '' (request.*, realtime.topic), which is what a name once set reads as later: so an answer
- * does not depend on whether it was asked before.
+ * plans (but see wc_session_question.replans), read only, the timeouts and search_path of the
+ * options, and every name that policies read as '' (request.*, realtime.topic), which is what a
+ * name once set reads as later: so an answer does not depend on whether it was asked before.
  *
  * Threads: one owner, the bridge thread. Errors: NOMEM, CLOSED.
  * Source: design section 5, point 1; PostgreSQL manual, "DISCARD", "Row Security Policies".
@@ -62,6 +62,7 @@ struct wc_session_question {
     int nparams;
     const char *const *params;
     uint32_t timeout_ms; /* 0: the session's */
+    bool replans;        /* its plan is not kept; of one with parameters */
     /* the session's own */
     struct wc_session_statement *statement;
     uint64_t number; /* of the name it was asked under */
