@@ -140,6 +140,14 @@ static const char *default_tenant(const struct wc_config *c)
     return c->default_tenant[0] || !is_any ? c->default_tenant : c->tenant_name;
 }
 
+static enum wc_deletes deletes_of(const struct wc_config *c)
+{
+    if (c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE)
+        return WC_DELETES_NONE;
+    return c->delete_under_rls == WC_DELETE_UNDER_RLS_JUDGED ? WC_DELETES_JUDGED
+                                                             : WC_DELETES_COMPATIBLE;
+}
+
 struct wc_registry_options wc_environment_options(const struct wc_config *c, unsigned producers)
 {
     bool is_one = wc_environment_is_mode(c);
@@ -150,7 +158,7 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
                             .connect_timeout_ms = c->db_connect_timeout_ms},
                      .judge = judge_of(c),
                      .no_compiling = c->rls_compile == WC_RLS_COMPILE_OFF,
-                     .withhold_deletes = c->delete_under_rls == WC_DELETE_UNDER_RLS_NONE,
+                     .deletes = deletes_of(c),
                      .publications = c->publications,
                      .messages_publication = MESSAGES_PUBLICATION,
                      .auto_migrate = c->auto_migrate == WC_AUTO_MIGRATE_AUTO

@@ -106,6 +106,7 @@ struct wc_binding {
     const struct wc_column_set *set; /* interned: equal sets have one address */
     uint64_t touched;                /* number of the change it matched last */
     bool undecided;                  /* then: unless Postgres says otherwise */
+    uint64_t had_row;                /* removals: number of the change whose old row it matched */
 };
 
 /*
@@ -158,11 +159,13 @@ struct wc_audience {
     struct wc_list touched;
     uint64_t touched_by;
     const struct wc_access *access;
-    bool undecided;  /* some of its bindings are */
-    bool is_refused; /* it learns of an error and no more */
-    bool is_judged;  /* the policies have to say whether the row is visible */
-    bool is_by_us;   /* and did so here: Postgres need not be asked */
-    bool is_fenced;  /* that need not be asked: all its members have the row already */
+    bool undecided;    /* some of its bindings are */
+    bool is_wanted;    /* some want the change itself */
+    bool may_lose_row; /* some had the old row */
+    bool is_refused;   /* it learns of an error and no more */
+    bool is_judged;    /* the policies have to say whether the row is visible */
+    bool is_by_us;     /* and did so here: Postgres need not be asked */
+    bool is_fenced;    /* that need not be asked: all its members have the row already */
     enum wc_verdict verdict;
 };
 

@@ -3,7 +3,7 @@
  * column set of the bindings it matched. Each message is counted as matched, and then once: as
  * published, or as withheld for one reason.
  */
-#include "bridge/subs/subs_priv.h"
+#include "bridge/subs/oldrow.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -22,7 +22,8 @@ static size_t recipients(const struct wc_audience *a)
 
 /* What an audience gets of the change for the bindings of one column set. */
 struct message {
-    const struct wc_audience *audience;
+    struct wc_audience *audience;
+    const struct wc_change *change; /* or, for a removal, that as a DELETE of its old row */
     const struct wc_binding *const *binding;
     size_t nbindings;
     uint32_t ids[MAX_BINDINGS];
@@ -36,50 +37,22 @@ static void count_withheld(enum wc_metric reason, const struct message *m)
     wc_metric_add(reason, (int64_t)recipients(m->audience));
 }
 
-/* ---- the old row ---- */
+/* ---- rendering ---- */
 
-static bool is_same(const struct wc_change *ch, uint16_t i)
+/* Of the change itself, or of the removal that it is for somebody? */
+static bool is_removal(const struct wc_subs *s, const struct message *m)
 {
-    const struct wc_col *before = &ch->old.col[i], *now = &ch->new.col[i];
-    if (ch->old_kind == WC_OLD_KEY && !ch->rel->col[i].in_identity)
-        return false; /* not known */
-    return now->kind == WC_COL_TOAST_UNCHANGED ||
-           (before->kind == now->kind && wc_slice_eq(before->val, now->val));
+    return m->change->op != s->op;
 }
 
-/* Are the columns that the policies depend on the same in both rows? Then what holds for the new
- * one holds for the old one. */
-static bool is_judged_alike(const struct wc_change *ch, const struct wc_access *access)
+static bool is_rendered(struct wc_subs *s, struct message *m)
 {
-    size_t todo = 0;
-    for (uint16_t j = 0; j < access->ncols; j++)
-        todo += access->col[j].in_policy;
-    for (uint16_t i = 0; i < ch->rel->ncols; i++) {
-        int16_t j = access->map[i].col;
-        if (j < 0 || !access->col[j].in_policy)
-            continue;
-        if (!is_same(ch, i))
-            return false;
-        todo--;
-    }
-    return todo == 0; /* else the log lacks one */
-}
-
-/* Under row security the role has been found to see the new row, and nothing was asked about the
- * old one (design section 5, point 1). */
-static bool is_old_row_cut(const struct wc_change *ch, const struct wc_access *access)
-{
-    if (!access->rls || ch->old_kind == WC_OLD_NONE)
-        return false;
-    return ch->op == WC_OP_DELETE || !is_judged_alike(ch, access);
-}
-
-static bool is_rendered(struct wc_subs *s, const struct wc_change *ch, struct message *m)
-{
+    const struct wc_change *ch = m->change;
     const struct wc_rendered_change what = {ch, s->place.commit_time, s->opt.max_record_bytes};
-    const struct wc_access *access = m->audience->access;
-    const struct wc_view view = {
-        .access = access, .set = m->binding[0]->set, .old_key_only = is_old_row_cut(ch, access)};
+    const struct wc_view view = {.access = m->audience->access,
+                                 .set = m->binding[0]->set,
+                                 .old_key_only =
+                                     !is_removal(s, m) && wc_old_row_is_cut(m->audience, ch)};
     enum wc_status st = wc_rendered_get(&s->rendered, &what, &view, &m->json);
     if (st == WC_OK)
         return true;
@@ -97,7 +70,7 @@ static struct wc_frame *legacy_frame(const struct message *m, enum wc_serializer
 {
     const struct wc_audience *a = m->audience;
     const struct wc_phx_envelope e = {.topic = a->topic,
-                                      .event = wc_slice_str(wc_render_type(a->subs->op))};
+                                      .event = wc_slice_str(wc_render_type(m->change->op))};
     return wc_phx_encode(v, &e, m->json);
 }
 
@@ -270,9 +243,25 @@ static enum wc_metric reason_of(enum wc_verdict verdict)
     return WC_M_WITHHELD_RLS;
 }
 
-/* Why the audience gets nothing of the change; WC_METRIC_COUNT: it does get it. */
-static enum wc_metric objection(const struct wc_subs *s, const struct wc_audience *a)
+/* Under row security. */
+static enum wc_metric objection_to_delete(struct message *m)
 {
+    struct wc_audience *a = m->audience;
+    switch (a->subs->opt.deletes) {
+    case WC_DELETES_COMPATIBLE: return WC_METRIC_COUNT;
+    case WC_DELETES_NONE: return WC_M_WITHHELD_DELETE;
+    case WC_DELETES_JUDGED: break;
+    }
+    if (!a->access->has_policy)
+        return WC_M_WITHHELD_RLS;
+    enum wc_verdict verdict = wc_old_row_verdict(a, m->change);
+    return verdict == WC_VERDICT_NONE ? WC_M_WITHHELD_DELETE : reason_of(verdict);
+}
+
+/* Why the audience gets nothing of the change; WC_METRIC_COUNT: it does get it. */
+static enum wc_metric objection(const struct wc_subs *s, struct message *m)
+{
+    struct wc_audience *a = m->audience;
     const struct wc_access *access = a->access;
     if (!access->exists)
         return WC_M_WITHHELD_NO_TABLE;
@@ -280,33 +269,34 @@ static enum wc_metric objection(const struct wc_subs *s, const struct wc_audienc
         return WC_M_WITHHELD_PRIVILEGES;
     if (a->is_fenced)
         return WC_M_WITHHELD_FENCE;
+    if (is_removal(s, m))
+        return WC_METRIC_COUNT; /* it is one for those alone who may see it */
     if (a->is_judged)
         return reason_of(a->verdict);
     if (!access->rls || a->is_refused)
         return WC_METRIC_COUNT;
     if (s->op == WC_OP_DELETE)
-        return s->opt.withhold_deletes ? WC_M_WITHHELD_DELETE : WC_METRIC_COUNT;
+        return objection_to_delete(m);
     return WC_M_WITHHELD_RLS; /* no policy is for the role */
 }
 
 /* As objection, once there is a message; fills in what it needs. */
-static enum wc_metric prepare(struct wc_subs *s, const struct wc_change *ch, struct message *m)
+static enum wc_metric prepare(struct wc_subs *s, struct message *m)
 {
-    enum wc_metric reason = objection(s, m->audience);
+    enum wc_metric reason = objection(s, m);
     if (reason != WC_METRIC_COUNT)
         return reason;
     collect_ids(m);
     if (m->nids == 0)
         return WC_M_WITHHELD_PRIVILEGES;
-    return is_rendered(s, ch, m) ? WC_METRIC_COUNT : WC_M_WITHHELD_NOT_RENDERED;
+    return is_rendered(s, m) ? WC_METRIC_COUNT : WC_M_WITHHELD_NOT_RENDERED;
 }
 
-static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change *ch,
-                                      struct message *m)
+static enum wc_status deliver_message(struct wc_subs *s, struct message *m)
 {
     const struct wc_audience *a = m->audience;
     wc_metric_add(WC_M_CHANGES_MATCHED, (int64_t)recipients(a));
-    enum wc_metric reason = prepare(s, ch, m);
+    enum wc_metric reason = prepare(s, m);
     if (reason != WC_METRIC_COUNT) {
         count_withheld(reason, m);
         return WC_OK;
@@ -328,44 +318,75 @@ static enum wc_status deliver_message(struct wc_subs *s, const struct wc_change 
     return enlisted == WC_OK ? pending : enlisted;
 }
 
-/* The bindings this change matched, by set; within one the last binding first. */
-static size_t matched_bindings(const struct wc_subs *s, const struct wc_audience *a,
-                               const struct wc_binding *out[MAX_BINDINGS])
+/* Some of an audience's bindings, by set; within one the last binding first. */
+struct bindings {
+    const struct wc_binding *at[MAX_BINDINGS];
+    size_t n;
+};
+
+static void add_binding(struct bindings *some, const struct wc_binding *b)
 {
-    size_t n = 0;
-    for (uint32_t i = a->nbindings; i-- > 0 && n < MAX_BINDINGS;) {
-        const struct wc_binding *b = &a->binding[i];
-        if (b->touched != s->change || b->undecided)
-            continue;
-        size_t at = n++;
-        for (; at > 0 && wc_column_set_order(out[at - 1]->set, b->set) > 0; at--)
-            out[at] = out[at - 1];
-        out[at] = b;
-    }
-    return n;
+    size_t at = some->n++;
+    for (; at > 0 && wc_column_set_order(some->at[at - 1]->set, b->set) > 0; at--)
+        some->at[at] = some->at[at - 1];
+    some->at[at] = b;
 }
 
-static enum wc_status deliver_to(struct wc_subs *s, const struct wc_audience *a,
-                                 const struct wc_change *ch)
+/* Those the change matched. */
+static void find_matched(const struct wc_subs *s, const struct wc_audience *a, struct bindings *out)
 {
-    const struct wc_binding *binding[MAX_BINDINGS];
-    size_t n = matched_bindings(s, a, binding);
+    out->n = 0;
+    for (uint32_t i = a->nbindings; i-- > 0 && out->n < MAX_BINDINGS;) {
+        const struct wc_binding *b = &a->binding[i];
+        if (b->touched == s->change && !b->undecided && b->spec.events & s->op)
+            add_binding(out, b);
+    }
+}
+
+/* Those it takes the row from. */
+static void find_removed(const struct wc_audience *a, const struct wc_change *ch,
+                         struct bindings *out)
+{
+    out->n = 0;
+    for (uint32_t i = a->nbindings; i-- > 0 && out->n < MAX_BINDINGS;)
+        if (wc_old_row_is_removed(&a->binding[i], ch))
+            add_binding(out, &a->binding[i]);
+}
+
+static enum wc_status deliver_for(struct wc_audience *a, const struct bindings *some,
+                                  const struct wc_change *ch)
+{
     enum wc_status st = WC_OK;
-    wc_metric_add(WC_M_RLS_COMPILED, a->is_by_us);
-    for (size_t i = 0, count; i < n; i += count) {
-        for (count = 1; i + count < n && binding[i + count]->set == binding[i]->set;)
+    for (size_t i = 0, count; i < some->n; i += count) {
+        for (count = 1; i + count < some->n && some->at[i + count]->set == some->at[i]->set;)
             count++;
         struct message m;
         m.audience = a;
-        m.binding = &binding[i];
+        m.change = ch;
+        m.binding = &some->at[i];
         m.nbindings = count;
         m.nids = 0;
         memset(m.frame, 0, sizeof m.frame);
-        enum wc_status one = deliver_message(s, ch, &m);
+        enum wc_status one = deliver_message(a->subs, &m);
         if (one != WC_OK)
             st = one;
     }
     return st;
+}
+
+static enum wc_status deliver_to(struct wc_subs *s, struct wc_audience *a,
+                                 const struct wc_change *ch)
+{
+    struct bindings some;
+    wc_metric_add(WC_M_RLS_COMPILED, a->is_by_us);
+    find_matched(s, a, &some);
+    enum wc_status st = deliver_for(a, &some, ch);
+    if (!a->may_lose_row)
+        return st;
+    const struct wc_change before = wc_change_of_old_row(ch);
+    find_removed(a, ch, &some);
+    enum wc_status removed = deliver_for(a, &some, &before);
+    return st == WC_OK ? removed : st;
 }
 
 enum wc_status wc_subs_deliver(struct wc_subs *s, const struct wc_change *ch)

@@ -20,7 +20,7 @@ struct wc_joined {
 static uint32_t events_of(const struct wc_target *t)
 {
     const struct wc_binding *b = t->match.owner;
-    return b->spec.events;
+    return wc_spec_looked_at(&b->spec);
 }
 
 static bool insert(struct wc_subs *s, struct wc_target *t, uint32_t events,
@@ -65,7 +65,8 @@ static bool join(struct wc_subs *s, struct wc_target *t, struct wc_given *given)
         return false;
     t->joined = j;
     j->given = wc_given_ref(given);
-    uint32_t deletes = events_of(t) & WC_OP_DELETE, others = events_of(t) & ~deletes;
+    uint32_t apart = s->opt.deletes == WC_DELETES_JUDGED ? 0 : WC_OP_DELETE;
+    uint32_t deletes = events_of(t) & apart, others = events_of(t) & ~deletes;
     if (given->outcome == WC_POLICY_SOME && others && !insert(s, t, others, both(j, t->filter)))
         return false;
     j->deletes = t->match;
@@ -109,6 +110,7 @@ bool wc_filed_enter(struct wc_audience *a, struct wc_target *t)
         if (is_named && is_first)
             wc_subs_soon(s); /* for its rules */
     }
+    s->nremovals += b->spec.removals;
     if (file(a, t))
         return true;
     wc_filed_leave(a, t);
@@ -117,7 +119,9 @@ bool wc_filed_enter(struct wc_audience *a, struct wc_target *t)
 
 void wc_filed_leave(struct wc_audience *a, struct wc_target *t)
 {
+    const struct wc_binding *b = t->match.owner;
     take_out(a->subs, t);
+    a->subs->nremovals -= b->spec.removals;
     if (t->roll)
         wc_roll_leave(&a->subs->rolls, t->roll, &t->in_roll);
     t->roll = NULL;

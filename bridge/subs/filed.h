@@ -1,7 +1,7 @@
 /*
  * How bindings stand in the subscription index under row security.
  *
- *   rules                         inserts and updates by      deletes by
+ *   rules                         inserts, updates, removals  deletes
  *   open, delegated, not known    filter                      filter
  *   compiled, values not known    filter                      filter
  *   compiled: SOME                filter AND policy           filter
@@ -9,8 +9,9 @@
  *   compiled: NOBODY              -                           filter
  *
  * So with `user_id = auth.uid()` a row brings up the bindings of one user, however many there are.
- * The index only leaves out: what it brings up is judged all the same (verdict.h, judge.h). Deletes
- * carry no row that could be judged; their keys are for all.
+ * The index only leaves out: what it brings up is judged all the same (verdict.h, judge.h).
+ * Deletes' keys are for all, or for nobody; but with DELETE_UNDER_RLS=judged deletes stand like the
+ * rest.
  *
  * A binding is filed anew when the rules of its roll change, before a change is looked at under
  * them, and when its values become known. Threads: the bridge thread's.

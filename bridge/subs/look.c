@@ -24,22 +24,42 @@ void wc_subs_pass(struct wc_subs *s)
 
 /* ---- whom it concerns ---- */
 
+static void touch_audience(struct wc_subs *s, struct wc_audience *a)
+{
+    if (a->touched_by == s->change)
+        return;
+    a->touched_by = s->change;
+    a->undecided = a->is_wanted = a->may_lose_row = false;
+    wc_list_push(&s->touched, &a->touched);
+}
+
+/* What it matches but does not want counts for removals (oldrow.h). */
 static void touch(struct wc_subs *s, struct wc_binding *b, bool undecided)
 {
     struct wc_audience *a = b->audience;
     b->touched = s->change;
     b->undecided = undecided;
-    if (a->touched_by != s->change) {
-        a->touched_by = s->change;
-        a->undecided = false;
-        wc_list_push(&s->touched, &a->touched);
-    }
+    if (!(b->spec.events & s->op))
+        return;
+    touch_audience(s, a);
+    a->is_wanted = true;
     a->undecided |= undecided;
 }
 
 static void on_hit(void *arg, struct wc_match_binding *match, bool undecided)
 {
     touch(arg, match->owner, undecided);
+}
+
+static void on_old_hit(void *arg, struct wc_match_binding *match, bool undecided)
+{
+    struct wc_subs *s = arg;
+    struct wc_binding *b = match->owner;
+    if (undecided)
+        return;
+    b->had_row = s->change;
+    touch_audience(s, b->audience);
+    b->audience->may_lose_row = true;
 }
 
 static enum wc_truth on_ask(void *arg, const struct wc_leaf *leaf)
@@ -75,7 +95,7 @@ static enum wc_need look_at(struct wc_subs *s, struct wc_audience *a, const stru
         a->undecided = false;
         return WC_NEED_NOTHING;
     }
-    a->is_judged = access->rls && access->has_policy && ch->op != WC_OP_DELETE;
+    a->is_judged = access->rls && access->has_policy && ch->op != WC_OP_DELETE && a->is_wanted;
     if (!a->is_judged && !a->undecided)
         return WC_NEED_NOTHING;
     a->is_fenced = !has_recipient(s, a);
@@ -123,14 +143,14 @@ static void touch_all(struct wc_subs *s, const struct wc_roll *roll)
     }
 }
 
-/* The row lacks a column of the policy, by which it would have been found. */
+/* The row lacks a column of the policy, by which it would have been found, or does not count. */
 static void touch_unjudged(struct wc_subs *s, const struct wc_roll *roll,
                            const struct wc_change *ch)
 {
     WC_LIST_EACH (entry, &roll->entries) {
         const struct wc_target *t = WC_CONTAINER(entry, struct wc_target, in_roll);
         struct wc_binding *b = t->match.owner;
-        if (!wc_filed_is_joined(t) || !(b->spec.events & s->op))
+        if (!wc_filed_is_joined(t) || !(wc_spec_looked_at(&b->spec) & s->op))
             continue;
         enum wc_truth passes = WC_TRUE;
         if (t->filter)
@@ -140,7 +160,13 @@ static void touch_unjudged(struct wc_subs *s, const struct wc_roll *roll,
     }
 }
 
-/* Those whom the index does not bring up. Deletes are filed by filters alone. */
+/* Of a DELETE only a full old row is judged (oldrow.h). */
+static bool can_judge(const struct wc_rules *rules, const struct wc_change *ch)
+{
+    return wc_rules_can_judge(rules, ch) && (ch->op != WC_OP_DELETE || ch->old_kind == WC_OLD_FULL);
+}
+
+/* Those whom the index does not bring up. */
 static void touch_others(struct wc_subs *s, const struct wc_list *rolls, const struct wc_change *ch)
 {
     WC_LIST_EACH (it, rolls) {
@@ -148,9 +174,21 @@ static void touch_others(struct wc_subs *s, const struct wc_list *rolls, const s
         if (wc_render_is_refused(ch, roll->now))
             touch_all(s, roll);
         else if (roll->rules && roll->rules->kind == WC_RULES_COMPILED &&
-                 !wc_rules_can_judge(roll->rules, ch))
+                 !can_judge(roll->rules, ch))
             touch_unjudged(s, roll, ch);
     }
+}
+
+/* Bindings with removals that an UPDATE's old row matched. What Postgres would have to be asked
+ * about it is not asked. */
+static enum wc_need find_old_rows(struct wc_subs *s, const struct wc_change *ch)
+{
+    if (s->nremovals == 0 || ch->op != WC_OP_UPDATE || ch->old_kind != WC_OLD_FULL)
+        return WC_NEED_NOTHING;
+    const struct wc_change before = wc_change_of_old_row(ch);
+    const struct wc_match_caller caller = {.hit = on_old_hit, .arg = s, .event = WC_SPEC_OLD_ROW};
+    return wc_match_change(s->match, &before, &caller) == WC_OK ? WC_NEED_NOTHING
+                                                                : WC_NEED_PATIENCE;
 }
 
 /* Collects them in subs->touched. */
@@ -162,9 +200,10 @@ static enum wc_need find_audiences(struct wc_subs *s, const struct wc_change *ch
     const struct wc_match_caller caller = {.hit = on_hit, .ask = on_ask, .arg = s};
     if (wc_match_change(s->match, ch, &caller) != WC_OK)
         return WC_NEED_PATIENCE; /* out of memory */
-    if (rolls && ch->op != WC_OP_DELETE)
+    bool by_filter = ch->op == WC_OP_DELETE && s->opt.deletes != WC_DELETES_JUDGED;
+    if (rolls && !by_filter)
         touch_others(s, rolls, ch);
-    return WC_NEED_NOTHING;
+    return find_old_rows(s, ch);
 }
 
 enum wc_need wc_subs_look(struct wc_subs *s, const struct wc_change *ch,
@@ -218,7 +257,7 @@ static enum wc_status compare_for(struct wc_subs *s, struct wc_queued *c,
     enum wc_status st = WC_OK;
     for (uint32_t i = 0; i < a->nbindings && st == WC_OK; i++) {
         const struct wc_binding *b = &a->binding[i];
-        if (b->touched != s->change || !b->undecided)
+        if (b->touched != s->change || !b->undecided || !(b->spec.events & s->op))
             continue;
         for (size_t t = 0; t < b->ntargets && st == WC_OK; t++)
             if (b->target[t].filter && b->target[t].match.rel == c->change.rel->oid)

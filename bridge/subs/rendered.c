@@ -15,6 +15,7 @@ enum {
 
 struct key {
     uintptr_t access, set; /* addresses */
+    uint64_t shape;        /* what else makes a difference; 64 bits: no padding in a key */
 };
 
 struct wc_rendering {
@@ -67,10 +68,17 @@ static struct wc_rendering *make(struct wc_rendered *r, const struct key *key)
     return NULL;
 }
 
-static struct wc_rendering *find(struct wc_rendered *r, const struct wc_view *view)
+static struct key key_of(const struct wc_rendered_change *ch, const struct wc_view *view)
 {
-    const struct key key = {(uintptr_t)view->access, (uintptr_t)view->set};
-    if (r->last && r->last->key.access == key.access && r->last->key.set == key.set)
+    return (struct key){.access = (uintptr_t)view->access,
+                        .set = (uintptr_t)view->set,
+                        .shape = (uint64_t)ch->change->op << 1 | view->old_key_only};
+}
+
+static struct wc_rendering *find(struct wc_rendered *r, const struct key key)
+{
+    const struct key *last = r->last ? &r->last->key : NULL;
+    if (last && last->access == key.access && last->set == key.set && last->shape == key.shape)
         return r->last;
     struct wc_map_node *n = wc_map_get(&r->map, wc_slice(&key, sizeof key));
     r->last = n ? WC_CONTAINER(n, struct wc_rendering, node) : make(r, &key);
@@ -88,7 +96,7 @@ static void empty(struct wc_buf *json)
 enum wc_status wc_rendered_get(struct wc_rendered *r, const struct wc_rendered_change *ch,
                                const struct wc_view *view, struct wc_slice *out)
 {
-    struct wc_rendering *it = find(r, view);
+    struct wc_rendering *it = find(r, key_of(ch, view));
     if (!it)
         return WC_NOMEM;
     if (it->change != r->change) {

@@ -1,6 +1,6 @@
 /*
- * What the change being delivered was rendered to: once for each (access, column set), however many
- * audiences get it.
+ * What the change being delivered was rendered to: once for each (access, column set, how much of
+ * the old row, as what it is), however many audiences get it.
  *
  * Ownership: the JSON is the cache's, valid until the next change. Threads: one owner.
  * Limits: the largest change Postgres can hold, as JSON.

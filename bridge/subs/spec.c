@@ -547,6 +547,23 @@ static enum wc_status parse_numbers(const struct wc_json *doc, struct wc_arena *
     return WC_INVALID;
 }
 
+static enum wc_status parse_removals(const struct wc_json *doc, struct wc_spec *out,
+                                     struct wc_buf *message)
+{
+    out->removals = wc_json_type(doc, wc_json_get(doc, 0, "removals")) == WC_JSON_TRUE;
+    if (!out->removals || out->events & WC_OP_DELETE)
+        return WC_OK;
+    wc_buf_str(message,
+               "Error parsing `removals` params: removals are DELETEs, which an event of ");
+    wc_buf_printf(message, "%s does not ask for", out->event);
+    return WC_INVALID;
+}
+
+uint32_t wc_spec_looked_at(const struct wc_spec *s)
+{
+    return s->events | (s->removals ? WC_OP_UPDATE | WC_SPEC_OLD_ROW : 0u);
+}
+
 static enum wc_status check_select(const struct wc_spec *s, struct wc_buf *message)
 {
     if (s->nselect == 0 || (!wc_slice_is(s->schema, "*") && !wc_slice_is(s->table, "*")))
@@ -577,6 +594,8 @@ enum wc_status wc_spec_parse(struct wc_slice json, struct wc_arena *arena, struc
         st = parse_place(&doc, arena, &spec, &filter, message);
     if (st == WC_OK)
         st = parse_numbers(&doc, arena, &spec, message);
+    if (st == WC_OK)
+        st = parse_removals(&doc, &spec, message);
     spec.explain = wc_json_type(&doc, wc_json_get(&doc, 0, "explain")) == WC_JSON_TRUE;
     if (st == WC_OK && filter.p)
         st = parse_filters(filter, arena, &spec, message);

@@ -16,6 +16,9 @@
  * numbers: "string" asks for bigint and numeric as JSON strings with all their digits; "number" and
  * absence for the usual JSON numbers. Our own addition too.
  *
+ * removals: true asks for a DELETE also where an UPDATE takes a row out of what the binding shows
+ * (look.c). Of what wants no DELETE that cannot be asked. Our own addition too.
+ *
  * Ownership: slices live in the arena. Threads: pure.
  * Errors: INVALID with the message written; NOMEM.
  * Limits: 32 comparisons, 32 groups, 8 of them in one another, 2,000 JSON values.
@@ -55,8 +58,15 @@ struct wc_spec {
     size_t nselect;
     const struct wc_slice *select; /* NUL-terminated too */
     bool has_exact_numbers;
-    bool explain; /* see explain.h */
+    bool explain;  /* see explain.h */
+    bool removals; /* then events has DELETE */
 };
+
+/* Beside those of enum wc_op, for removals: the old row of an UPDATE. */
+enum { WC_SPEC_OLD_ROW = 8 };
+
+/* What has to be looked at for the binding, as bits: for removals UPDATEs too, wanted or not. */
+uint32_t wc_spec_looked_at(const struct wc_spec *);
 
 /* json: the binding object, valid JSON. */
 WC_MUST_USE

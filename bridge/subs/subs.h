@@ -50,6 +50,15 @@
 #include "fanout/share.h"
 #include "fanout/source.h"
 
+/* What becomes of a DELETE whose row is under row security. */
+enum wc_deletes {
+    WC_DELETES_COMPATIBLE, /* its primary key goes to everybody whose filter passes */
+    WC_DELETES_NONE,       /* nothing goes out */
+    /* What compiled policies say of a full old row counts, and it goes out whole. Where they say
+     * nothing, or the old row is not full, nothing goes out. */
+    WC_DELETES_JUDGED,
+};
+
 struct wc_subs_options {
     struct wc_pg_options pg;  /* of the tenant database; strings borrowed for the life */
     const char *tenant;       /* borrowed for the life */
@@ -62,7 +71,7 @@ struct wc_subs_options {
     size_t max_record_bytes;
     struct wc_judge_options judge; /* strings borrowed for the life */
     bool no_compiling;             /* of policies, see bridge/rls/access.h */
-    bool withhold_deletes;         /* under row security; else their keys go to everybody */
+    enum wc_deletes deletes;
 };
 
 struct wc_subs_hooks {

@@ -30,6 +30,7 @@ struct wc_subs {
     struct wc_access_cache *access;
     struct wc_match *match;
     struct wc_map members, audiences;
+    size_t nremovals; /* targets in the index whose bindings have removals */
     struct wc_resolver *resolver;
     struct wc_filter_types *types;
     struct wc_caster *caster;

@@ -327,7 +327,7 @@ bool wc_tenant_open_subs(struct wc_tenant *t)
                                       .max_record_bytes = t->opt.max_record_bytes,
                                       .judge = t->opt.judge,
                                       .no_compiling = t->opt.no_compiling,
-                                      .withhold_deletes = t->opt.withhold_deletes};
+                                      .deletes = t->opt.deletes};
     t->stalled = t->marked = t->is_draining = false;
     t->progress = t->mark_lsn = 0;
     t->grace = make_timer(t);

@@ -27,7 +27,7 @@ struct wc_tenant_options {
     struct wc_pg_options pg;
     struct wc_judge_options judge; /* pg: only user and password; `tenant` is set by us */
     bool no_compiling;             /* of policies, see bridge/rls/access.h */
-    bool withhold_deletes;         /* under row security, see subs.h */
+    enum wc_deletes deletes;       /* as in subs.h */
     const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
     const char *messages_publication; /* of realtime.messages; empty: none */

@@ -47,6 +47,54 @@ static void a_change_is_rendered_once_for_each_access_and_set(void **state)
     wc_rendered_release(&r);
 }
 
+static struct wc_slice get_view(struct wc_rendered *r, const struct wc_change *ch,
+                                const struct wc_view *view)
+{
+    const struct wc_rendered_change what = {.change = ch, .max_record_bytes = 1000};
+    struct wc_slice json;
+    assert_int_equal(wc_rendered_get(r, &what, view, &json), WC_OK);
+    return json;
+}
+
+/* Of one role some see the old row and some its key alone, and for some the row is gone. */
+static void who_sees_less_of_the_old_row_gets_a_rendering_of_its_own(void **state)
+{
+    (void)state;
+    static const struct wc_type text = {.value_class = WC_VALUE_STRING};
+    static const struct wc_rel_col stream[] = {{.name = {(const uint8_t *)"id", 2}},
+                                               {.name = {(const uint8_t *)"t", 1}}};
+    static const struct wc_rel rel = {.schema = {(const uint8_t *)"public", 6},
+                                      .name = {(const uint8_t *)"a", 1},
+                                      .ncols = 2,
+                                      .col = stream};
+    static const struct wc_access_col col[] = {
+        {.json_key = {(const uint8_t *)"\"id\":", 5}, .in_pk = true, .readable = true},
+        {.json_key = {(const uint8_t *)"\"t\":", 4}, .readable = true}};
+    static const struct wc_access_map map[] = {{0, &text}, {1, &text}};
+    static const struct wc_access access = {
+        .has_pk = true, .pk_readable = true, .ncols = 2, .col = col, .map = map};
+    struct wc_col old[] = {{WC_COL_TEXT, wc_slice_str("1")}, {WC_COL_TEXT, wc_slice_str("was")}};
+    struct wc_col new[] = {{WC_COL_TEXT, wc_slice_str("1")}, {WC_COL_TEXT, wc_slice_str("is")}};
+    const struct wc_change update = {
+        .op = WC_OP_UPDATE, .rel = &rel, .old_kind = WC_OLD_FULL, .old = {2, old}, .new = {2, new}};
+    const struct wc_change removal = wc_change_of_old_row(&update);
+    const struct wc_view whole = {.access = &access, .set = &wc_column_set_all};
+    struct wc_view cut = whole;
+    cut.old_key_only = true;
+    struct wc_rendered r;
+    wc_rendered_init(&r);
+    for (int i = 0; i < 2; i++) {
+        assert_true(names(get_view(&r, &update, &whole), "\"was\""));
+        assert_false(names(get_view(&r, &update, &cut), "\"was\""));
+        struct wc_slice gone = get_view(&r, &removal, &whole);
+        assert_true(names(gone, "\"type\":\"DELETE\"") && names(gone, "\"was\""));
+        assert_false(names(gone, "\"is\""));
+        assert_true(names(get_view(&r, &update, &cut), "\"is\""));
+    }
+    assert_int_equal(r.map.count, 3);
+    wc_rendered_release(&r);
+}
+
 static void what_was_rendered_of_another_change_is_void(void **state)
 {
     (void)state;
@@ -78,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_is_rendered_once_for_each_access_and_set),
+        cmocka_unit_test(who_sees_less_of_the_old_row_gets_a_rendering_of_its_own),
         cmocka_unit_test(what_was_rendered_of_another_change_is_void),
         cmocka_unit_test(renderings_do_not_pile_up),
     };

@@ -502,6 +502,41 @@ static void numbers_may_be_asked_for_as_strings(void **state)
                "Error parsing `numbers` params: expected \"number\" or \"string\"");
 }
 
+/* ---- removals ---- */
+
+static void removals_are_asked_for_by_who_wants_deletes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        bool removals;
+        uint32_t events, looked_at;
+    } accepted[] = {
+        {"{\"schema\":\"s\",\"removals\":true}", true, 7, 7 | WC_SPEC_OLD_ROW},
+        {"{\"schema\":\"s\",\"event\":\"*\",\"removals\":true}", true, 7, 7 | WC_SPEC_OLD_ROW},
+        {"{\"schema\":\"s\",\"event\":\"DELETE\",\"removals\":true}", true, WC_OP_DELETE,
+         WC_OP_DELETE | WC_OP_UPDATE | WC_SPEC_OLD_ROW},
+        {"{\"schema\":\"s\",\"event\":\"DELETE\"}", false, WC_OP_DELETE, WC_OP_DELETE},
+        {"{\"schema\":\"s\",\"event\":\"INSERT\",\"removals\":false}", false, WC_OP_INSERT,
+         WC_OP_INSERT},
+        {"{\"schema\":\"s\",\"event\":\"INSERT\",\"removals\":\"true\"}", false, WC_OP_INSERT,
+         WC_OP_INSERT},
+    };
+    for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++) {
+        struct attempt a;
+        parse(&a, wc_slice_str(accepted[i].json), ARENA_CAP);
+        assert_int_equal(a.status, WC_OK);
+        assert_int_equal(a.spec.removals, accepted[i].removals);
+        assert_int_equal(a.spec.events, accepted[i].events);
+        assert_int_equal(wc_spec_looked_at(&a.spec), accepted[i].looked_at);
+        done(&a);
+    }
+    expect(
+        "{\"schema\":\"s\",\"event\":\"update\",\"removals\":true}", WC_INVALID,
+        "Error parsing `removals` params: removals are DELETEs, which an event of UPDATE does not "
+        "ask for");
+}
+
 /* ---- limits ---- */
 
 static char *repeated(const char *head, const char *piece, size_t n, const char *tail)
@@ -728,6 +763,7 @@ int main(void)
         cmocka_unit_test(a_group_is_read_as_postgrest_writes_it),
         cmocka_unit_test(a_malformed_group_is_refused),
         cmocka_unit_test(numbers_may_be_asked_for_as_strings),
+        cmocka_unit_test(removals_are_asked_for_by_who_wants_deletes),
         cmocka_unit_test(a_filter_has_at_most_32_conditions),
         cmocka_unit_test(groups_are_limited_in_depth_and_number),
         cmocka_unit_test(a_binding_beyond_its_limits_is_refused),
