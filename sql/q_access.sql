@@ -24,7 +24,8 @@
 --              are the same, texts are
 --   column     number, name, type, is an enum, its labels; those the policies mention
 --   function   oid, name, why nothing can be said of it, immutable and of the server, owner, source,
---              all else that pins a function somebody made; those the policies call
+--              all else that pins a function somebody made; those the policies call, and those
+--              without arguments that the bodies of such functions call by name
 --   collation  oid, deterministic, compares bytes; those the policies compare under
 --   unkept     oid of a function somebody made that the planner may evaluate itself, or NULL for what
 --              other code it may: a plan that is kept could hold what it said for another token
@@ -197,6 +198,17 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
       and (l.typtype = 'p' or l.oid in (select oid from plain)
            or exists (select from pg_catalog.pg_cast c
                       where c.casttarget = l.oid and c.castcontext = 'i' and c.castsource in (select oid from plain)))
+), reached as ( -- what policies call, and what bodies of such functions call by name; see bridge/policy/policy.h
+    select distinct pos, role, oid, 0 as depth from part where kind in ('funcid', 'opfuncid')
+    union
+    select r.pos, r.role, f.oid, r.depth + 1
+    from reached r
+    join pg_catalog.pg_proc o on o.oid = r.oid and o.oid >= 16384 and o.pronargs = 0
+    join pg_catalog.pg_language l on l.oid = o.prolang and l.lanname = 'sql'
+    cross join lateral pg_catalog.regexp_matches(o.prosrc, '([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)\(\)', 'gi') m
+    join pg_catalog.pg_namespace n on n.nspname = pg_catalog.lower(m[1])
+    join pg_catalog.pg_proc f on f.pronamespace = n.oid and f.proname = pg_catalog.lower(m[2]) and f.pronargs = 0 and f.oid >= 16384
+    where r.depth < 5 -- what is deeper is not proven
 ), called as (
     select p.pos, f.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(f.proname) as name,
            case when f.oid < 16384 then case when f.provolatile = 'i' and l.lanname = 'internal' then null
@@ -215,7 +227,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
            f.oid >= 16384 and (f.provolatile = 'i' and l.lanname <> 'c'
                                or l.lanname = 'sql' and not f.prosecdef and f.proconfig is null /* inlined */) as may_be_planned,
            pg_catalog.concat_ws(' ', f.xmin, f.prolang, f.provolatile, f.proisstrict, f.prosecdef, f.prorettype, f.proconfig) as pins
-    from (select distinct pos, role, oid from part where kind in ('funcid', 'opfuncid')) p
+    from (select distinct pos, role, oid from reached) p
     join pg_catalog.pg_proc f on f.oid = p.oid
     join pg_catalog.pg_namespace n on n.oid = f.pronamespace
     join pg_catalog.pg_language l on l.oid = f.prolang

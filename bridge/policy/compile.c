@@ -68,46 +68,62 @@ enum wc_status wc_policy_compile(const struct wc_policy_text *text, size_t n,
 
 /* ---- bodies of functions ---- */
 
+struct body {
+    wc_policy_called_fn called;
+    void *arg;
+    struct wc_err *err;
+};
+
+static bool refuse_body(const struct body *b, const char *why, const char *name)
+{
+    (void)wc_err_set(b->err, WC_INVALID, "its body %s%s%s", why, *name ? ": " : "", name);
+    return false;
+}
+
 /* By name, since a body has no oids: see the header for who makes sure that they are Postgres's. */
-static bool is_known_name(const struct wc_syntax *s)
+static bool is_known_operator(const char *name)
 {
     static const char *const operators[] = {"->", "->>", "#>", "#>>"};
-    if (s->kind == WC_SYNTAX_CALL)
-        return strcmp(s->name, "current_setting") == 0;
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++)
-        if (strcmp(operators[i], s->name) == 0)
+        if (strcmp(operators[i], name) == 0)
             return true;
     return false;
 }
 
+static bool prove_call(const struct body *b, const struct wc_syntax *s)
+{
+    const char *schema = wc_syntax_schema(s);
+    if (strcmp(s->name, "current_setting") == 0)
+        return wc_syntax_is_of_request(s) ||
+               refuse_body(b, "reads a setting that is not the request's", "");
+    if (s->nchildren == 0 && schema && b->called && b->called(b->arg, schema, s->name))
+        return true;
+    return refuse_body(b, "has a part that is not proven", s->name);
+}
+
 /* false: err says why. */
-static bool prove_part(const struct wc_syntax *s, struct wc_err *err)
+static bool prove_part(const struct body *b, const struct wc_syntax *s)
 {
     bool is_plain = s->kind == WC_SYNTAX_CONSTANT || s->kind == WC_SYNTAX_CAST ||
                     s->kind == WC_SYNTAX_COALESCE || s->kind == WC_SYNTAX_NULLIF ||
-                    s->kind == WC_SYNTAX_SELECT;
-    bool is_named = s->kind == WC_SYNTAX_CALL || s->kind == WC_SYNTAX_OPERATOR;
-    if (!is_plain && !(is_named && is_known_name(s))) {
-        (void)wc_err_set(err, WC_INVALID, "its body has a part that is not proven%s%s",
-                         *s->name ? ": " : "", s->name);
+                    s->kind == WC_SYNTAX_SELECT || s->kind == WC_SYNTAX_CALL ||
+                    (s->kind == WC_SYNTAX_OPERATOR && is_known_operator(s->name));
+    if (!is_plain)
+        return refuse_body(b, "has a part that is not proven", s->name);
+    if (s->kind == WC_SYNTAX_CALL && !prove_call(b, s))
         return false;
-    }
-    if (s->kind == WC_SYNTAX_CALL && !wc_syntax_is_of_request(s)) {
-        (void)wc_err_set(err, WC_INVALID, "its body reads a setting that is not the request's");
-        return false;
-    }
-    if (s->kind == WC_SYNTAX_CAST && !wc_syntax_is_plain_cast(s)) {
-        (void)wc_err_set(err, WC_INVALID, "its body converts to a type that is not proven");
-        return false;
-    }
+    if (s->kind == WC_SYNTAX_CAST && !wc_syntax_is_plain_cast(s))
+        return refuse_body(b, "converts to a type that is not proven", "");
     for (size_t i = 0; i < s->nchildren; i++)
-        if (!prove_part(s->child[i], err))
+        if (!prove_part(b, s->child[i]))
             return false;
     return true;
 }
 
-enum wc_status wc_policy_prove_body(const char *sql, struct wc_arena *arena, struct wc_err *err)
+enum wc_status wc_policy_prove_body(const char *sql, wc_policy_called_fn called, void *arg,
+                                    struct wc_arena *arena, struct wc_err *err)
 {
+    const struct body body = {.called = called, .arg = arg, .err = err};
     struct wc_parse *parse = NULL;
     const struct wc_syntax *syntax = NULL;
     enum wc_status st = wc_syntax_parse(sql, true, arena, &parse, &syntax);
@@ -115,7 +131,7 @@ enum wc_status wc_policy_prove_body(const char *sql, struct wc_arena *arena, str
         return st;
     if (st != WC_OK)
         return wc_err_set(err, WC_INVALID, "its body is not one expression");
-    bool is_proven = prove_part(syntax, err);
+    bool is_proven = prove_part(&body, syntax);
     wc_syntax_free(parse);
     return is_proven ? WC_OK : WC_INVALID;
 }

@@ -96,12 +96,18 @@ enum wc_status wc_policy_compile(const struct wc_policy_text *, size_t n,
                                  const struct wc_policy_facts *, struct wc_arena *,
                                  struct wc_policy **out, struct wc_err *err);
 
+/* A body calls schema.name(), without arguments: is there one function of that name in the schema,
+ * and is that proven itself? */
+typedef bool (*wc_policy_called_fn)(void *arg, const char *schema, const char *name);
+
 /* Does the body of an SQL function, `SELECT x`, depend on the claims alone? What it calls is found
  * by name there, each time. So the caller has made sure that nothing outside of pg_catalog can be
  * found instead: no function called current_setting, no operator -> ->> #> #>> with a json or jsonb
- * on its left, no cast between the types of wc_syntax_is_plain_cast. */
+ * on its left, no cast between the types of wc_syntax_is_plain_cast. called: NULL: none is proven.
+ */
 WC_MUST_USE
-enum wc_status wc_policy_prove_body(const char *sql, struct wc_arena *, struct wc_err *err);
+enum wc_status wc_policy_prove_body(const char *sql, wc_policy_called_fn called, void *arg,
+                                    struct wc_arena *, struct wc_err *err);
 
 enum wc_policy_outcome { WC_POLICY_NOBODY, WC_POLICY_SOME, WC_POLICY_EVERYBODY };
 

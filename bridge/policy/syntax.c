@@ -379,6 +379,12 @@ bool wc_syntax_is_of_request(const struct wc_syntax *call)
            strncmp(name->name, prefix, sizeof prefix - 1) == 0;
 }
 
+const char *wc_syntax_schema(const struct wc_syntax *call)
+{
+    const PgQuery__FuncCall *f = ((const PgQuery__Node *)call->node)->func_call;
+    return f->n_funcname == 2 ? last_name(f->funcname, 1) : NULL;
+}
+
 bool wc_syntax_is_plain_cast(const struct wc_syntax *cast)
 {
     static const char *const plain[] = {"bool", "int2",    "int4", "int8", "numeric",

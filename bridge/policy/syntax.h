@@ -57,6 +57,8 @@ void wc_syntax_free(struct wc_parse *); /* NULL is fine */
 /* A call whose first argument is the name of a setting of the request, which we set. Another may be
  * anything. */
 bool wc_syntax_is_of_request(const struct wc_syntax *call);
+/* The schema of a call whose name is written schema.name; NULL: it is written otherwise. */
+const char *wc_syntax_schema(const struct wc_syntax *call);
 /* A cast to bool, an integer, numeric, text, varchar, uuid, json or jsonb: types whose input and
  * output depend on nothing but the value. */
 bool wc_syntax_is_plain_cast(const struct wc_syntax *cast);

@@ -9,6 +9,7 @@ enum {
     ARENA_FIRST = 1024,
     WHY_CAP = 4096,
     COLUMN_MAX = 1600, /* MaxHeapAttributeNumber */
+    CALLS_MAX = 5,     /* of bodies in bodies; see sql/q_access.sql */
     CURRENT_SETTING = 2077,
     CURRENT_SETTING_MISSING_OK = 3294,
 };
@@ -18,6 +19,7 @@ struct function {
     enum wc_policy_function is;
     const char *name, *why; /* UNPROVEN */
     wc_oid owner;           /* 0: of the server */
+    const char *body;       /* not proven yet */
 };
 
 struct collation {
@@ -155,7 +157,6 @@ static void read_column(struct facts *x, const struct fact *f)
             .name = f->field[2], .type = oid_of(f, 3), .is_enum = is(f, 4, "true")};
 }
 
-/* One that somebody made is read after all obstacles. */
 static void read_function(struct facts *x, const struct fact *f)
 {
     struct function *fn = &x->function[x->nfunctions++];
@@ -165,19 +166,10 @@ static void read_function(struct facts *x, const struct fact *f)
         return;
     }
     fn->owner = oid_of(f, 5);
-    if (fn->why)
-        return;
-    fn->why = x->body_obstacle;
-    if (fn->why)
-        return;
-    struct wc_err err = {0};
-    enum wc_status st = wc_policy_prove_body(body_of(f, 6), x->arena, &err);
-    if (st == WC_OK)
-        fn->is = WC_FUNCTION_OF_CLAIMS;
-    else if (st == WC_NOMEM)
-        x->is_short = true;
-    else
-        fn->why = wc_arena_strdup(x->arena, wc_slice_str(err.text));
+    if (!fn->why)
+        fn->why = x->body_obstacle; /* all obstacles were read before */
+    if (!fn->why)
+        fn->body = body_of(f, 6);
 }
 
 static void read_obstacle(struct facts *x, const struct fact *f)
@@ -186,6 +178,56 @@ static void read_obstacle(struct facts *x, const struct fact *f)
         x->body_obstacle = text_of(f, 1);
     if (!x->obstacle && is(f, 2, "true"))
         x->obstacle = text_of(f, 1);
+}
+
+/* ---- bodies ---- */
+
+struct caller {
+    struct facts *x;
+    unsigned depth;
+};
+
+static void prove_body(struct facts *, struct function *, unsigned depth);
+
+/* Of names that need no quotes: there is one point in them. */
+static bool is_named(const struct function *fn, const char *schema, const char *name)
+{
+    size_t len = strlen(schema);
+    return !strchr(fn->name, '"') && strncmp(fn->name, schema, len) == 0 && fn->name[len] == '.' &&
+           strcmp(fn->name + len + 1, name) == 0;
+}
+
+/* A call without arguments finds the function of that name that has none, whatever others with
+ * defaults or VARIADIC there are; and no function with arguments is proven. */
+static bool is_called_proven(void *arg, const char *schema, const char *name)
+{
+    struct caller *c = arg;
+    for (size_t i = 0; c->depth < CALLS_MAX && i < c->x->nfunctions; i++) {
+        struct function *fn = &c->x->function[i];
+        if (!is_named(fn, schema, name))
+            continue;
+        prove_body(c->x, fn, c->depth + 1);
+        if (fn->is == WC_FUNCTION_OF_CLAIMS)
+            return true;
+    }
+    return false;
+}
+
+static void prove_body(struct facts *x, struct function *fn, unsigned depth)
+{
+    const char *body = fn->body;
+    if (!body)
+        return;
+    fn->body = NULL; /* what calls itself finds it not proven */
+    struct wc_err err = {0};
+    struct caller caller = {x, depth};
+    enum wc_status st = wc_policy_prove_body(body, is_called_proven, &caller, x->arena, &err);
+    if (st == WC_OK)
+        fn->is = WC_FUNCTION_OF_CLAIMS;
+    else if (st == WC_NOMEM)
+        x->is_short = true;
+    else
+        fn->why = wc_arena_strdup(x->arena, wc_slice_str(err.text));
 }
 
 static bool read_facts(struct facts *x, struct wc_slice source)
@@ -207,6 +249,8 @@ static bool read_facts(struct facts *x, struct wc_slice source)
             x->collation[x->ncollations++] =
                 (struct collation){oid_of(f, 1), is(f, 2, "true"), is(f, 3, "true")};
     }
+    for (size_t i = 0; i < x->nfunctions; i++)
+        prove_body(x, &x->function[i], 0);
     return !x->is_short;
 }
 

@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     WC_ASSERT(st != WC_INVALID || err.text[0]);
     if (st == WC_OK)
         apply(compiled, &arena);
-    st = text ? wc_policy_prove_body(text, &arena, &err) : WC_NOMEM;
+    st = text ? wc_policy_prove_body(text, NULL, NULL, &arena, &err) : WC_NOMEM;
     WC_ASSERT(st == WC_OK || st == WC_INVALID || st == WC_NOMEM);
     free(text);
     wc_arena_release(&arena);

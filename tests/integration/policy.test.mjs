@@ -103,6 +103,11 @@ test('bodies of functions are proven by what they are built from', async () => {
   assert.equal((await compiler.ask({ body: supabase })).why, undefined)
   for (const body of [`select now()::text`, `select x from t`, `select current_setting('app.x')`, `select evil.f()`, `select 1; select 2`, `update t set id = 1`, `select 'a'::evil.t`, `select array[1]`, `select current_setting(current_user)`])
     assert.match((await compiler.ask({ body })).why ?? 'proven', /body/, body)
+  const calls = { 'auth.jwt': 'claims' }
+  for (const body of [`select auth.jwt() ->> 'org'`, `select (auth.jwt() -> 'app_metadata' ->> 'org')::uuid`, `select coalesce((select auth.jwt()) ->> 'role', 'anon')`])
+    assert.equal((await compiler.ask({ body, calls })).why, undefined, body)
+  for (const body of [`select jwt() ->> 'org'`, `select other.jwt()`, `select db.auth.jwt()`, `select auth.jwt(1)`, `select auth."JWT"()`, `select auth.jwt() over ()`, `select auth.jwt(variadic array[1])`])
+    assert.match((await compiler.ask({ body, calls })).why ?? 'proven', /body/, body)
 })
 
 test(`what is compiled is what SELECT says (DIFFERENTIAL_SEED=${SEED})`, async (t) => {

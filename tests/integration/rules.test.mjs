@@ -47,3 +47,25 @@ test('what is proven is compiled, for those to whom row security applies', async
   const { kind, says } = await judge.rules('t', 'authenticated')
   assert.equal(kind, 'compiled', says)
 })
+
+test('a function that calls a proven one by its full name is proven, and falls with it', async (t) => {
+  const judge = Judge.start(t, cluster)
+  await sql(`create schema app; grant usage on schema app to public;
+    create function app.org() returns text stable language sql as $$ select auth.jwt() ->> 'org' $$;
+    create function app.again() returns text stable security definer set search_path = '' language sql as $$ select coalesce(app.org(), 'none') $$`)
+  await policy('org = app.again()')
+  const { kind, says, number } = await judge.rules('t', 'authenticated')
+  assert.equal(kind, 'compiled', says)
+  const body = (of, text) => `create or replace function ${of} returns text stable language sql as $$ ${text} $$`
+  const org = body('app.org()', `select auth.jwt() ->> 'org'`)
+  isDelegated(await meanwhile(judge, body('app.org()', `select auth.jwt() ->> 'org' || now()::text`), org), /app\.again: its body has a part that is not proven: org/)
+  isDelegated(await meanwhile(judge, body('app.org()', 'select app.again()'), org), /app\.again/)
+  isDelegated(await meanwhile(judge, `alter function app.org() volatile`, 'alter function app.org() stable'), /app\.again/)
+  isDelegated(await meanwhile(judge, `revoke execute on function app.org() from public`, 'grant execute on function app.org() to public'), /may not execute app\.org/)
+  isDelegated(await meanwhile(judge, `alter function app.org() rename to org2; create function app.org(int default 1) returns text stable language sql as $$ select 'x' $$`,
+    'drop function app.org(int); alter function app.org2() rename to org'), /app\.again/)
+  const after = await meanwhile(judge, `create function app.org(int default 1) returns text stable language sql as $$ select 'x' $$`, 'drop function app.org(int)')
+  assert.equal(after.kind, 'compiled', 'a call without arguments does not find it')
+  assert.ok(after.number > number, 'other functions, other rules')
+  await sql('drop schema app cascade')
+})

@@ -75,17 +75,6 @@ static unsigned long number(const char *text)
 
 /* ---- rules ---- */
 
-struct wc_rules *wc_rules_ref(struct wc_rules *r)
-{
-    r->refs++;
-    return r;
-}
-
-void wc_rules_unref(struct wc_rules *r)
-{
-    r->refs--;
-}
-
 static void free_rules(struct rules *r)
 {
     if (r->rules.refs != 1)

@@ -351,7 +351,7 @@ static void do_send(bool quiet)
 static void do_forget(void)
 {
     wc_judge_send(judge);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3 && wc_judge_is_busy(judge); i++) /* else nothing may come any more */
         turn();
     wc_judge_forget(judge);
     clear_batch();

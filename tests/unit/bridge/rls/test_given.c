@@ -144,14 +144,3 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
-
-struct wc_rules *wc_rules_ref(struct wc_rules *r)
-{
-    r->refs++;
-    return r;
-}
-
-void wc_rules_unref(struct wc_rules *r)
-{
-    r->refs--;
-}
