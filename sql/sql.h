@@ -25,6 +25,7 @@ extern const char wc_sql_published[];
 extern const char wc_sql_explain[];
 extern const char wc_sql_access[];
 extern const char wc_sql_brief_locks[];
+extern const char wc_sql_settled[];
 extern const char wc_sql_types[];
 extern const char wc_sql_fence[];
 extern const char wc_sql_position[];

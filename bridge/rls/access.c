@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "bridge/pg/array.h"
 #include "bridge/rls/access_priv.h"
+#include "bridge/rls/barriers.h"
 #include "bridge/rls/changes.h"
 #include "bridge/rls/distrust.h"
 #include "bridge/rls/rules_priv.h"
@@ -39,10 +40,12 @@ struct wc_access_cache {
     void *arg;
     struct wc_map entries; /* key: oid bytes, then role */
     struct wc_changes changes;
+    struct wc_barriers barriers;
+    struct wc_access_since since; /* what is looked at now was read then */
     struct wc_distrust distrust;
     struct wc_types *types;
-    uint64_t answers, rules; /* numbers given out */
-    uint64_t types_since;    /* number of the first question about types behind the one under way */
+    uint64_t answers, questions, rules; /* numbers given out */
+    uint64_t types_since; /* number of the first question about types behind the one under way */
     const struct wc_pg
         *prepared_on; /* where the question is a prepared statement; never followed */
     bool sent_sql;    /* with the question under way */
@@ -122,64 +125,6 @@ static struct wc_access *make(struct wc_access_cache *c, struct wc_slice key)
     return NULL;
 }
 
-/* ---- the column map ---- */
-
-/* Among the catalog's columns; -1: not there any more. */
-static int16_t find_column(const struct wc_access *a, struct wc_slice name)
-{
-    for (uint16_t j = 0; j < a->ncols; j++)
-        if (wc_slice_eq(name, a->col[j].name))
-            return (int16_t)j;
-    return -1;
-}
-
-/* False: the type is not known yet. */
-static bool map_type(struct wc_access_cache *c, struct wc_access *a, wc_oid type,
-                     const struct wc_type **out)
-{
-    *out = wc_type_builtin(type);
-    if (*out)
-        return true;
-    a->types_number = wc_types_number(c->types, a->used);
-    return wc_types_find(c->types, type, a->types_since, a->used, out);
-}
-
-static bool map_columns(struct wc_access_cache *c, struct wc_access *a, const struct wc_rel *rel)
-{
-    a->map = NULL;
-    a->types_number = 0;
-    wc_arena_reset(&a->map_arena);
-    struct wc_access_map *map = wc_arena_calloc(&a->map_arena, rel->ncols + 1u, sizeof *map);
-    bool known = map != NULL;
-    for (uint16_t i = 0; map && i < rel->ncols; i++) {
-        map[i].col = find_column(a, rel->col[i].name);
-        if (map[i].col >= 0 && a->col[map[i].col].readable)
-            known &= map_type(c, a, rel->col[i].type, &map[i].type);
-    }
-    if (!known)
-        return false;
-    a->map = map;
-    a->generation = rel->generation;
-    return true;
-}
-
-static bool is_mapped(const struct wc_access_cache *c, const struct wc_access *a,
-                      const struct wc_rel *rel)
-{
-    return a->map && a->generation == rel->generation &&
-           (a->types_number == 0 || a->types_number == wc_types_number(c->types, a->used));
-}
-
-/* So that types are asked for behind the question that an entry is missing for. */
-static void want_types(struct wc_access_cache *c, const struct wc_access *a,
-                       const struct wc_rel *rel)
-{
-    const struct wc_type *ignored;
-    for (uint16_t i = 0; i < rel->ncols; i++)
-        if (!wc_type_builtin(rel->col[i].type))
-            (void)wc_types_find(c->types, rel->col[i].type, 0, a->used, &ignored);
-}
-
 /* The entry, made when there is none; NULL when out of memory. */
 static struct wc_access *entry_of(struct wc_access_cache *c, wc_oid rel, struct wc_slice role)
 {
@@ -192,6 +137,14 @@ static struct wc_access *entry_of(struct wc_access_cache *c, wc_oid rel, struct 
     return n ? WC_CONTAINER(n, struct wc_access, node) : make(c, key);
 }
 
+/* For what is looked at, now. */
+static bool is_good(const struct wc_access_cache *c, const struct wc_access *a)
+{
+    if (a->is_new || a->barriers < c->since.barriers)
+        return false;
+    return c->freshness ? a->used < a->fresh_until : a->question > c->since.questions;
+}
+
 struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel *rel,
                                  struct wc_slice role)
 {
@@ -199,12 +152,12 @@ struct wc_access *wc_access_find(struct wc_access_cache *c, const struct wc_rel 
     if (!a)
         return NULL;
     a->used = wc_clock_mono();
-    if (a->used >= a->fresh_until) {
+    if (!is_good(c, a)) {
         a->is_wanted = true;
-        want_types(c, a, rel);
+        wc_access_want_types(c->types, a, rel);
         return NULL;
     }
-    return is_mapped(c, a, rel) || map_columns(c, a, rel) ? a : NULL;
+    return wc_access_map(c->types, a, rel) ? a : NULL;
 }
 
 struct wc_access *wc_access_pin(struct wc_access_cache *c, wc_oid rel, struct wc_slice role)
@@ -248,11 +201,19 @@ enum wc_status wc_access_invalidate(struct wc_access_cache *c, wc_oid oid, wc_xi
     return wc_changes_note(&c->changes, oid, by);
 }
 
-enum wc_status wc_access_invalidate_all(struct wc_access_cache *c, wc_xid by)
+enum wc_status wc_access_invalidate_all(struct wc_access_cache *c, wc_xid by, wc_lsn commit_lsn)
 {
-    for (struct wc_map_node *n = wc_map_each(&c->entries, NULL); n; n = wc_map_each(&c->entries, n))
-        expire(WC_CONTAINER(n, struct wc_access, node));
-    return wc_changes_note_any(&c->changes, by);
+    return wc_barriers_add(&c->barriers, by, commit_lsn);
+}
+
+struct wc_access_since wc_access_now(const struct wc_access_cache *c)
+{
+    return (struct wc_access_since){.barriers = c->barriers.last, .questions = c->questions};
+}
+
+void wc_access_judge_since(struct wc_access_cache *c, const struct wc_access_since *since)
+{
+    c->since = *since;
 }
 
 void wc_access_saw(struct wc_access_cache *c, const struct wc_snapshot *s)
@@ -263,6 +224,7 @@ void wc_access_saw(struct wc_access_cache *c, const struct wc_snapshot *s)
 void wc_access_forget_changes(struct wc_access_cache *c)
 {
     wc_changes_forget(&c->changes);
+    wc_barriers_forget(&c->barriers);
 }
 
 /* ---- rules ---- */
@@ -328,15 +290,17 @@ static void take_entry(struct wc_access_cache *c, const struct wc_pg_result *res
     a->fresh_until = c->asked + c->freshness;
     if (a->fresh_until < now + JUDGE_US)
         a->fresh_until = now + JUDGE_US;
-    if (a->is_new)
+    if (a->is_new || a->barriers < wc_barriers_settled(&c->barriers))
         a->types_since = c->types_since;
+    a->barriers = wc_barriers_settled(&c->barriers);
+    a->question = c->questions;
     a->is_new = a->is_wanted = false;
 }
 
 /* Returns whether some of it had to be put aside as too early. */
 static bool read_answer(struct wc_access_cache *c, const struct wc_pg_result *res)
 {
-    bool early = false;
+    bool early = wc_barriers_settled(&c->barriers) < c->since.barriers;
     int row = 0;
     const char *snapshot = wc_answer_snapshot(res);
     struct wc_snapshot *s = snapshot ? wc_snapshot_parse(snapshot) : NULL;
@@ -465,8 +429,10 @@ static enum wc_status send_question(struct wc_access_cache *c, struct wc_pg *pg,
                                          .sql = c->sent_sql ? wc_sql_access : NULL,
                                          .nparams = 3,
                                          .params = params}};
-    enum wc_status st = q->asks_texts ? wc_pg_segment(pg, s, 2, on_result, c)
-                                      : wc_pg_segment(pg, s + 1, 1, on_result, c);
+    enum wc_status st = wc_barriers_ask(&c->barriers, pg);
+    if (st == WC_OK)
+        st = q->asks_texts ? wc_pg_segment(pg, s, 2, on_result, c)
+                           : wc_pg_segment(pg, s + 1, 1, on_result, c);
     if (st == WC_OK)
         c->prepared_on = pg;
     return st;
@@ -479,6 +445,7 @@ static enum wc_status ask(struct wc_access_cache *c, struct wc_pg *pg)
     wc_buf_init(&q.roles, (size_t)ENTRY_CAP * 16);
     wc_buf_init(&q.texts, ENTRY_CAP);
     c->asked = wc_clock_mono();
+    c->questions++;
     c->types_since = wc_types_next(c->types);
     enum wc_status st = WC_NOMEM;
     if (collect(c, c->asked, &q))
@@ -493,9 +460,11 @@ static enum wc_status ask(struct wc_access_cache *c, struct wc_pg *pg)
 
 enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
 {
-    if (c->in_flight || wc_types_is_asking(c->types))
+    if (c->in_flight || c->barriers.is_asking || wc_types_is_asking(c->types))
         return WC_AGAIN;
     enum wc_status st = ask(c, pg);
+    if (st == WC_OK && !c->in_flight && c->barriers.count == WC_BARRIERS)
+        st = wc_barriers_ask(&c->barriers, pg);
     return st == WC_OK ? wc_types_refresh(c->types, pg, c->in_flight > 0) : st;
 }
 

@@ -24,7 +24,8 @@
  *
  * Visible first: the log is ahead of what sessions see, so an answer that follows a change of the
  * relation counts only when its snapshot sees the transaction that made the change. Else a row
- * inserted in the transaction that protects its table would be judged by the rules before it.
+ * inserted in the transaction that protects its table would be judged by the rules before it. What
+ * else DDL changes the stream tells of where it can (wc_access_invalidate_all).
  *
  * Ownership: entries belong to the cache and are valid until the loop's next turn.
  * Threads: one owner, the bridge thread. Errors: NOMEM.
@@ -104,13 +105,15 @@ struct wc_access {
     bool is_wanted;  /* for the next question */
     bool asks_texts; /* of policies, with the question under way or the last one */
     wc_us texts_after;
+    uint64_t barriers;    /* changes of rules that were over when it was asked */
+    uint64_t question;    /* number of the one that the answer was to */
     uint64_t types_since; /* types must be of this answer or a later one */
 };
 
 struct wc_access_cache;
 
 struct wc_access_options {
-    uint32_t freshness_ms; /* 0: asked with every change that waits */
+    uint32_t freshness_ms; /* 0: a change is judged by what was asked after it was read */
     bool no_compiling;     /* rules are never COMPILED */
 };
 
@@ -133,11 +136,22 @@ struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *
 struct wc_access *wc_access_pin(struct wc_access_cache *, wc_oid, struct wc_slice role);
 void wc_access_unpin(struct wc_access_cache *, struct wc_access *);
 
-/* A transaction changed policies, grants or functions, it is not known which: nothing that was
- * answered before it became visible counts any more. NOMEM; LIMIT: too many of them wait for that.
- */
+/* The stream says that this transaction changed policies, grants or functions, it is not known
+ * which: a change behind it is judged only by what was asked when it was over (barriers.h). Nothing
+ * is asked before there is such a change. LIMIT: too many are not over yet: once some are, after
+ * wc_access_refresh. */
 WC_MUST_USE
-enum wc_status wc_access_invalidate_all(struct wc_access_cache *, wc_xid);
+enum wc_status wc_access_invalidate_all(struct wc_access_cache *, wc_xid, wc_lsn commit_lsn);
+
+/* What answers must be later than to judge a change that is read now. */
+struct wc_access_since {
+    uint64_t barriers;
+    uint64_t questions; /* freshness 0 */
+};
+struct wc_access_since wc_access_now(const struct wc_access_cache *);
+/* From here on wc_access_find is for a change read then. */
+void wc_access_judge_since(struct wc_access_cache *, const struct wc_access_since *);
+
 /* A verdict of these rules was found to be wrong: wherever they are found, and whatever is made of
  * the same bytes later, is delegated from now on. why: one line. */
 void wc_rules_distrust(struct wc_access_cache *, const struct wc_rules *, const char *why);

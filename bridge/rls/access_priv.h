@@ -1,11 +1,13 @@
 /*
- * Shared by access.c (when to ask, and what answers are good for) and answer.c (what they say).
+ * Shared by access.c (when to ask, and what answers are good for), answer.c (what they say) and
+ * map.c (the columns of the stream in them).
  * An answer has rows [row, end) for each pair it was asked about.
  */
 #ifndef WC_BRIDGE_RLS_ACCESS_PRIV_H
 #define WC_BRIDGE_RLS_ACCESS_PRIV_H
 
 #include "bridge/rls/access.h"
+#include "bridge/rls/types.h"
 
 /* The end of the rows that begin at `row`, of the pair at `position` (from 1). */
 int wc_answer_end(const struct wc_pg_result *, int row, size_t position);
@@ -18,5 +20,10 @@ void wc_answer_read(const struct wc_pg_result *, int row, int end, struct wc_acc
 /* What rules are made of (rules_priv.h), for an entry that was just read. */
 void wc_answer_source(const struct wc_pg_result *, int row, int end, const struct wc_access *,
                       struct wc_buf *source, struct wc_buf *told);
+
+/* Makes the entry's map for this wc_rel, if it is for another. False: a type is not known yet. */
+bool wc_access_map(struct wc_types *, struct wc_access *, const struct wc_rel *);
+/* So that types are asked for behind the question that an entry is missing for. */
+void wc_access_want_types(struct wc_types *, const struct wc_access *, const struct wc_rel *);
 
 #endif

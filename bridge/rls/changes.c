@@ -12,7 +12,6 @@ struct changed {
 
 void wc_changes_init(struct wc_changes *c)
 {
-    *c = (struct wc_changes){.nany = 0};
     wc_map_init(&c->of);
 }
 
@@ -27,14 +26,12 @@ void wc_changes_forget(struct wc_changes *c)
     struct wc_map_node *n;
     while ((n = wc_map_each(&c->of, NULL)))
         drop(c, WC_CONTAINER(n, struct changed, node));
-    c->nany = 0;
 }
 
 void wc_changes_release(struct wc_changes *c)
 {
     wc_changes_forget(c);
     wc_map_release(&c->of);
-    free(c->any);
 }
 
 static struct changed *find(const struct wc_changes *c, wc_oid rel)
@@ -61,21 +58,6 @@ enum wc_status wc_changes_note(struct wc_changes *c, wc_oid rel, wc_xid by)
     return WC_OK;
 }
 
-enum wc_status wc_changes_note_any(struct wc_changes *c, wc_xid by)
-{
-    for (size_t i = 0; i < c->nany; i++)
-        if (c->any[i] == by)
-            return WC_OK;
-    if (c->nany == WC_CHANGES_MAX)
-        return WC_LIMIT;
-    wc_xid *any = realloc(c->any, (c->nany + 1) * sizeof *any);
-    if (!any)
-        return WC_NOMEM;
-    c->any = any;
-    c->any[c->nany++] = by;
-    return WC_OK;
-}
-
 static bool is_unseen(wc_xid by, const struct wc_snapshot *s)
 {
     return !s || !wc_snapshot_sees(s, by);
@@ -84,12 +66,7 @@ static bool is_unseen(wc_xid by, const struct wc_snapshot *s)
 bool wc_changes_is_early(const struct wc_changes *c, wc_oid rel, const struct wc_snapshot *s)
 {
     const struct changed *ch = find(c, rel);
-    if (ch && is_unseen(ch->by, s))
-        return true;
-    for (size_t i = 0; i < c->nany; i++)
-        if (is_unseen(c->any[i], s))
-            return true;
-    return false;
+    return ch && is_unseen(ch->by, s);
 }
 
 void wc_changes_saw(struct wc_changes *c, const struct wc_snapshot *s)
@@ -100,9 +77,4 @@ void wc_changes_saw(struct wc_changes *c, const struct wc_snapshot *s)
         if (!is_unseen(ch->by, s))
             drop(c, ch);
     }
-    size_t kept = 0;
-    for (size_t i = 0; i < c->nany; i++)
-        if (is_unseen(c->any[i], s))
-            c->any[kept++] = c->any[i];
-    c->nany = kept;
 }

@@ -3,10 +3,10 @@
  * the log is ahead of what sessions see, so an answer counts only when its snapshot sees them.
  *
  * Of each relation the last one is remembered: who changes a relation holds locks on it until
- * others see the change, so the next one is later for everybody. Of changes of anything else all
- * are, since the first may be seen last.
+ * others see the change, so the next one is later for everybody. Changes of anything else:
+ * barriers.h.
  *
- * Ownership: embedded. Threads: one owner. Errors: NOMEM; LIMIT: more than WC_CHANGES_MAX wait.
+ * Ownership: embedded. Threads: one owner. Errors: NOMEM.
  */
 #ifndef WC_BRIDGE_RLS_CHANGES_H
 #define WC_BRIDGE_RLS_CHANGES_H
@@ -14,12 +14,8 @@
 #include "base/map.h"
 #include "bridge/rls/snapshot.h"
 
-enum { WC_CHANGES_MAX = 4096 }; /* snapshots come each second */
-
 struct wc_changes {
     struct wc_map of; /* key: relation */
-    size_t nany;      /* of anything, each transaction once */
-    wc_xid *any;
 };
 
 void wc_changes_init(struct wc_changes *);
@@ -27,8 +23,6 @@ void wc_changes_release(struct wc_changes *);
 
 WC_MUST_USE
 enum wc_status wc_changes_note(struct wc_changes *, wc_oid, wc_xid);
-WC_MUST_USE
-enum wc_status wc_changes_note_any(struct wc_changes *, wc_xid);
 /* True when a change that matters to the relation is not visible to the snapshot. NULL sees none.
  */
 bool wc_changes_is_early(const struct wc_changes *, wc_oid, const struct wc_snapshot *);

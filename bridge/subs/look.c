@@ -214,6 +214,7 @@ enum wc_need wc_subs_look(struct wc_subs *s, const struct wc_change *ch,
     s->op = ch->op;
     s->place = *place;
     s->known = known;
+    wc_access_judge_since(s->access, &place->since);
     enum wc_need need = find_audiences(s, ch);
     WC_LIST_EACH (it, &s->touched)
         need = more(need, look_at(s, WC_CONTAINER(it, struct wc_audience, touched), ch));

@@ -37,6 +37,7 @@ struct wc_place {
     wc_lsn commit_lsn;
     uint64_t ordinal; /* in its transaction, see repl.h */
     wc_lsn passed;    /* everything that committed before this position stands before the change */
+    struct wc_access_since since; /* when it was read */
 };
 
 struct wc_queue;

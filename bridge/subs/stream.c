@@ -12,6 +12,7 @@ enum {
     MAX_WAITING = 1024, /* four batches: one under way, and enough for the next while it is */
     MAX_WAITING_BYTES = 16 << 20,
     TELL_WHY_US = 1000000,
+    KEPT_US = 1000000, /* answers about a change that waits: they were asked after it was read */
     PATIENCE_US = 5000000, /* a slot that need not wait is there long before */
 };
 
@@ -94,9 +95,10 @@ struct wc_queue *wc_subs_new_queue(struct wc_subs *s)
                                                 .later = on_later,
                                                 .failed = on_failed,
                                                 .trouble = wc_subs_on_trouble};
+    wc_us freshness = (wc_us)s->opt.freshness_ms * 1000;
     const struct wc_queue_limits limits = {.changes = MAX_WAITING,
                                            .bytes = MAX_WAITING_BYTES,
-                                           .freshness = (wc_us)s->opt.freshness_ms * 1000};
+                                           .freshness = freshness > KEPT_US ? freshness : KEPT_US};
     return wc_queue_new(s->loop, &s->opt.judge, &limits, &hooks, s);
 }
 
@@ -157,6 +159,15 @@ enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
     return wc_access_invalidate(s->access, rel->oid, s->open.xid);
 }
 
+enum wc_status wc_subs_rules_changed(struct wc_subs *s)
+{
+    enum wc_status st = wc_access_invalidate_all(s->access, s->open.xid, s->open.commit_lsn);
+    if (st != WC_LIMIT)
+        return st;
+    wc_subs_soon(s);
+    return hold(s);
+}
+
 /* It goes behind what waits, unless it concerns nobody. */
 static enum wc_status append(struct wc_subs *s, const struct wc_change *ch,
                              const struct wc_place *place)
@@ -167,10 +178,20 @@ static enum wc_status append(struct wc_subs *s, const struct wc_change *ch,
     return st == WC_AGAIN ? hold(s) : st;
 }
 
-enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch, uint64_t ordinal)
+/* What the stream was held at was read when it was offered first. */
+static struct wc_place place_of(struct wc_subs *s, uint64_t ordinal)
 {
     struct wc_place place = s->open;
     place.ordinal = ordinal;
+    bool is_again = s->offered.ordinal == ordinal && s->offered.commit_lsn == s->open.commit_lsn;
+    place.since = is_again ? s->offered.since : wc_access_now(s->access);
+    s->offered = place;
+    return place;
+}
+
+enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch, uint64_t ordinal)
+{
+    struct wc_place place = place_of(s, ordinal);
     enum wc_need need = wc_subs_look(s, ch, &place, NULL);
     bool concerns_nobody = wc_list_is_empty(&s->touched) && need == WC_NEED_NOTHING;
     if (concerns_nobody)
@@ -178,7 +199,8 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch, uin
     if (wc_queue_is_empty(s->queue) && need == WC_NEED_NOTHING)
         return wc_subs_deliver(s, ch);
     wc_subs_pass(s);
-    if (wc_queue_is_empty(s->queue) && need == WC_NEED_PATIENCE)
+    bool is_asked_for_all = s->opt.freshness_ms == 0; /* with the ones behind it, that wait too */
+    if (wc_queue_is_empty(s->queue) && need == WC_NEED_PATIENCE && !is_asked_for_all)
         return hold(s);
     return append(s, ch, &place);
 }
@@ -210,7 +232,7 @@ static void take_back(struct wc_subs *s)
                             head->place.passed);
     wc_queue_forget(s->queue);
     wc_subs_pass(s);
-    s->open = (struct wc_place){0};
+    s->open = s->offered = (struct wc_place){0};
     s->read = 0;
 }
 

@@ -19,6 +19,7 @@ enum {
     ARRAY_CAP = 64 << 10,
     POSITION_US = 1000000,
     SETTLE_US = 60 * 1000000, /* ids are compared as 32 bits: not even the busiest server wraps */
+    REFRESH_MS = 250,         /* what failed is tried again, however long answers are good for */
     RETAKE_MS = 5,            /* until the next snapshot when one was too early */
 };
 
@@ -26,7 +27,8 @@ static void on_refresh(uv_timer_t *t);
 
 static uint32_t refresh_ms(const struct wc_subs *s)
 {
-    return s->opt.freshness_ms / 4 + 1;
+    uint32_t ms = s->opt.freshness_ms / 4 + 1;
+    return s->opt.freshness_ms && ms < REFRESH_MS ? ms : REFRESH_MS;
 }
 
 /* An answer was too early to see what the stream has shown already: on_refresh asks again. */

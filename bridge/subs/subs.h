@@ -132,6 +132,13 @@ enum wc_status wc_subs_relation(struct wc_subs *, const struct wc_rel *);
  * AGAIN: hold the stream at this change until hooks.resume. NOMEM. ordinal: as in repl.h */
 WC_MUST_USE
 enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *, uint64_t ordinal);
+/* A transactional logical message with this prefix: DDL may have changed policies, grants or
+ * functions. Rows that the transaction wrote behind it, and all that commit later, are judged by
+ * what is in force once it is visible. Any role can write such messages: nothing is asked before a
+ * row is there to be judged. AGAIN as for a change. */
+#define WC_SUBS_RULES_PREFIX "walcast.rules"
+WC_MUST_USE
+enum wc_status wc_subs_rules_changed(struct wc_subs *);
 void wc_subs_progress(struct wc_subs *, wc_lsn); /* no transaction is open before this position */
 void wc_subs_batch_end(struct wc_subs *);        /* nothing more was read for now */
 

@@ -68,8 +68,9 @@ struct wc_subs {
     struct wc_fields *fields;
     uint64_t fields_at; /* number of the change they are about, and the kind it is looked at as */
     enum wc_op fields_op;
-    struct wc_place open; /* where the stream is; passed: no transaction was open before it */
-    wc_lsn read;          /* every transaction that commits before this was read */
+    struct wc_place offered; /* the last change */
+    struct wc_place open;    /* where the stream is; passed: no transaction was open before it */
+    wc_lsn read;             /* every transaction that commits before this was read */
     /* the change being looked at */
     struct wc_place place;
     uint64_t change; /* counts changes looked at */

@@ -82,9 +82,16 @@ static enum wc_status on_change(struct wc_tenant *t, const struct wc_change *cha
     return wc_subs_change(t->subs, change, key->ordinal);
 }
 
+static bool tells_of_rules(const struct wc_event *ev)
+{
+    return ev->message.transactional && wc_slice_is(ev->message.prefix, WC_SUBS_RULES_PREFIX);
+}
+
 static enum wc_status on_message(struct wc_tenant *t, const struct wc_event *ev,
                                  const struct wc_change_key *key)
 {
+    if (tells_of_rules(ev))
+        return wc_subs_rules_changed(t->subs);
     if (is_backlogged(t))
         return WC_AGAIN;
     return wc_messages_logical(t->messages, ev, key->commit_lsn, key->ordinal);

@@ -181,7 +181,7 @@ static void print_rules(const struct wc_rules *r)
 static void do_rules(char **f)
 {
     struct wc_access *a = wc_access_pin(cache, (wc_oid)strtoul(f[0], NULL, 10), wc_slice_str(f[1]));
-    if (!a || wc_access_invalidate_all(cache, XID_LONG_AGO) != WC_OK)
+    if (!a || wc_access_invalidate(cache, a->rel, XID_LONG_AGO) != WC_OK)
         die("out of memory");
     uint64_t answer = a->answer;
     while (!is_up)
