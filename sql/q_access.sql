@@ -183,7 +183,8 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     where c.castsource in (select oid from plain) and c.casttarget in (select oid from plain) and c.oid >= 16384
     union all
     select 'somebody made or restricted the function ' || f.oid::regprocedure::text, false
-    from pg_catalog.pg_proc f where f.proname = 'current_setting' and (f.oid >= 16384 or f.proacl is not null)
+    from pg_catalog.pg_proc f where f.proname = 'current_setting'
+      and (f.oid >= 16384 or f.proacl is not null and not pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE'))
     union all
     select 'somebody made the type ' || ty.oid::regtype::text, false
     from pg_catalog.pg_type ty
@@ -194,7 +195,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     join pg_catalog.pg_operator o on o.oprname = k.oprname
     join pg_catalog.pg_type l on l.oid = o.oprleft
     left join pg_catalog.pg_proc f on f.oid = o.oprcode
-    where (o.oid >= 16384 or f.proacl is not null)
+    where (o.oid >= 16384 or f.proacl is not null and not pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE'))
       and (l.typtype = 'p' or l.oid in (select oid from plain)
            or exists (select from pg_catalog.pg_cast c
                       where c.casttarget = l.oid and c.castcontext = 'i' and c.castsource in (select oid from plain)))

@@ -23,11 +23,9 @@ bool wc_prove_refuse(struct wc_prover *p, const char *what, const char *name)
     return false;
 }
 
-static bool refuse_oid(struct wc_prover *p, const char *what, wc_oid oid)
+static bool refuse_cast(struct wc_prover *p, const char *what, const struct wc_syntax *s)
 {
-    if (p->status == WC_OK)
-        (void)wc_err_set(p->err, WC_INVALID, "%s %u", what, oid);
-    return false;
+    return wc_prove_refuse(p, what, s->kind == WC_SYNTAX_CAST ? s->name : "");
 }
 
 const struct wc_node *wc_node_arg(const struct wc_node *n, size_t i)
@@ -150,7 +148,7 @@ static bool convert(struct wc_prover *p, const struct wc_syntax *s, const struct
     if (!from->is_column)
         return make_given(s, to, out);
     if (!keeps_value(from->type, to))
-        return refuse_oid(p, "a column converted to type", to);
+        return refuse_cast(p, "a column converted to another type", s);
     *out = *from;
     out->type = to;
     return true;
@@ -174,7 +172,7 @@ static bool relabel_value(struct wc_prover *p, const struct wc_syntax *s, const 
 {
     wc_oid to = wc_node_oid(n, "resulttype");
     if (to != OID_TEXT && to != OID_VARCHAR)
-        return refuse_oid(p, "a conversion to type", to);
+        return refuse_cast(p, "a conversion that is not proven", s);
     return conversion(p, s, wc_node_field(n, "arg"), to, is_implicit(n, "relabelformat"), out);
 }
 
@@ -186,7 +184,7 @@ static bool io_value(struct wc_prover *p, const struct wc_syntax *s, const struc
     if (!converted(p, s, wc_node_field(n, "arg"), is_implicit(n, "coerceformat"), &from))
         return false;
     if (!is_plain(to) || !is_plain(from.type))
-        return refuse_oid(p, "a conversion to type", to);
+        return refuse_cast(p, "a conversion that is not proven", s);
     return convert(p, s, &from, to, out);
 }
 
@@ -208,11 +206,11 @@ static bool call_value(struct wc_prover *p, const struct wc_syntax *s, const str
            make_given(s, wc_node_oid(n, "funcresulttype"), out);
 }
 
-static bool is_immutable(struct wc_prover *p, const struct wc_node *n)
+static bool is_immutable(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n)
 {
     wc_oid function = wc_node_oid(n, "opfuncid");
     return p->facts->function(p->facts->arg, function) == WC_FUNCTION_IMMUTABLE ||
-           refuse_oid(p, "an operator whose function is not proven:", function);
+           wc_prove_refuse(p, "an operator that is not proven", s->name);
 }
 
 /* To varchar(20), say: what is behind the value is constant. */
@@ -234,7 +232,7 @@ static bool function_value(struct wc_prover *p, const struct wc_syntax *s, const
     bool has_length = is_conversion_to_length(n);
     if (!is_cast || !(nargs(n) == 1 || has_length) ||
         p->facts->function(p->facts->arg, function) != WC_FUNCTION_IMMUTABLE)
-        return refuse_oid(p, "a conversion by function", function);
+        return refuse_cast(p, "a conversion that is not proven", s);
     return conversion(p, s, wc_node_arg(n, 0), wc_node_oid(n, "funcresulttype"),
                       is_implicit(n, "funcformat"), out) &&
            (!(has_length && out->is_column) ||
@@ -245,7 +243,7 @@ static bool function_value(struct wc_prover *p, const struct wc_syntax *s, const
 static bool operator_value(struct wc_prover *p, const struct wc_syntax *s, const struct wc_node *n,
                            wc_oid type, struct wc_proven *out)
 {
-    return is_immutable(p, n) && all_given(p, s, wc_node_field(n, "args")) &&
+    return is_immutable(p, s, n) && all_given(p, s, wc_node_field(n, "args")) &&
            make_given(s, type, out);
 }
 
@@ -298,7 +296,8 @@ static bool in_select_value(struct wc_prover *p, const struct wc_syntax *s, cons
                             struct wc_proven *out)
 {
     struct wc_proven x, y;
-    return wc_prove_in_select(p, s, n, &x, &y) && is_immutable(p, wc_node_field(n, "testexpr")) &&
+    return wc_prove_in_select(p, s, n, &x, &y) &&
+           is_immutable(p, s, wc_node_field(n, "testexpr")) &&
            (!x.is_column || wc_prove_refuse(p, "a column where none is expected", "")) &&
            make_given(s, OID_BOOL, out);
 }

@@ -250,6 +250,16 @@ static struct wc_syntax *build_with(struct builder *b, enum wc_syntax_kind kind,
     return s;
 }
 
+static struct wc_syntax *build_cast(struct builder *b, PgQuery__Node *node)
+{
+    const PgQuery__TypeName *type = node->type_cast->type_name;
+    struct wc_syntax *s = build_with(b, WC_SYNTAX_CAST, node, &node->type_cast->arg, 1);
+    const char *name = last_name(type->names, type->n_names);
+    if (s && name)
+        s->name = name;
+    return s;
+}
+
 static struct wc_syntax *build_constant(struct builder *b, PgQuery__Node *node)
 {
     struct wc_syntax *s = make(b, WC_SYNTAX_CONSTANT, node);
@@ -269,7 +279,7 @@ static struct wc_syntax *build(struct builder *b, PgQuery__Node *node)
     if (is == PG_QUERY__NODE__NODE_A_CONST)
         return build_constant(b, node);
     if (is == PG_QUERY__NODE__NODE_TYPE_CAST)
-        return build_with(b, WC_SYNTAX_CAST, node, &node->type_cast->arg, 1);
+        return build_cast(b, node);
     if (is == PG_QUERY__NODE__NODE_FUNC_CALL)
         return build_call(b, node);
     if (is == PG_QUERY__NODE__NODE_A_EXPR)

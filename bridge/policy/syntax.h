@@ -16,7 +16,7 @@ enum wc_syntax_kind {
     WC_SYNTAX_OTHER,
     WC_SYNTAX_COLUMN,   /* name: unqualified */
     WC_SYNTAX_CONSTANT, /* without its cast; name: of a string */
-    WC_SYNTAX_CAST,     /* x::type */
+    WC_SYNTAX_CAST,     /* x::type; name: of the type, without schema */
     WC_SYNTAX_CALL,     /* name: without schema; plain arguments only */
     WC_SYNTAX_OPERATOR, /* name: without schema; one or two sides */
     WC_SYNTAX_ANY,      /* x op ANY (y) */

@@ -321,11 +321,11 @@ static void delegate_because(struct wc_rules *r, const char *text)
 }
 
 static void delegate_policy(struct wc_rules *r, const struct facts *x, size_t policy,
-                            const char *text)
+                            const char *what, const char *text)
 {
     struct wc_buf why;
     wc_buf_init(&why, WHY_CAP);
-    wc_buf_printf(&why, "policy \"%s\": %s", x->policy_name[policy], text);
+    wc_buf_printf(&why, "policy \"%s\": %s%s", x->policy_name[policy], what, text);
     if (x->unproven)
         wc_buf_printf(&why, " (%s: %s)", x->unproven->name, x->unproven->why);
     delegate(r, &why);
@@ -339,7 +339,7 @@ static void delegate_refused(struct wc_rules *r, struct facts *x)
         struct wc_err err = {0};
         enum wc_status st = compile(x, &x->policy[i], 1, &ignored, &err);
         if (st == WC_INVALID) {
-            delegate_policy(r, x, i, err.text);
+            delegate_policy(r, x, i, "", err.text);
             return;
         }
     }
@@ -437,7 +437,7 @@ static void decide(struct wc_rules *r, struct facts *x)
     struct wc_err err = {0};
     for (size_t i = 0; i < x->npolicies; i++)
         if (x->beyond[i]) {
-            delegate_policy(r, x, i, x->beyond[i]);
+            delegate_policy(r, x, i, "it depends on ", x->beyond[i]);
             return;
         }
     enum wc_status st = compile(x, x->policy, x->npolicies, &policy, &err);

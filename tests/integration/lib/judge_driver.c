@@ -35,6 +35,7 @@ struct row {
 };
 
 static uv_loop_t loop;
+static uv_timer_t tick;
 static struct wc_pg *catalog;
 static bool is_up, is_over, answered_ok, is_quiet;
 static struct wc_access_cache *cache;
@@ -168,6 +169,11 @@ static struct wc_access *access_to(const struct wc_rel *r, struct wc_slice role)
 
 /* ---- rules ---- */
 
+static void on_tick(uv_timer_t *t)
+{
+    (void)t;
+}
+
 static void print_rules(const struct wc_rules *r)
 {
     static const char *const kind[] = {"open", "compiled", "delegated"};
@@ -184,10 +190,12 @@ static void do_rules(char **f)
     if (!a || wc_access_invalidate(cache, a->rel, XID_LONG_AGO) != WC_OK)
         die("out of memory");
     uint64_t answer = a->answer;
+    (void)uv_timer_start(&tick, on_tick, 20, 20); /* what cannot be read now is asked for later */
     while (!is_up)
         turn();
     while (a->answer == answer || !a->rules || a->rules->is_untold)
         refresh();
+    (void)uv_timer_stop(&tick);
     print_rules(a->rules);
     wc_access_unpin(cache, a);
 }
@@ -397,6 +405,8 @@ static void run(char *line)
 
 static void release(void)
 {
+    wc_judge_free(judge);
+    clear_batch();
     for (unsigned i = 0; i < ncontexts; i++)
         wc_context_unref(context[i]);
     for (unsigned i = 0; i < nrels; i++) {
@@ -405,11 +415,10 @@ static void release(void)
         free((void *)(uintptr_t)rel[i]->col);
         free(rel[i]);
     }
-    wc_judge_free(judge);
+    uv_close((uv_handle_t *)&tick, NULL);
     wc_pg_close(catalog);
     wc_access_cache_free(cache);
     wc_contexts_free(contexts);
-    clear_batch();
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&loop) != 0)
         die("something is still open");
@@ -431,7 +440,8 @@ int main(void)
         .statement_timeout_ms = number("STATEMENT_TIMEOUT_MS", "2000"),
         .lock_timeout_ms = number("LOCK_TIMEOUT_MS", "1000"),
         .batch_timeout_ms = number("BATCH_TIMEOUT_MS", "10000")};
-    (void)uv_loop_init(&loop); /* cannot fail here */
+    (void)uv_loop_init(&loop);         /* cannot fail here */
+    (void)uv_timer_init(&loop, &tick); /* likewise */
     contexts = wc_contexts_new();
     const struct wc_access_options access = {.freshness_ms = number("FRESHNESS_MS", "1000"),
                                              .no_compiling = number("NO_COMPILING", "0") != 0};
