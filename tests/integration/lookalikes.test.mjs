@@ -6,6 +6,7 @@ import pg from 'pg'
 import { SLOWNESS } from './lib/env.mjs'
 import { MAJOR, since } from './lib/major.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { rulesOf } from './lib/rules.mjs'
 import { mint, secondsFromNow } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 import { sharedWorld } from './lib/world.mjs'
@@ -78,7 +79,7 @@ const CASES = {
   'a function of another name with a proven body': { ...OWNED, using: 'owner = evil.fine()', why: COMPILED },
   'a function of a column': { ...OWNED, using: 'evil.strict_one(owner) = auth.uid()', why: /strict_one/ },
   'a stable function that reads a table': { ...OWNED, using: 'evil.knows(id)', why: /knows/ },
-  'a policy that reads a view': { ...OWNED, using: 'owner in (select sub from owners)', why: /sub-select/ },
+  'a policy that reads a view': { ...OWNED, using: 'owner in (select sub from owners)', why: /view .*owners/ },
   'a policy that changes the claims': { ...OWNED, using: `set_config('request.jwt.claims', '{"sub": "${BOB}"}', true) is not null and owner = auth.uid()`, why: /set_config/ },
   'the time': { make: table('at timestamptz'), rows: `(1, 'infinity'), (2, '-infinity'), (3, null)`, using: 'at > now()', why: /now/ },
   'membership without inheritance': { ...OWNED, using: ['for select to boss using (true)', 'for select to authenticated using (owner = auth.uid())'], why: COMPILED },
@@ -110,8 +111,8 @@ const CASES = {
   'numbers in an order': { make: table('n numeric'), rows: `(1, 1), (2, 'NaN'), (3, -5), (4, 1e-30), (5, null)`, using: `n > 0`, why: COMPILED },
   'a number that does not fit': { make: table('level int4'), rows: '(1, 100000), (2, 2), (3, 1), (4, null)', using: `level::int2 <> 1`, why: /converted/, withheld: true },
   'a number that does not fit, in a list': { make: table('level int8'), rows: '(1, 10000000000), (2, 2), (3, 1)', using: `level::int4 not in (1, 5)`, why: /converted/, withheld: true },
-  'a number that does not fit, and NULL': { make: table('level int8'), rows: '(1, 10000000000), (2, 2), (3, null)', using: `level::int4 is not null`, why: /converted/, withheld: true },
-  'a number as text': { make: table('level int4'), rows: '(1, 1), (2, 10), (3, -1)', using: `level::text = trim(leading '0' from split_part(auth.jwt() ->> 'num', '.', 1))`, why: COMPILED },
+  'a number that does not fit, and NULL': { make: table('level int8'), rows: '(1, 10000000000), (2, 2), (3, null)', using: `level::int4 is not null`, why: /a test that is not proven|converted/, withheld: true },
+  'a number as text': { make: table('level int4'), rows: '(1, 1), (2, 10), (3, -1)', using: `level::text = ltrim(split_part(auth.jwt() ->> 'num', '.', 1), '0')`, why: COMPILED },
   'NaN and zeros': { make: table('f float8'), rows: `(1, 'NaN'), (2, '-0'), (3, 0), (4, 'Infinity'), (5, 0.1), (6, 0.10000000000000001), (7, 0.30000000000000004), (8, null)`, using: `f = 'NaN' or f = 0 or f = 0.1`, why: COMPILED },
   'sums that look like another': { make: table('f float8'), rows: `(1, 0.1::float8 + 0.2), (2, 0.3), (3, 0.30000000000000004)`, using: `f = 0.3`, why: COMPILED },
   'small floats': { make: table('f float4'), rows: `(1, 0.1), (2, 'NaN'), (3, '-0'), (4, 16777217)`, using: `f = '0.1'::float4 or f = '-0'::float4 or f = '16777216'::float4`, why: COMPILED },
@@ -144,7 +145,7 @@ function ddlOf(c) {
 
 /** Connections by person, with one channel for each list of tables. */
 const clients = {}
-let session
+let session, rules
 
 const world = sharedWorld({ sql: SETUP, env: { POLICY_FRESHNESS_MS: '10', DB_RLS_SEARCH_PATH: SEARCH_PATH } }, async (world) => {
   hasIcu = (await world.sql(`select from pg_collation where collname = 'en-x-icu'`)).length > 0
@@ -153,6 +154,7 @@ const world = sharedWorld({ sql: SETUP, env: { POLICY_FRESHNESS_MS: '10', DB_RLS
   await session.query(`set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set search_path = ${SEARCH_PATH}`) // as checks have it
   const here = list.filter((c) => !skipped(c))
   for (const c of here) await world.sql(ddlOf(c)).catch((e) => assert.fail(`${c.name}: ${e.message}`))
+  rules = await rulesOf(world.cluster)
   for (const [person, claims] of Object.entries(PEOPLE)) clients[person] = await Client.open(world.server, { token: mint({ exp: secondsFromNow(3600), ...claims }) })
   await listen('cases', here.map(watched))
   for (const c of here) await world.sql(`insert into ${watched(c)} ${c.insert ?? ''} values ${c.rows}`).catch((e) => assert.fail(`${c.name}: ${e.message}`))
@@ -201,9 +203,12 @@ async function assertSeen(c, type) {
   }
 }
 
+const assertJudged = (says, why) => (why === COMPILED ? assert.equal(says, null) : assert.match(says ?? 'compiled', why))
+
 for (const c of list) {
   test(`${c.name}: ${c.why === COMPILED ? 'compiled' : c.why ? 'left to Postgres' : 'right'}`, async (t) => {
     if (skipped(c)) return t.skip(skipped(c))
+    if ('why' in c) assertJudged(rules.get(`${watched(c)} for authenticated`), c.why)
     await assertSeen(c, 'INSERT')
     if (!c.then) return
     await world.sql(c.then(watched(c)))
@@ -216,10 +221,10 @@ for (const c of list) {
 
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
-/** A table of its own; `begin` before it is made, `change` while it is listened to, `end` behind all. */
-async function rowsAround(t, name, { begin, make = OWNED.make, using = 'owner = auth.uid()', values, change, end }) {
+/** A table of its own; `begin` before it is made, `change` while it is listened to, `end` behind all. `why`: it is left to Postgres then. */
+async function rowsAround(t, name, { begin, make = OWNED.make, using = 'owner = auth.uid()', values, change, why, end = '' }) {
   const c = { table: name, make, using }
-  if (end) t.after(() => world.sql(end))
+  t.after(() => world.sql(`drop table ${name}; ${end}`))
   if (begin) await world.sql(begin)
   await world.sql(ddlOf(c))
   await listen(name, [name])
@@ -234,6 +239,7 @@ async function rowsAround(t, name, { begin, make = OWNED.make, using = 'owner = 
       assert.deepEqual(got, (await visible(claims, name)).filter((id) => ids.includes(id)), `round ${round} for ${person}`)
     }
   }
+  if (why) assertJudged((await rulesOf(world.cluster)).get(`${name} for authenticated`), why)
 }
 
 const OWNERS = [`'${ANN}'`, `'${BOB}'`, 'null']
@@ -241,7 +247,7 @@ const UID = 'create or replace function auth.uid() returns uuid'
 const BACK = `${UID} stable language sql as $$ select (auth.jwt() ->> 'sub')::uuid $$`
 
 test('an operator that prints like the built-in', (t) => rowsAround(t, 'operators', {
-  values: OWNERS, using: 'owner = auth.uid()',
+  values: OWNERS, why: /operator/,
   begin: `create function evil.always(uuid, uuid) returns bool language sql immutable as 'select true';
     create operator public.= (leftarg = uuid, rightarg = uuid, procedure = evil.always)`, // found first, and used by the policy
   end: 'drop function evil.always cascade',
@@ -255,7 +261,7 @@ test('an operator that somebody makes later, found before the one that the polic
 }))
 
 test('a cast that prints like the built-in conversion', (t) => rowsAround(t, 'casts', {
-  values: OWNERS, using: `owner = (auth.jwt() ->> 'sub')::varchar::uuid`,
+  values: OWNERS, why: /to_uuid|cast/, using: `owner = (auth.jwt() ->> 'sub')::varchar::uuid`,
   begin: `create function evil.to_uuid(varchar) returns uuid language sql immutable as $$ select '${ANN}'::uuid $$;
     create cast (varchar as uuid) with function evil.to_uuid(varchar)`,
   end: 'drop function evil.to_uuid cascade',
@@ -276,13 +282,13 @@ for (const [what, body] of Object.entries({
 })) test(`auth.uid() becomes one that ${what}`, (t) => rowsAround(t, `uid_${what.replaceAll(' ', '_')}`, { values: OWNERS, change: `${UID} ${body}`, end: BACK }))
 
 test('a setting function in the way of the one that auth.uid() means', (t) => rowsAround(t, 'shadowed_settings', {
-  values: OWNERS,
+  values: OWNERS, why: /current_setting/,
   change: `create function public.current_setting(text, bool) returns text language sql stable as $$ select '{"sub": "${BOB}"}' $$; ${BACK}`,
   end: 'drop function public.current_setting(text, bool)',
 }))
 
 test('an operator in the way of the one that auth.uid() means', (t) => rowsAround(t, 'shadowed_operator', {
-  values: OWNERS,
+  values: OWNERS, why: /operator.*->>/,
   change: `create function evil.member(jsonb, text) returns text language sql immutable as $$ select '${BOB}' $$;
     create operator public.->> (leftarg = jsonb, rightarg = text, procedure = evil.member); ${BACK}`,
   end: 'drop function evil.member cascade',

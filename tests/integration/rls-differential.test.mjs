@@ -29,6 +29,8 @@ test(`rows arrive where SELECT finds them, ${COMPARISONS} times (DIFFERENTIAL_SE
   assert.ok(exact > compared / 3 && shown > exact / 10 && shown < exact * 0.9, 'most of it said nothing')
   const [here, there] = await Promise.all(['compiled', 'delegated'].map((name) => rounds.checks(name)))
   t.diagnostic(`checks: ${JSON.stringify(here)} where policies are compiled, ${JSON.stringify(there)} where not`)
+  assert.equal(there.compiled, 0)
+  assert.ok(here.compiled > there.delegated / 20 && here.delegated < there.delegated * 0.9, 'too little was decided in process')
 })
 
 const WRITERS = 6, WRITES = Math.ceil(COMPARISONS / 100), CONTEXTS = 25

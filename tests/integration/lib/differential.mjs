@@ -49,10 +49,10 @@ export class Rounds {
   // ---- what is compared ----
 
   /** A protected table, published; `ddl` makes another like it. */
-  async table(name) {
+  async table(name, kind) {
     const { random } = this, key = random.chance(0.05) ? null : random.pick(this.keys)
     const columns = [...new Set(['owner', 'level', ...random.sample(this.names, 4 + random.below(5))])]
-    const policies = randomPolicies(random, new Conditions(random, columns), random.pick(KINDS))
+    const policies = randomPolicies(random, new Conditions(random, columns), kind)
     const isFull = !key || random.chance(0.4), isForced = random.chance(0.3), isOwned = random.chance(0.3)
     const own = key ? `${key.columns}, ` : '', primary = key ? `, primary key (${keyNames(key)})` : ''
     const grant = !isFull && random.chance(0.15) ? `(${[keyNames(key), 'n', ...random.sample(columns, 2)].join(', ')})` : ''
@@ -200,7 +200,7 @@ export class Rounds {
 
   async round() {
     const { random } = this, contexts = randomContexts(random, CONTEXTS, this.expiry), number = ++this.#round, tables = []
-    for (let i = 0; i < TABLES; i++) tables.push(await this.table(`t${number}_${i}`))
+    for (let i = 0; i < TABLES; i++) tables.push(await this.table(`t${number}_${i}`, i ? random.pick(KINDS) : 'compiled'))
     const clients = await this.subscribe(tables, contexts), inserted = new Map(), updated = new Map()
     try {
       for (const t of tables) await this.write(t, (n) => this.insertSql(t, n))
