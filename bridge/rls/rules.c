@@ -27,15 +27,10 @@ struct collation {
     bool is_deterministic, is_c;
 };
 
-struct fact {
-    struct wc_slice field[WC_RULES_FIELDS];
-    struct wc_slice bytes;
-};
-
 struct facts {
     struct wc_arena *arena;
     size_t count;
-    struct fact *fact;
+    struct wc_fact *fact;
     size_t npolicies, ncolumns, nfunctions, ncollations;
     struct wc_policy_text *policy;
     const char **policy_name;
@@ -48,53 +43,25 @@ struct facts {
     bool is_short;                        /* of memory */
 };
 
-/* ---- bytes ---- */
+/* ---- fields ---- */
 
-void wc_rules_put(struct wc_buf *b, const struct wc_slice field[WC_RULES_FIELDS])
-{
-    for (size_t i = 0; i < WC_RULES_FIELDS; i++) {
-        uint32_t len = (uint32_t)field[i].len;
-        wc_buf_byte(b, field[i].p ? 'v' : 'n');
-        if (!field[i].p)
-            continue;
-        wc_buf_append(b, &len, sizeof len);
-        wc_buf_slice(b, field[i]);
-        wc_buf_byte(b, '\0');
-    }
-}
-
-static struct fact take_fact(const uint8_t **at)
-{
-    struct fact f = {.bytes = {.p = *at}};
-    for (size_t i = 0; i < WC_RULES_FIELDS; i++) {
-        uint32_t len;
-        if (*(*at)++ == 'n')
-            continue;
-        memcpy(&len, *at, sizeof len);
-        f.field[i] = wc_slice(*at + sizeof len, len);
-        *at += sizeof len + len + 1;
-    }
-    f.bytes.len = (size_t)(*at - f.bytes.p);
-    return f;
-}
-
-static const char *text_of(const struct fact *f, size_t i) /* NULL when NULL */
+static const char *text_of(const struct wc_fact *f, size_t i) /* NULL when NULL */
 {
     return (const char *)f->field[i].p;
 }
 
 /* Empty is no expression, and so never proven. */
-static const char *body_of(const struct fact *f, size_t i)
+static const char *body_of(const struct wc_fact *f, size_t i)
 {
     return f->field[i].p ? text_of(f, i) : "";
 }
 
-static bool is(const struct fact *f, size_t i, const char *text)
+static bool is(const struct wc_fact *f, size_t i, const char *text)
 {
     return f->field[i].p && wc_slice_is(f->field[i], text);
 }
 
-static wc_oid oid_of(const struct fact *f, size_t i)
+static wc_oid oid_of(const struct wc_fact *f, size_t i)
 {
     return f->field[i].p ? (wc_oid)strtoul(text_of(f, i), NULL, 10) : 0;
 }
@@ -113,13 +80,13 @@ static bool read_source(struct facts *x, struct wc_slice source)
 {
     const uint8_t *at = source.p, *end = source.p + source.len;
     while (at < end) {
-        (void)take_fact(&at);
+        (void)wc_rules_take(&at);
         x->count++;
     }
     x->fact = wc_arena_calloc(x->arena, x->count, sizeof *x->fact);
     at = source.p;
     for (size_t i = 0; x->fact && i < x->count; i++)
-        x->fact[i] = take_fact(&at);
+        x->fact[i] = wc_rules_take(&at);
     return x->fact != NULL;
 }
 
@@ -140,7 +107,7 @@ static bool make_room(struct facts *x)
     return x->policy && x->policy_name && x->beyond && x->column && x->function && x->collation;
 }
 
-static void read_policy(struct facts *x, const struct fact *f)
+static void read_policy(struct facts *x, const struct wc_fact *f)
 {
     x->policy_name[x->npolicies] = text_of(f, 1);
     x->beyond[x->npolicies] = text_of(f, 5);
@@ -149,7 +116,7 @@ static void read_policy(struct facts *x, const struct fact *f)
                                                         .is_permissive = is(f, 2, "true")};
 }
 
-static void read_column(struct facts *x, const struct fact *f)
+static void read_column(struct facts *x, const struct wc_fact *f)
 {
     wc_oid number = oid_of(f, 1);
     if (number > 0 && number <= x->ncolumns)
@@ -157,7 +124,7 @@ static void read_column(struct facts *x, const struct fact *f)
             .name = f->field[2], .type = oid_of(f, 3), .is_enum = is(f, 4, "true")};
 }
 
-static void read_function(struct facts *x, const struct fact *f)
+static void read_function(struct facts *x, const struct wc_fact *f)
 {
     struct function *fn = &x->function[x->nfunctions++];
     *fn = (struct function){.oid = oid_of(f, 1), .name = text_of(f, 2), .why = text_of(f, 3)};
@@ -172,7 +139,7 @@ static void read_function(struct facts *x, const struct fact *f)
         fn->body = body_of(f, 6);
 }
 
-static void read_obstacle(struct facts *x, const struct fact *f)
+static void read_obstacle(struct facts *x, const struct wc_fact *f)
 {
     if (!x->body_obstacle)
         x->body_obstacle = text_of(f, 1);
@@ -238,7 +205,7 @@ static bool read_facts(struct facts *x, struct wc_slice source)
         if (is(&x->fact[i], 0, "obstacle"))
             read_obstacle(x, &x->fact[i]);
     for (size_t i = 0; i < x->count; i++) {
-        const struct fact *f = &x->fact[i];
+        const struct wc_fact *f = &x->fact[i];
         if (is(f, 0, "policy"))
             read_policy(x, f);
         else if (is(f, 0, "column"))
@@ -396,7 +363,7 @@ static bool tell_asks(struct wc_rules *r, const struct facts *x)
         wc_buf_printf(&asks, "%u %d %s\n", s->type, s->is_array, s->sql);
     }
     for (size_t i = 0; i < x->count; i++) {
-        const struct fact *f = &x->fact[i];
+        const struct wc_fact *f = &x->fact[i];
         if ((is(f, 0, "function") && !is(f, 4, "true")) || (is(f, 0, "column") && is(f, 4, "true")))
             wc_buf_slice(&asks, f->bytes);
     }
@@ -417,7 +384,7 @@ static bool has_texts(const struct facts *x)
 static bool needs_plans(const struct facts *x)
 {
     for (size_t i = 0; i < x->count; i++) {
-        const struct fact *f = &x->fact[i];
+        const struct wc_fact *f = &x->fact[i];
         wc_oid oid = oid_of(f, 1);
         if (is(f, 0, "unkept") && !is_of_claims(x, oid))
             return true;

@@ -20,7 +20,15 @@
 
 enum { WC_RULES_FIELDS = 8, WC_RULES_POLICY_TEXT = 3 };
 
-void wc_rules_put(struct wc_buf *, const struct wc_slice field[WC_RULES_FIELDS]); /* p NULL: NULL */
+struct wc_fact {
+    struct wc_slice field[WC_RULES_FIELDS]; /* NUL-terminated too; p NULL: NULL */
+    struct wc_slice bytes;
+};
+
+/* rules_bytes.c */
+void wc_rules_put(struct wc_buf *, const struct wc_slice field[WC_RULES_FIELDS]);
+/* The next fact of a source, borrowed from it; *at moves behind it. */
+struct wc_fact wc_rules_take(const uint8_t **at);
 
 /* told: the source again, with the texts; without them, the rules are delegated until is_untold is
  * mended. why_not: they are not compiled, for this reason; or NULL. Returns owned, with one
