@@ -92,6 +92,15 @@ static size_t unknown(const struct wc_check_rules *r)
     return n;
 }
 
+/* Policies of a table that is locked for the moment are worth waiting for. */
+static bool is_complete(const struct wc_check_rules *r)
+{
+    for (size_t i = 0; i < r->npairs; i++)
+        if (!r->pair[i]->rules || r->pair[i]->rules->is_untold)
+            return false;
+    return true;
+}
+
 static void finish(struct wc_check_rules *r)
 {
     (void)uv_timer_stop(&r->timer); /* cannot fail */
@@ -112,7 +121,7 @@ static void finish(struct wc_check_rules *r)
 static void on_poll(uv_timer_t *timer)
 {
     struct wc_check_rules *r = timer->data;
-    if (!unknown(r) || wc_clock_mono() > r->give_up_at)
+    if (is_complete(r) || wc_clock_mono() > r->give_up_at)
         finish(r);
     else if (wc_access_refresh(r->cache, r->opt.pg) == WC_NOMEM)
         finish(r);

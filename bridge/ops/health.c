@@ -38,10 +38,36 @@ static void add_blocker(struct wc_buf *out, const struct wc_repl_blocker *b)
         wc_buf_str(out, "\"blocked_by\":null");
 }
 
-static void add_tenant(struct wc_buf *out, const char *name, const struct wc_repl_status *s)
+static void add_pair(struct wc_buf *out, const struct wc_report_pair *p)
 {
+    add_text(out, "table", p->relation);
+    add_text(out, "role", p->role);
+    add_text(out, "mode", p->why ? "delegated" : "compiled");
+    if (p->why)
+        add_text(out, "why", p->why);
+    wc_buf_printf(out, "\"bindings\":%zu", p->nbindings);
+    if (!p->why)
+        wc_buf_printf(out, ",\"waiting\":%zu", p->nwaiting);
+}
+
+static void add_report(void *arg, const struct wc_report *r)
+{
+    struct wc_buf *out = arg;
+    wc_buf_printf(out, "\"row_security\":{\"compiled\":%zu,\"delegated\":%zu,\"tables\":[",
+                  r->ncompiled, r->ndelegated);
+    for (size_t i = 0; i < r->npairs; i++) {
+        wc_buf_str(out, i ? ",{" : "{");
+        add_pair(out, &r->pair[i]);
+        wc_buf_byte(out, '}');
+    }
+    wc_buf_printf(out, "],\"not_listed\":%zu},", r->ncompiled + r->ndelegated - r->npairs);
+}
+
+static void add_tenant(struct wc_buf *out, const struct wc_tenant_health *t)
+{
+    const struct wc_repl_status *s = &t->repl;
     wc_buf_str(out, "{\"id\":");
-    wc_jsonw_cstr(out, name);
+    wc_jsonw_cstr(out, t->external_id);
     wc_buf_printf(out, ",\"state\":\"%s\",\"slot\":", wc_repl_state_text(s->state));
     wc_jsonw_cstr(out, s->slot);
     wc_buf_printf(out, ",\"temporary\":%s,", s->temporary ? "true" : "false");
@@ -52,6 +78,7 @@ static void add_tenant(struct wc_buf *out, const char *name, const struct wc_rep
     add_text(out, "reason", s->reason);
     add_text(out, "error", s->error[0] ? s->error : NULL);
     add_text(out, "hint", s->hint);
+    wc_tenant_report(t->tenant, add_report, out);
     add_blocker(out, &s->blocked_by);
     wc_buf_byte(out, '}');
 }
@@ -76,7 +103,7 @@ static void on_tenant(void *arg, const struct wc_tenant_health *t)
         return;
     if (l->shown++)
         wc_buf_byte(l->out, ',');
-    add_tenant(l->out, t->external_id, &t->repl);
+    add_tenant(l->out, t);
 }
 
 static void count_tenant(void *arg, const struct wc_tenant_health *t)

@@ -6,7 +6,10 @@
  *                     and for at most 100 open ones, those in trouble first: state, slot,
  *                     received_lsn, confirmed_lsn, lag_bytes (end of WAL as the server last told us
  *                     minus confirmed); when something is wrong reason (a stable name), error and
- *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction.
+ *                     hint; blocked_by (xid, pid, age_s) while a new slot waits for a transaction;
+ *                     row_security: how many pairs of table and role are compiled and delegated,
+ *                     and for at most WC_REPORT_PAIRS_MAX that bindings name (report.h) table,
+ *                     role, mode, why, bindings, waiting.
  *                     503 when the one stream of environment mode should be up and is not, or its
  *                     server does not answer; in control-store mode while the tenants were never
  *                     read. Of the store: connected, reason, hint,

@@ -41,6 +41,7 @@ struct reading {
     uint64_t total[WC_QUOTA_KINDS];
     bool is_connected;
     int64_t lag;
+    size_t compiled, delegated; /* of wc_report */
 };
 
 struct tenants {
@@ -93,6 +94,13 @@ void wc_page_set_mesh(struct wc_page *p, const struct wc_mesh *mesh)
 
 /* ---- reading ---- */
 
+static void read_report(void *arg, const struct wc_report *report)
+{
+    struct reading *r = arg;
+    r->compiled = report->ncompiled;
+    r->delegated = report->ndelegated;
+}
+
 static struct reading read_tenant(struct wc_tenant *t)
 {
     const struct wc_quota *q = wc_tenant_view(t)->quota;
@@ -103,6 +111,7 @@ static struct reading read_tenant(struct wc_tenant *t)
     wc_tenant_status(t, &s);
     r.is_connected = s.state == WC_REPL_STREAMING || s.state == WC_REPL_WAITING;
     r.lag = s.server > s.confirmed ? (int64_t)(s.server - s.confirmed) : 0;
+    wc_tenant_report(t, read_report, &r);
     return r;
 }
 
@@ -173,11 +182,18 @@ static void family(const struct wc_exposition *x, enum page_metric m)
     wc_exposition_family(x, metrics[m].name, metrics[m].kind, metrics[m].help);
 }
 
+/* label: ready text, or empty. */
+static void sample_of(const struct wc_exposition *x, enum page_metric m, const struct tenants *all,
+                      size_t i, const char *label, int64_t value)
+{
+    const struct wc_exposition one = {.out = x->out, .node = x->node, .tenant = all->row[i].label};
+    wc_exposition_sample(&one, metrics[m].name, wc_slice_str(label), value);
+}
+
 static void sample(const struct wc_exposition *x, enum page_metric m, const struct tenants *all,
                    size_t i, int64_t value)
 {
-    const struct wc_exposition one = {.out = x->out, .node = x->node, .tenant = all->row[i].label};
-    wc_exposition_sample(&one, metrics[m].name, wc_slice(NULL, 0), value);
+    sample_of(x, m, all, i, "", value);
 }
 
 static void write_connected(const struct wc_exposition *x, const struct tenants *all)
@@ -194,6 +210,18 @@ static void write_connected(const struct wc_exposition *x, const struct tenants 
     for (size_t i = 0; i < all->count; i++)
         if (all->reading[i].is_connected)
             sample(x, PAGE_SLOT_LAG, all, i, all->reading[i].lag);
+}
+
+static void write_rules(const struct wc_exposition *x, const struct tenants *all)
+{
+    family(x, PAGE_RLS_RULES);
+    for (size_t i = 0; i < all->count; i++) {
+        const struct reading *r = &all->reading[i];
+        if (!r->is_connected)
+            continue;
+        sample_of(x, PAGE_RLS_RULES, all, i, "mode=\"compiled\"", (int64_t)r->compiled);
+        sample_of(x, PAGE_RLS_RULES, all, i, "mode=\"delegated\"", (int64_t)r->delegated);
+    }
 }
 
 static void write_totals(const struct wc_exposition *x, const struct tenants *all)
@@ -272,6 +300,7 @@ static void write_page(struct wc_page *p, const struct wc_exposition *x, const s
     wc_metrics_render(x);
     write_control(x, p);
     write_connected(x, all);
+    write_rules(x, all);
     write_totals(x, all);
     wc_tenant_metrics_render(x, all->row, all->count);
     if (p->mesh)

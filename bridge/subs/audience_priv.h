@@ -69,6 +69,7 @@ struct wc_target {
     struct wc_roll *roll;   /* NULL: it stands for more than one table, or is not filed */
     struct wc_list in_roll; /* its entries */
     struct wc_joined *joined;
+    bool is_decided; /* counted in roll->ndecided */
 };
 
 /* What an audience's claims are to the rules of a relation. */

@@ -1,5 +1,6 @@
 #include "bridge/subs/filed.h"
 
+#include "bridge/subs/report.h"
 #include "bridge/subs/verdict.h"
 
 #include "base/assert.h"
@@ -32,8 +33,16 @@ static bool insert(struct wc_subs *s, struct wc_target *t, uint32_t events,
     return t->is_in_index;
 }
 
+static void set_decided(struct wc_target *t, bool is_decided)
+{
+    if (t->roll && is_decided != t->is_decided)
+        t->roll->ndecided += is_decided ? 1 : (size_t)-1;
+    t->is_decided = is_decided;
+}
+
 static void take_out(struct wc_subs *s, struct wc_target *t)
 {
+    set_decided(t, false);
     if (t->is_in_index)
         wc_match_remove(s->match, &t->match);
     t->is_in_index = false;
@@ -83,10 +92,12 @@ static bool file(struct wc_audience *a, struct wc_target *t)
     struct wc_given *given = NULL;
     if (rules && rules->kind == WC_RULES_COMPILED)
         given = wc_outlook(a, t->match.rel, rules);
-    bool is_joined =
-        given && given->state == WC_GIVEN_KNOWN && given->outcome != WC_POLICY_EVERYBODY;
+    bool is_decided = given && given->state == WC_GIVEN_KNOWN;
+    bool is_joined = is_decided && given->outcome != WC_POLICY_EVERYBODY;
     bool ok = is_joined ? join(s, t, given) : insert(s, t, events_of(t), t->filter);
-    if (!ok)
+    if (ok)
+        set_decided(t, is_decided);
+    else
         take_out(s, t);
     return ok;
 }
@@ -145,6 +156,7 @@ static void set_rules(struct wc_roll *roll, struct wc_rules *rules)
 
 bool wc_filed_under(struct wc_subs *s, struct wc_roll *roll, struct wc_rules *rules)
 {
+    wc_report_change(s, roll, rules);
     set_rules(roll, rules);
     WC_LIST_EACH (it, &roll->entries) {
         if (file_again(WC_CONTAINER(it, struct wc_target, in_roll)))

@@ -111,12 +111,14 @@ struct wc_roll *wc_roll_enter(struct wc_rolls *g, wc_oid oid, struct wc_slice ro
         return NULL;
     }
     wc_list_push(&roll->entries, entry);
+    roll->nentries++;
     return roll;
 }
 
 void wc_roll_leave(struct wc_rolls *g, struct wc_roll *roll, struct wc_list *entry)
 {
     wc_list_remove(entry);
+    roll->nentries--;
     drop_roll_if_empty(g, roll);
 }
 

@@ -34,6 +34,8 @@ struct wc_roll { /* of one relation and role */
     struct wc_rules *rules;      /* that its entries are filed under; NULL: not known yet */
     const struct wc_access *now; /* for the change being looked at */
     struct wc_list entries;
+    size_t nentries,
+        ndecided; /* ndecided: under COMPILED rules whose values are known; filed.c's */
 };
 
 void wc_rolls_init(struct wc_rolls *, struct wc_access_cache *);

@@ -12,6 +12,7 @@
 #include "bridge/subs/passed.h"
 #include "bridge/subs/queue.h"
 #include "bridge/subs/rendered.h"
+#include "bridge/subs/report.h"
 
 /* NEW audiences wait in the lane of the connection that asked first, and the lanes are served in
  * turn: who joins ten thousand channels at once delays others little. Connections that share a
@@ -64,6 +65,7 @@ struct wc_subs {
     struct wc_queue *queue;
     struct wc_contexts *contexts;
     struct wc_rolls rolls;
+    struct wc_report_lines rules_told;
     struct wc_givens *givens;
     struct wc_fields *fields;
     uint64_t fields_at; /* number of the change they are about, and the kind it is looked at as */

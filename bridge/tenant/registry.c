@@ -320,6 +320,7 @@ static void tell(void *arg, struct wc_tenant *t)
     const struct teller *to = arg;
     struct wc_tenant_health h;
     describe(t, &h);
+    h.tenant = t;
     to->fn(to->arg, &h);
 }
 

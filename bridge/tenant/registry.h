@@ -68,6 +68,7 @@ struct wc_tenant_health {
     bool replication_connected; /* its stream stands */
     uint32_t users;
     struct wc_repl_status repl; /* of an open one */
+    struct wc_tenant *tenant;   /* during a call of wc_registry_each; else NULL */
 };
 /* False: unknown. Any thread. */
 bool wc_registry_health(struct wc_registry *, const char *external_id, struct wc_tenant_health *);

@@ -8,6 +8,7 @@
 
 enum {
     MAX_RELATIONS = 65536, /* relations one stream may describe; about 200 MiB at 100 columns */
+    REPORT_US = 1000000,
 };
 
 /* ---- confirmation ---- */
@@ -262,11 +263,24 @@ static void tell_why_it_waits(struct wc_tenant *t)
     wc_subs_stream_waits(t->subs, wc_slice_str(text));
 }
 
+/* Where memory is short the one before goes on to stand. */
+static void publish_report(struct wc_tenant *t)
+{
+    wc_us now = wc_clock_mono();
+    if (now - t->reported < REPORT_US)
+        return;
+    t->reported = now;
+    struct wc_report *report = wc_report_new(t->subs);
+    if (report)
+        wc_tenant_set_report(t, report);
+}
+
 void wc_tenant_tick(struct wc_tenant *t)
 {
     if (wc_repl_state(t->repl) == WC_REPL_STREAMING)
         confirm(t);
     wc_tenant_publish_status(t);
+    publish_report(t);
     tell_why_it_waits(t);
 }
 

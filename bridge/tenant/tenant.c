@@ -161,6 +161,24 @@ void wc_tenant_status(struct wc_tenant *t, struct wc_repl_status *out)
     (void)pthread_mutex_unlock(&t->lock);
 }
 
+void wc_tenant_set_report(struct wc_tenant *t, struct wc_report *report)
+{
+    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
+    struct wc_report *before = t->report;
+    t->report = report;
+    (void)pthread_mutex_unlock(&t->lock);
+    wc_report_free(before);
+}
+
+void wc_tenant_report(struct wc_tenant *t, void (*fn)(void *arg, const struct wc_report *),
+                      void *arg)
+{
+    (void)pthread_mutex_lock(&t->lock); /* cannot fail: a plain mutex */
+    if (t->report)
+        fn(arg, t->report);
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 /* The same search_path as where other policies are asked. */
 static bool open_authz(struct wc_tenant *t)
 {
@@ -230,6 +248,7 @@ enum wc_status wc_tenant_open(struct wc_tenant *t, const struct wc_tenant_home *
 void wc_tenant_close(struct wc_tenant *t)
 {
     wc_tenant_close_stream(t);
+    wc_tenant_set_report(t, NULL);
     wc_authz_free(t->authz);
     t->authz = NULL;
     wc_upkeep_free(t->upkeep);

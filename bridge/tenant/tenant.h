@@ -17,6 +17,7 @@
 
 #include "bridge/pg/pg.h"
 #include "bridge/repl/repl.h"
+#include "bridge/subs/report.h"
 #include "bridge/subs/subs.h"
 #include "fanout/quota.h"
 #include "fanout/source.h"
@@ -89,6 +90,10 @@ void wc_tenant_authorize(struct wc_tenant *, struct wc_publisher *, struct wc_au
 bool wc_tenant_is_replicating(const struct wc_tenant *);
 /* A copy at most 100 ms old. Any thread. */
 void wc_tenant_status(struct wc_tenant *, struct wc_repl_status *out);
+/* By whom its rows are judged, at most about a second old; of one that is not open nothing is told.
+ * `fn` is called under a lock, and has to be brief. Any thread. */
+void wc_tenant_report(struct wc_tenant *, void (*fn)(void *arg, const struct wc_report *),
+                      void *arg);
 
 void wc_tenant_set_bridge(struct wc_tenant *, struct wc_bridge *); /* before others know of it */
 struct wc_bridge *wc_tenant_bridge(const struct wc_tenant *);      /* any thread */

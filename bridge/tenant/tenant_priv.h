@@ -41,8 +41,10 @@ struct wc_tenant {
     struct wc_publisher_mark last; /* all that it will ever publish of the stream */
 
     _Atomic bool is_replicating; /* written by the bridge thread, read by any; says nothing else */
-    pthread_mutex_t lock;        /* guards status */
+    wc_us reported;              /* when `report` was made */
+    pthread_mutex_t lock;        /* guards the rest */
     struct wc_repl_status status;
+    struct wc_report *report; /* owned; NULL: there is none */
 };
 
 static inline bool wc_tenant_is_permanent(const struct wc_tenant *t) /* its slot is */
@@ -52,7 +54,8 @@ static inline bool wc_tenant_is_permanent(const struct wc_tenant *t) /* its slot
 
 /* tenant.c */
 void wc_tenant_set_status(struct wc_tenant *, const struct wc_repl_status *);
-void wc_tenant_publish_status(struct wc_tenant *); /* what the stream is now */
+void wc_tenant_publish_status(struct wc_tenant *);                 /* what the stream is now */
+void wc_tenant_set_report(struct wc_tenant *, struct wc_report *); /* takes; NULL: none */
 
 /* stream.c: of a tenant that is being opened, or closed. The stream comes last. */
 WC_MUST_USE
