@@ -35,20 +35,24 @@ static void say(const struct wc_check_rules *r, const char *level, const char *r
     r->opt.on_finding(r->opt.arg, &f);
 }
 
-/* Ways out that somebody who writes policies can take; by what bridge/policy says is in the way. */
+/* Ways out that somebody who writes policies can take; by what is in the way, the first that is
+ * found. */
 static const char *remedy_of(const char *why)
 {
+    static const char by_claims[] =
+        "if tokens can say it, compare columns with claims, such as team = any (array(select "
+        "jsonb_array_elements_text(auth.jwt() -> 'teams')::bigint))";
     static const struct {
         const char *part, *remedy;
     } ways[] = {
-        {"a function that is not proven",
-         "compare columns with claims, such as team = any (array(select "
-         "jsonb_array_elements_text(auth.jwt() -> 'teams')::bigint)), if tokens can say it"},
-        {"a sub-select that reads more than the claims",
-         "compare columns with claims, such as team = any (array(select "
-         "jsonb_array_elements_text(auth.jwt() -> 'teams')::bigint)), if tokens can say it"},
+        {"(pg_catalog.", ""},
+        {"a function that is not proven", by_claims},
+        {"a sub-select that reads more than the claims", by_claims},
+        {"it depends on column", by_claims},
+        {"it depends on table", by_claims},
         {"a setting that is not the request's", "read it from request.jwt.claims"},
-        {"a column converted to type", "convert the other side, to the type of the column"},
+        {"a column converted to another type", "convert the other side, to the type of the column"},
+        {"a column where none is expected", "keep what is made of the column in one of its own"},
         {"a comparison between columns", "keep its outcome in a boolean column"},
         {"switched off", "set RLS_COMPILE=on"},
     };
