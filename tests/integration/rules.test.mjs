@@ -66,7 +66,8 @@ test('functions are trusted by what they are made of', async (t) => {
     return judge.rules('t', ME)
   }
   isCompiled(await made('returns text stable language sql'), 'evil.f()')
-  isCompiled(await made('returns text immutable strict security definer set search_path = evil language sql'))
+  isCompiled(await made('returns text stable strict security definer set search_path = evil language sql'))
+  isDelegated(await made('returns text immutable language sql'), /evil\.f: it says that it is immutable/)
   isDelegated(await made('returns text language sql'), /^policy "p": a function that is not proven: f \(evil\.f: it is volatile\)$/)
   isDelegated(await made('returns text stable language plpgsql', `$$ begin return ''; end $$`), /evil\.f: it is written in plpgsql/)
   isDelegated(await made('returns text stable set role = anon language sql'), /evil\.f: it has settings of its own/)
@@ -257,6 +258,7 @@ test('a function that calls a proven one by its full name is proven, and falls w
   const org = body('app.org()', `select auth.jwt() ->> 'org'`)
   isDelegated(await meanwhile(judge, body('app.org()', `select auth.jwt() ->> 'org' || now()::text`), org), /app\.again: its body has a part that is not proven: org/)
   isDelegated(await meanwhile(judge, body('app.org()', 'select app.again()'), org), /app\.again/)
+  isDelegated(await meanwhile(judge, `alter function app.org() immutable`, 'alter function app.org() stable'), /app\.again/)
   isDelegated(await meanwhile(judge, `alter function app.org() volatile`, 'alter function app.org() stable'), /app\.again/)
   isDelegated(await meanwhile(judge, `revoke execute on function app.org() from public`, 'grant execute on function app.org() to public'), /may not execute app\.org/)
   isDelegated(await meanwhile(judge, `alter function app.org() rename to org2; create function app.org(int default 1) returns text stable language sql as $$ select 'x' $$`,
