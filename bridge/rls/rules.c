@@ -364,7 +364,8 @@ static bool tell_asks(struct wc_rules *r, const struct facts *x)
     }
     for (size_t i = 0; i < x->count; i++) {
         const struct wc_fact *f = &x->fact[i];
-        if ((is(f, 0, "function") && !is(f, 4, "true")) || (is(f, 0, "column") && is(f, 4, "true")))
+        if ((is(f, 0, "function") && !is(f, 4, "true")) ||
+            (is(f, 0, "column") && is(f, 4, "true")) || is(f, 0, "name"))
             wc_buf_slice(&asks, f->bytes);
     }
     return keep(r, &asks, &r->asks);
