@@ -158,6 +158,7 @@ struct wc_registry_options wc_environment_options(const struct wc_config *c, uns
                             .connect_timeout_ms = c->db_connect_timeout_ms},
                      .judge = judge_of(c),
                      .no_compiling = c->rls_compile == WC_RLS_COMPILE_OFF,
+                     .shadow_permille = c->rls_shadow_permille,
                      .deletes = deletes_of(c),
                      .publications = c->publications,
                      .messages_publication = MESSAGES_PUBLICATION,

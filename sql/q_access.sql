@@ -14,6 +14,7 @@
 --   place in the primary key (from 1), its base type for a cast, the key's operator =,
 --   name of a relation above, quoted and qualified; it has all columns of the key,
 --   the statement's snapshot,
+--   versions of the relation's description and of its policies: none comes back
 --   kind of a fact, and what it says (seven texts)
 -- Behind these a row per fact: what the meaning of the policies depends on, where row security of the
 -- relation itself applies to the role and of none above it:
@@ -301,6 +302,11 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     join pg_catalog.pg_operator b on b.oid = p.oid
     join pg_catalog.pg_operator o on o.oprname = b.oprname and o.oprnamespace = 'pg_catalog'::regnamespace and o.oid >= 16384
     where p.kind = 'opno'
+), edition as (
+    select c.oid as rel, pg_catalog.concat_ws(' ', c.xmin, (
+               select pg_catalog.string_agg(pg_catalog.concat_ws(' ', po.oid, po.xmin), ' ' order by po.oid)
+               from pg_catalog.pg_policy po where po.polrelid = c.oid)) as version
+    from (select distinct rel from pair) p join pg_catalog.pg_class c on c.oid = p.rel
 ), row as (
     select p.pos, a.attnum, a.attname, ty.typname,
            pg_catalog.has_column_privilege(p.role, a.attrelid, a.attnum, 'SELECT') as readable,
@@ -348,6 +354,7 @@ select p.pos, p.usable and p.role is not null,
        r.place, r.type, r.op,
        r.above, r.has_key,
        (select pg_catalog.txid_current_snapshot()),
+       e.version,
        r.kind, r.fa, r.fb, r.fc, r.fd, r.fe, r.ff, r.fg
 from pair p
 join row r on r.pos = p.pos
@@ -355,4 +362,5 @@ left join pg_catalog.pg_class c on c.oid = p.rel
 left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join verdict v on v.pos = p.pos
 left join sum s on s.pos = p.pos
+left join edition e on e.rel = p.rel
 order by p.pos, r.kind is not null, r.above is not null, r.attnum, r.above, r.kind, r.fa, r.fb, r.fc

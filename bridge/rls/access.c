@@ -287,6 +287,7 @@ static void take_entry(struct wc_access_cache *c, const struct wc_pg_result *res
     wc_buf_release(&told);
     wc_us now = wc_clock_mono();
     a->answer = ++c->answers;
+    a->asked = c->asked;
     a->fresh_until = c->asked + c->freshness;
     if (a->fresh_until < now + JUDGE_US)
         a->fresh_until = now + JUDGE_US;

@@ -84,8 +84,10 @@ struct wc_access {
     bool is_partitioned;
     struct wc_slice name;    /* the relation's now, quoted and qualified */
     struct wc_slice seen_by; /* the login that asked, if row security hides nothing from it */
-    struct wc_slice owners;  /* rls: oids of those who own the relations it applies to */
-    uint16_t ncols;          /* live columns in attribute order */
+    /* Other bytes, never the same again, once the relation or one of its policies was altered. */
+    struct wc_slice version;
+    struct wc_slice owners; /* rls: oids of those who own the relations it applies to */
+    uint16_t ncols;         /* live columns in attribute order */
     const struct wc_access_col *col;
     uint16_t nkeys; /* columns of the primary key */
     const struct wc_access_key *key;
@@ -93,6 +95,7 @@ struct wc_access {
     const struct wc_access_above *above;
     const struct wc_access_map *map; /* by stream column, for the wc_rel generation below */
     uint64_t generation;
+    wc_us asked;            /* when the last answer was; 0: there was none yet */
     uint64_t answer;        /* rises with every answer; no other entry has the same */
     uint64_t types_number;  /* of the answer of types.h the map refers to; 0: to none */
     struct wc_rules *rules; /* of the last answer; NULL: there was none yet, or memory is out */

@@ -30,6 +30,7 @@ enum answer_col {
     COL_ABOVE,
     COL_ABOVE_HAS_KEY,
     COL_SNAPSHOT,
+    COL_VERSION,
     COL_FACT, /* kind; what it says follows */
 };
 
@@ -130,7 +131,8 @@ static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access 
     a->runs_code = wc_pg_is_true(res, row, COL_RUNS_CODE);
     return keep(&a->arena, wc_pg_slice(res, row, COL_RELATION), &a->name) &&
            keep(&a->arena, wc_pg_slice(res, row, COL_OWNERS), &a->owners) &&
-           keep(&a->arena, wc_pg_slice(res, row, COL_SEEN_BY), &a->seen_by);
+           keep(&a->arena, wc_pg_slice(res, row, COL_SEEN_BY), &a->seen_by) &&
+           keep(&a->arena, wc_pg_slice(res, row, COL_VERSION), &a->version);
 }
 
 static int first_fact(const struct wc_pg_result *res, int row, int end)

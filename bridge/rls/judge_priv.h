@@ -139,6 +139,8 @@ void wc_rows_sql(struct wc_buf *, const struct wc_access *, enum wc_sameness);
 /* Of rows by their key, ordinality of those that are not there; none if row security applies to who
  * asks. Pure. */
 void wc_rows_gone_sql(struct wc_buf *, const struct wc_access *);
+/* See version.h. Pure. */
+void wc_rows_version_sql(struct wc_buf *, const struct wc_access *);
 /* Is this column of the relation compared? Pure. */
 bool wc_rows_compares(const struct wc_access_col *, enum wc_sameness);
 /* The log's value of a column: NULL when it has none. Pure. */

@@ -155,6 +155,35 @@ void wc_rows_sql(struct wc_buf *b, const struct wc_access *a, enum wc_sameness s
     wc_buf_byte(b, '\0');
 }
 
+/* $1 ...: the values of the key, then those of the columns that policies depend on. */
+void wc_rows_version_sql(struct wc_buf *b, const struct wc_access *a)
+{
+    wc_buf_printf(b, "select pg_catalog.concat_ws(' ', t.tableoid, t.ctid, t.xmin) from %s%.*s t",
+                  a->is_partitioned ? "" : "only ", WC_SLICE_ARG(a->name));
+    wc_buf_printf(b, " where not pg_catalog.row_security_active(%u::pg_catalog.oid) and ", a->rel);
+    add_name_condition(b, a);
+    unsigned n = 0;
+    for (uint16_t i = 0; i < a->nkeys; i++) {
+        const struct wc_access_key *k = &a->key[i];
+        wc_buf_str(b, " and t.");
+        add_quoted(b, a->col[k->col].name);
+        wc_buf_printf(b, " %.*s $%u::pg_catalog.text::%.*s", WC_SLICE_ARG(k->op), ++n,
+                      WC_SLICE_ARG(k->type));
+    }
+    for (uint16_t i = 0; i < a->ncols; i++) {
+        if (!a->col[i].in_policy)
+            continue;
+        wc_buf_str(b, " and case when t.");
+        add_quoted(b, a->col[i].name);
+        wc_buf_printf(b, " is null then $%u::pg_catalog.text is null else pg_catalog.concat(t.",
+                      ++n);
+        add_quoted(b, a->col[i].name);
+        wc_buf_printf(
+            b, ") collate pg_catalog.\"C\" operator(pg_catalog.=) $%u::pg_catalog.text end", n);
+    }
+    wc_buf_byte(b, '\0');
+}
+
 void wc_rows_gone_sql(struct wc_buf *b, const struct wc_access *a)
 {
     wc_buf_str(b, "select w.n from ");

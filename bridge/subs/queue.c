@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "bridge/subs/copied.h"
 
 #include <stdlib.h>
 
@@ -106,45 +107,15 @@ enum wc_truth wc_queued_truth(const struct wc_queued *c, const struct wc_shared_
 
 /* ---- copies ---- */
 
-static size_t row_bytes(const struct wc_row *row)
-{
-    size_t n = row->ncols * sizeof *row->col;
-    for (uint16_t i = 0; i < row->ncols; i++)
-        n += row->col[i].val.len + 1;
-    return n;
-}
-
-/* Columns go to *col, values to *at, and both move on. */
-static struct wc_row copy_row(const struct wc_row *row, struct wc_col **col, uint8_t **at)
-{
-    struct wc_row copy = {.ncols = row->ncols, .col = *col};
-    for (uint16_t i = 0; i < row->ncols; i++) {
-        struct wc_slice val = row->col[i].val;
-        **col = row->col[i];
-        if (val.p) {
-            memcpy(*at, val.p, val.len);
-            (*at)[val.len] = '\0';
-            (*col)->val.p = *at;
-            *at += val.len + 1;
-        }
-        (*col)++;
-    }
-    return copy;
-}
-
 static struct wc_queued *copy_change(const struct wc_change *ch, const struct wc_place *place)
 {
-    size_t bytes = sizeof(struct wc_queued) + row_bytes(&ch->old) + row_bytes(&ch->new);
+    size_t bytes = sizeof(struct wc_queued) + wc_copied_bytes(ch);
     struct wc_queued *c = malloc(bytes);
     if (!c)
         return NULL;
-    struct wc_col *col = (struct wc_col *)(c + 1);
-    uint8_t *at = (uint8_t *)(col + ch->old.ncols + ch->new.ncols);
-    *c = (struct wc_queued){.change = *ch, .place = *place, .bytes = bytes, .asked = NOT_ASKED};
+    *c = (struct wc_queued){.place = *place, .bytes = bytes, .asked = NOT_ASKED};
     wc_list_init(&c->link);
-    c->change.old = copy_row(&ch->old, &col, &at);
-    c->change.new = copy_row(&ch->new, &col, &at);
-    c->change.rel = wc_rel_ref(ch->rel);
+    wc_copied(&c->change, ch, c + 1);
     return c;
 }
 
@@ -162,7 +133,7 @@ static void drop(struct wc_queue *q, struct wc_queued *c)
 enum wc_status wc_queue_append(struct wc_queue *q, const struct wc_change *ch,
                                const struct wc_place *place)
 {
-    size_t bytes = sizeof(struct wc_queued) + row_bytes(&ch->old) + row_bytes(&ch->new);
+    size_t bytes = sizeof(struct wc_queued) + wc_copied_bytes(ch);
     if (q->count && (q->count >= q->limits.changes || q->bytes + bytes > q->limits.bytes))
         return WC_AGAIN;
     struct wc_queued *c = copy_change(ch, place);

@@ -5,6 +5,7 @@
  * follows what has left the queue. And what becomes of the members when the stream comes and goes.
  */
 #include "bridge/subs/recheck.h"
+#include "bridge/subs/sample.h"
 
 #include "base/log.h"
 
@@ -48,6 +49,7 @@ static enum wc_need on_look(void *self, const struct wc_queued *c)
 
 static enum wc_status on_deliver(void *self, const struct wc_queued *c)
 {
+    wc_subs_sample(self, &c->change);
     return wc_subs_deliver(self, &c->change);
 }
 
@@ -193,6 +195,8 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch, uin
 {
     struct wc_place place = place_of(s, ordinal);
     enum wc_need need = wc_subs_look(s, ch, &place, NULL);
+    if (wc_queue_is_empty(s->queue) && need == WC_NEED_NOTHING)
+        wc_subs_sample(s, ch);
     bool concerns_nobody = wc_list_is_empty(&s->touched) && need == WC_NEED_NOTHING;
     if (concerns_nobody)
         return WC_OK;
@@ -208,6 +212,7 @@ enum wc_status wc_subs_change(struct wc_subs *s, const struct wc_change *ch, uin
 void wc_subs_batch_end(struct wc_subs *s)
 {
     wc_queue_go_on(s->queue);
+    wc_shadow_send(s->shadow);
 }
 
 void wc_subs_go_on(struct wc_subs *s)
@@ -231,6 +236,7 @@ static void take_back(struct wc_subs *s)
         s->hooks.taken_back(s->self, head->place.commit_lsn, head->place.ordinal,
                             head->place.passed);
     wc_queue_forget(s->queue);
+    wc_shadow_forget(s->shadow);
     wc_subs_pass(s);
     s->open = s->offered = (struct wc_place){0};
     s->read = 0;

@@ -5,6 +5,7 @@
 #include "bridge/subs/explain.h"
 #include "bridge/subs/filed.h"
 #include "bridge/subs/recheck.h"
+#include "bridge/subs/sample.h"
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -52,6 +53,7 @@ static void on_access_answer(void *arg, bool early)
 {
     struct wc_subs *s = arg;
     wc_filed_renew(s);
+    wc_shadow_go_on(s->shadow);
     if (early)
         wc_subs_soon(s);
     else
@@ -93,6 +95,7 @@ static void on_refresh(uv_timer_t *t)
     wc_subs_take_fences(s);
     wc_subs_go_on(s);
     ask_position(s);
+    wc_shadow_go_on(s->shadow);
     struct wc_pg *pg = wc_catalog_pg(s->catalog);
     if (pg)
         wc_watch_ask(s->watch, pg, false);
@@ -165,6 +168,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     s->contexts = wc_contexts_new();
     s->comparisons = wc_comparisons_new();
     s->queue = wc_subs_new_queue(s);
+    s->shadow = options->shadow_permille ? wc_subs_new_shadow(s) : NULL;
     s->resolver = s->publications ? wc_resolver_new(s->publications, options->freshness_ms,
                                                     wc_subs_on_resolved, s)
                                   : NULL;
@@ -181,7 +185,8 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     }
     bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons &&
                      s->watch && s->contexts && s->queue && s->givens && s->fields;
-    if (can_check && s->catalog && s->access && s->match && s->refresh)
+    bool has_shadow = s->shadow || !options->shadow_permille;
+    if (can_check && has_shadow && s->catalog && s->access && s->match && s->refresh)
         return s;
     wc_subs_free(s);
     return NULL;
@@ -194,6 +199,7 @@ void wc_subs_free(struct wc_subs *s)
     wc_catalog_free(s->catalog); /* first: no answer comes after this */
     wc_explain_forget(s);
     wc_queue_free(s->queue);
+    wc_shadow_free(s->shadow);
     if (s->refresh)
         uv_close((uv_handle_t *)s->refresh, on_refresh_closed);
     struct wc_map_node *n;

@@ -71,6 +71,7 @@ struct wc_subs_options {
     size_t max_record_bytes;
     struct wc_judge_options judge; /* strings borrowed for the life */
     bool no_compiling;             /* of policies, see bridge/rls/access.h */
+    uint32_t shadow_permille; /* of changes, whose compiled verdicts are asked of Postgres too */
     enum wc_deletes deletes;
 };
 

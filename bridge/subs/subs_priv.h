@@ -13,6 +13,7 @@
 #include "bridge/subs/queue.h"
 #include "bridge/subs/rendered.h"
 #include "bridge/subs/report.h"
+#include "bridge/subs/shadow.h"
 
 /* NEW audiences wait in the lane of the connection that asked first, and the lanes are served in
  * turn: who joins ten thousand channels at once delays others little. Connections that share a
@@ -63,6 +64,7 @@ struct wc_subs {
     bool asking_position;
     bool settling; /* a snapshot is wanted so that `passed` can forget */
     struct wc_queue *queue;
+    struct wc_shadow *shadow; /* NULL: none */
     struct wc_contexts *contexts;
     struct wc_rolls rolls;
     struct wc_report_lines rules_told;

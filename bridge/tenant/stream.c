@@ -348,6 +348,7 @@ bool wc_tenant_open_subs(struct wc_tenant *t)
                                       .max_record_bytes = t->opt.max_record_bytes,
                                       .judge = t->opt.judge,
                                       .no_compiling = t->opt.no_compiling,
+                                      .shadow_permille = t->opt.shadow_permille,
                                       .deletes = t->opt.deletes};
     t->stalled = t->marked = t->is_draining = false;
     t->progress = t->mark_lsn = 0;

@@ -28,7 +28,8 @@ struct wc_tenant_options {
     struct wc_pg_options pg;
     struct wc_judge_options judge; /* pg: only user and password; `tenant` is set by us */
     bool no_compiling;             /* of policies, see bridge/rls/access.h */
-    enum wc_deletes deletes;       /* as in subs.h */
+    uint32_t shadow_permille;      /* as in subs.h */
+    enum wc_deletes deletes;       /* likewise */
     const char *slot_name;         /* empty: a temporary slot */
     const char *publications;
     const char *messages_publication; /* of realtime.messages; empty: none */
