@@ -50,8 +50,8 @@ websocket { listen: "127.0.0.1:${port}", no_tls: true, compression: false }
 `
 
 async function startPeer(bench, name, program, text, args, settings = {}) {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `walcast-${name}-`))
-  fs.chmodSync(dir, 0o755) // some of them change to a user of their own
+  const dir = path.join(bench.dir, `peer-${name}`)
+  fs.mkdirSync(dir)
   const port = await freePort(), plain = await freePort()
   const file = path.join(dir, 'conf')
   fs.writeFileSync(file, text({ port, plain, dir }))

@@ -19,7 +19,8 @@ async function startProfile(bench, pid) {
       if (!fs.existsSync(file)) return
       const report = execFileSync('perf', ['report', '-i', file, '--stdio', '-q', '--no-children', '--sort', 'dso,symbol', '--percent-limit', '0.5'],
         { encoding: 'utf8', maxBuffer: 1 << 26, stdio: ['ignore', 'pipe', 'ignore'] })
-      bench.profiles[wanted] = report.split('\n').filter((line) => line.includes('%')).slice(0, LINES).map((line) => line.trim())
+      bench.profiles[wanted] = report.split('\n').filter((line) => line.includes('%')).slice(0, LINES)
+        .map((line) => line.trim().replace(/\s+/g, ' ').replace(/(?: -)+$/, ''))
       fs.rmSync(file)
     },
   }

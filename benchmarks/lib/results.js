@@ -16,10 +16,12 @@ function describeMachine(build) {
   const git = (...args) => execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8' }).trim()
   const cache = fs.readFileSync(path.join(build, 'CMakeCache.txt'), 'utf8')
   const compiler = /^CMAKE_C_COMPILER:\w+=(.*)$/m.exec(cache)[1]
+  const type = /^CMAKE_BUILD_TYPE:\w+=(.*)$/m.exec(cache)[1]
+  if (type !== 'Release' || /^WC_SANITIZE:\w+=./m.test(cache)) throw new Error(`${build} is no release build (cmake --preset bench)`)
   return {
     commit: git('rev-parse', 'HEAD') + (git('status', '--porcelain', '--untracked-files=no') ? '+changes' : ''),
     compiler: execFileSync(compiler, ['--version'], { encoding: 'utf8' }).split('\n')[0],
-    build_type: /^CMAKE_BUILD_TYPE:\w+=(.*)$/m.exec(cache)[1],
+    build_type: type,
     cpu: `${os.cpus().length} x ${os.cpus()[0].model.trim()}`,
     memory_gib: Math.round(os.totalmem() / 2 ** 30),
     kernel: os.release(),
@@ -41,7 +43,7 @@ function newResults(options, sizes, machine, words) {
   const hidden = {
     file: path.join(DIR, `${results.started.replace(/[:.]/g, '-')}.json`),
     // the last one stands for those of other rounds, which differ in ports and process ids
-    noteCommand: (name, program, args) => { (results.commands[name] ??= {})[path.basename(program)] = [path.basename(program), ...args].join(' ').slice(0, 400) },
+    noteCommand: (name, program, args) => { (results.commands[name] ??= {})[path.basename(program)] = [path.basename(program), ...args].join(' ').replaceAll(`${ROOT}/`, '').slice(0, 400) },
     finish: (rows) => Object.assign(results, { finished: new Date().toISOString(), rows }),
   }
   return Object.defineProperties(results, Object.fromEntries(Object.entries(hidden).map(([name, value]) => [name, { value, enumerable: false }])))
@@ -51,7 +53,7 @@ function newResults(options, sizes, machine, words) {
 function saveResults(results) {
   fs.writeFileSync(`${results.file}.new`, `${JSON.stringify(results, null, 1)}\n`)
   fs.renameSync(`${results.file}.new`, results.file)
-  if (results.finished) fs.writeFileSync(results.file.replace(/json$/, 'md'), `${asMarkdown(results)}\n`)
+  if (results.finished) fs.writeFileSync(results.file.replace(/json$/, 'md'), `${asMarkdown(results)}\n\n${listCommands(results)}\n`)
 }
 
 function rowsOf({ rounds, sizes }) {
@@ -67,6 +69,8 @@ function describeRun({ machine: m, rounds_wanted: rounds, started, seconds, quic
     `${minutes.toFixed(0)} minutes, on ${m.cpu}, ${m.memory_gib} GiB, ${m.system}, kernel ${m.kernel}, ${m.compiler}, ${m.postgres}; load average before: ${m.load_before.toFixed(2)}. ` +
     `Beside it: ${Object.values(peers).join('; ')}.${quick ? ' **With --quick: these figures say nothing.**' : ''}`
 }
+
+const listCommands = ({ commands }) => ['Commands, of the last round:', '', ...Object.entries(commands).flatMap(([name, lines]) => [`    # ${name}`, ...Object.values(lines).map((line) => `    ${line}`)])].join('\n')
 
 const asMarkdown = (results) => `${describeRun(results)}\n\n${markdown(results.rows)}`
 
