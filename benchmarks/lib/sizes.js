@@ -15,7 +15,7 @@ const FULL = {
   match: { rows: 200000, cases: { // channels, and how many of them rows are for
     'one of 1': [1, 1], 'one of 1,000': [1000, 1], 'one of 10,000': [10000, 1], 'one of 100,000': [100000, 1],
     'all of 100': [100, 100], 'all of 10,000': [10000, 10000], 'all of 100,000': [100000, 100000] } },
-  fanout: { receivers: [100, 1000, 5000], deliveries: 2000000, rate: 10, seconds: 3 },
+  fanout: { receivers: [100, 1000, 5000], deliveries: 1000000, rate: 10, seconds: 3 },
   crowd: { clients: 10000 },
   private: { connections: 4000, pools: [1, 2] },
   presence: { clients: 10000 },

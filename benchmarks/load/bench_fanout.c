@@ -1,13 +1,13 @@
 /*
  * One sender and many receivers of messages with 100 bytes of payload.
  *
- *   bench_fanout WIRE PORT TOKEN PIDS RECEIVERS MESSAGES RATE
+ *   bench_fanout WIRE PORT TOKEN PIDS RECEIVERS MESSAGES PACED RATE
  *
  * WIRE is the server's protocol (wire.h), TOKEN - where it wants none. PIDS are the server's, with
- * commas, whose CPU time is measured. RATE 0: as fast as they are taken, with at most WINDOW
- * messages on their way; else messages per second, one by one, and the time from before sending to
- * each receiver's reading of it. Every receiver must get every message, once and in order. Prints
- * one JSON object.
+ * commas, whose CPU time is measured. First MESSAGES as fast as they are taken, with at most WINDOW
+ * of them on their way; then PACED, RATE of them a second, one by one, and the time from before
+ * sending to each receiver's reading of it. Every receiver must get every message, once and in
+ * order. Prints one JSON object: saturated and paced.
  */
 #include "benchmarks/load/crowd.h"
 #include "benchmarks/load/report.h"
@@ -217,6 +217,7 @@ static void open_all(struct fanout *f, uint16_t port, const char *token)
     await_all(f);
 }
 
+/* rate 0: saturated. Prints an object without its closing brace. */
 static void run(struct fanout *f, const char *pids, int64_t messages, int64_t rate)
 {
     uint64_t earlier = f->got, reads = f->crowd.reads;
@@ -229,40 +230,45 @@ static void run(struct fanout *f, const char *pids, int64_t messages, int64_t ra
     double seconds = (double)(wc_bench_now_ns() - since) / 1e9;
     cpu = wc_bench_cpu_seconds_of(pids) - cpu;
     uint64_t deliveries = f->got - earlier;
-    printf("{\"receivers\":%zu,\"deliveries\":%llu,\"seconds\":%.4f,\"cpu_seconds\":%.4f,"
-           "\"per_read\":%.2f",
-           f->receivers, (unsigned long long)deliveries, seconds, cpu,
+    printf("{\"deliveries\":%llu,\"seconds\":%.4f,\"cpu_seconds\":%.4f,\"per_read\":%.2f",
+           (unsigned long long)deliveries, seconds, cpu,
            (double)deliveries / (double)(f->crowd.reads - reads));
-    if (f->sample) {
-        printf(",\"ms\":");
-        wc_bench_print_percentiles(f->sample, f->nsamples);
-    }
-    puts("}");
+}
+
+static void run_paced(struct fanout *f, const char *pids, int64_t messages, int64_t rate)
+{
+    f->sample = calloc((size_t)messages * f->receivers, sizeof *f->sample);
+    if (!f->sample)
+        wc_bench_die("out of memory");
+    run(f, pids, messages, rate);
+    printf(",\"ms\":");
+    wc_bench_print_percentiles(f->sample, f->nsamples);
+    free(f->sample);
+    f->sample = NULL;
 }
 
 int main(int argc, char **argv)
 {
     struct fanout f = {0};
 
-    if (argc != 8)
-        wc_bench_die("usage: bench_fanout WIRE PORT TOKEN PIDS RECEIVERS MESSAGES RATE");
+    if (argc != 9)
+        wc_bench_die("usage: bench_fanout WIRE PORT TOKEN PIDS RECEIVERS MESSAGES PACED RATE");
     f.wire = wc_wire_named(argv[1]);
     int64_t port = wc_bench_number("PORT", argv[2]);
     int64_t receivers = wc_bench_number("RECEIVERS", argv[5]);
     int64_t messages = wc_bench_number("MESSAGES", argv[6]);
-    int64_t rate = strcmp(argv[7], "0") == 0 ? 0 : wc_bench_number("RATE", argv[7]);
-    if (port > UINT16_MAX || receivers > 100000 || messages > 100000000 || rate > 1000000)
+    int64_t paced = wc_bench_number("PACED", argv[7]), rate = wc_bench_number("RATE", argv[8]);
+    if (port > UINT16_MAX || receivers > 100000 || messages > 100000000 || paced > 10000 ||
+        rate > 1000000)
         wc_bench_die("an argument is too large");
     f.receivers = (size_t)receivers;
     open_all(&f, (uint16_t)port, argv[3]);
-    if (rate) {
-        f.sample = calloc((size_t)messages * f.receivers, sizeof *f.sample);
-        if (!f.sample)
-            wc_bench_die("out of memory");
-    }
-    run(&f, argv[4], messages, rate);
+    printf("{\"receivers\":%zu,\"saturated\":", f.receivers);
+    run(&f, argv[4], messages, 0);
+    printf("},\"paced\":");
+    run_paced(&f, argv[4], paced, rate);
+    puts("}}");
     wc_crowd_close(&f.crowd);
-    free(f.sample);
     free(f.partial);
     free(f.next);
     return 0;

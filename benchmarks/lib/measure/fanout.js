@@ -4,19 +4,14 @@ const { CONTESTANTS } = require('../peers.js')
 const { load } = require('../walcast.js')
 const { medianRow, whole } = require('../rows.js')
 
-async function once(bench, contestant, receivers, messages, rate) {
+async function measure(bench, contestant, receivers, { deliveries, rate, seconds }) {
   const server = await contestant.start(bench, receivers)
+  const messages = Math.max(32, Math.floor(deliveries / receivers))
   try {
-    return await load(bench, 'fanout', [contestant.wire, server.port, server.token, server.pids.join(','), receivers, messages, rate])
+    return await load(bench, 'fanout', [contestant.wire, server.port, server.token, server.pids.join(','), receivers, messages, rate * seconds, rate])
   } finally {
     await server.stop()
   }
-}
-
-// A server of its own for each, so that none pays for what another load has left in it.
-async function measure(bench, contestant, receivers, sizes) {
-  const saturated = await once(bench, contestant, receivers, Math.max(32, Math.floor(sizes.deliveries / receivers)), 0)
-  return { saturated, paced: await once(bench, contestant, receivers, sizes.rate * sizes.seconds, sizes.rate) }
 }
 
 const fanout = {
