@@ -13,7 +13,7 @@
 --   column name, type name, readable by the role, policies depend on it, generated,
 --   place in the primary key (from 1), its base type for a cast, the key's operator =,
 --   name of a relation above, quoted and qualified; it has all columns of the key,
---   the statement's snapshot,
+--   the statement's snapshot, and how far the log reached when it was answered,
 --   versions of the relation's description and of its policies: none comes back
 --   kind of a fact, and what it says (seven texts)
 -- Behind these a row per fact: what the meaning of the policies depends on, where row security of the
@@ -354,6 +354,8 @@ select p.pos, p.usable and p.role is not null,
        r.place, r.type, r.op,
        r.above, r.has_key,
        (select pg_catalog.txid_current_snapshot()),
+       (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
+                    else pg_catalog.pg_current_wal_insert_lsn() end),
        e.version,
        r.kind, r.fa, r.fb, r.fc, r.fd, r.fe, r.ff, r.fg
 from pair p

@@ -282,7 +282,10 @@ static void take_entry(struct wc_access_cache *c, const struct wc_pg_result *res
     wc_buf_init(&told, SOURCE_CAP);
     wc_answer_read(res, row, end, a);
     wc_answer_source(res, row, end, a, &source, &told);
+    uint64_t before = a->rules ? a->rules->number : 0;
     renew_rules(c, a, &source, &told);
+    if (a->rules && a->rules->number != before)
+        a->rules_since = wc_answer_lsn(res, row);
     wc_buf_release(&source);
     wc_buf_release(&told);
     wc_us now = wc_clock_mono();
@@ -467,6 +470,11 @@ enum wc_status wc_access_refresh(struct wc_access_cache *c, struct wc_pg *pg)
     if (st == WC_OK && !c->in_flight && c->barriers.count == WC_BARRIERS)
         st = wc_barriers_ask(&c->barriers, pg);
     return st == WC_OK ? wc_types_refresh(c->types, pg, c->in_flight > 0) : st;
+}
+
+bool wc_access_can_judge(const struct wc_access *a, const struct wc_change *ch, wc_lsn commit_lsn)
+{
+    return a->rules && commit_lsn >= a->rules_since && wc_rules_can_judge(a->rules, ch);
 }
 
 bool wc_access_can_read(const struct wc_access *a, struct wc_slice column)

@@ -99,6 +99,7 @@ struct wc_access {
     uint64_t answer;        /* rises with every answer; no other entry has the same */
     uint64_t types_number;  /* of the answer of types.h the map refers to; 0: to none */
     struct wc_rules *rules; /* of the last answer; NULL: there was none yet, or memory is out */
+    wc_lsn rules_since;     /* what commits from here on is younger than they are */
     uint32_t pins;          /* wc_access_pin */
     /* the cache's own */
     struct wc_map_node node;
@@ -177,6 +178,9 @@ extern const char wc_access_session[];
 WC_MUST_USE
 enum wc_status wc_access_refresh(struct wc_access_cache *, struct wc_pg *);
 
+/* Can its rules judge this change? As wc_rules_can_judge, and not of a row that is older than they
+ * are: names of columns and labels of enums are in it as they were, and may be others' by now. */
+bool wc_access_can_judge(const struct wc_access *, const struct wc_change *, wc_lsn commit_lsn);
 /* Is this column of the stream readable by the role? */
 bool wc_access_can_read(const struct wc_access *, struct wc_slice column);
 

@@ -30,6 +30,7 @@ enum answer_col {
     COL_ABOVE,
     COL_ABOVE_HAS_KEY,
     COL_SNAPSHOT,
+    COL_LSN,
     COL_VERSION,
     COL_FACT, /* kind; what it says follows */
 };
@@ -223,4 +224,10 @@ int wc_answer_end(const struct wc_pg_result *res, int row, size_t position)
 const char *wc_answer_snapshot(const struct wc_pg_result *res)
 {
     return res->nrows ? wc_pg_value(res, 0, COL_SNAPSHOT) : NULL;
+}
+
+wc_lsn wc_answer_lsn(const struct wc_pg_result *res, int row)
+{
+    wc_lsn lsn;
+    return wc_lsn_parse(wc_pg_slice(res, row, COL_LSN), &lsn) == WC_OK ? lsn : UINT64_MAX;
 }

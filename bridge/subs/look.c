@@ -161,9 +161,11 @@ static void touch_unjudged(struct wc_subs *s, const struct wc_roll *roll,
 }
 
 /* Of a DELETE only a full old row is judged (oldrow.h). */
-static bool can_judge(const struct wc_rules *rules, const struct wc_change *ch)
+static bool can_judge(const struct wc_subs *s, const struct wc_access *access,
+                      const struct wc_change *ch)
 {
-    return wc_rules_can_judge(rules, ch) && (ch->op != WC_OP_DELETE || ch->old_kind == WC_OLD_FULL);
+    return wc_access_can_judge(access, ch, s->place.commit_lsn) &&
+           (ch->op != WC_OP_DELETE || ch->old_kind == WC_OLD_FULL);
 }
 
 /* Those whom the index does not bring up. */
@@ -174,7 +176,7 @@ static void touch_others(struct wc_subs *s, const struct wc_list *rolls, const s
         if (wc_render_is_refused(ch, roll->now))
             touch_all(s, roll);
         else if (roll->rules && roll->rules->kind == WC_RULES_COMPILED &&
-                 !can_judge(roll->rules, ch))
+                 !can_judge(s, roll->now, ch))
             touch_unjudged(s, roll, ch);
     }
 }

@@ -103,5 +103,6 @@ enum wc_verdict wc_verdict_here(struct wc_subs *s, struct wc_audience *a,
     case WC_POLICY_EVERYBODY: return WC_VERDICT_VISIBLE;
     case WC_POLICY_SOME: break;
     }
-    return wc_rules_can_judge(rules, ch) ? decide(s, given, ch) : WC_VERDICT_NONE;
+    return wc_access_can_judge(access, ch, s->place.commit_lsn) ? decide(s, given, ch)
+                                                                : WC_VERDICT_NONE;
 }
