@@ -25,8 +25,9 @@
 bool wc_filed_enter(struct wc_audience *, struct wc_target *);
 void wc_filed_leave(struct wc_audience *, struct wc_target *);
 
-/* All of the roll's bindings, under these rules from now on. False: out of memory; some are not in
- * the index, and it has to be done again before a change is looked at. */
+/* All of the roll's bindings, under these rules from now on; NULL: they are not known any more.
+ * False: out of memory; some are not in the index, and it has to be done again before a change is
+ * looked at. */
 bool wc_filed_under(struct wc_subs *, struct wc_roll *, struct wc_rules *);
 /* As far as they are pinned: what an answer of the catalog has changed. */
 void wc_filed_renew(struct wc_subs *);

@@ -99,12 +99,12 @@ static const char *event_of(const struct wc_rules *rules)
     return "";
 }
 
-/* Tables without row security are no news, those that had it are; nor is that policies are being
- * read. */
+/* Tables without row security are no news, those that had it are; nor is that rules are not known,
+ * or that policies are being read. */
 void wc_report_change(struct wc_subs *s, const struct wc_roll *roll, const struct wc_rules *rules)
 {
     const struct wc_access *a = roll->access ? roll->access : roll->now;
-    if (rules->is_untold)
+    if (!rules || rules->is_untold)
         return;
     if (roll->rules)
         wc_metric_add(WC_M_RULES_CHANGES, 1);

@@ -49,7 +49,8 @@ struct wc_rules;
 struct wc_report *wc_report_new(const struct wc_subs *);
 void wc_report_free(struct wc_report *); /* NULL is fine */
 
-/* The roll is about to be filed under these rules: a line of the log, and the count of changes. */
+/* The roll is about to be filed under these rules (NULL: not known any more): a line of the log,
+ * and the count of changes. */
 void wc_report_change(struct wc_subs *, const struct wc_roll *, const struct wc_rules *);
 
 #endif
