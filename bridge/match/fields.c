@@ -8,6 +8,8 @@ enum { COLUMNS_MAX = 4096 }; /* then it begins anew: tables and columns come and
 
 struct wc_fields {
     struct wc_columns columns;
+    struct wc_change
+        change; /* whoever asks next may have another copy of it, and this one no more */
     uint64_t number;
 };
 
@@ -42,7 +44,8 @@ void wc_fields_look_at(struct wc_fields *f, const struct wc_change *ch)
 {
     if (f->columns.map.count > COLUMNS_MAX)
         forget(f);
-    wc_columns_look_at(&f->columns, ch, ++f->number);
+    f->change = *ch;
+    wc_columns_look_at(&f->columns, &f->change, ++f->number);
 }
 
 /* Each column is used once, by all predicates together. */

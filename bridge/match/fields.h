@@ -15,7 +15,8 @@ struct wc_fields;
 struct wc_fields *wc_fields_new(void);   /* returns owned; NULL when out of memory */
 void wc_fields_free(struct wc_fields *); /* NULL is fine */
 
-/* From now on it is about the row of this change that wc_change_value sees; borrowed. */
+/* From now on it is about the row of this change that wc_change_value sees. Its rows and relation
+ * are borrowed, not the change itself. */
 void wc_fields_look_at(struct wc_fields *, const struct wc_change *);
 
 /* Does the row pass? UNDECIDED: `ask` (NULL: nothing is known) does not know, or memory is short.

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -65,6 +66,22 @@ static void each_look_is_about_one_row(void **state)
     assert_int_equal(decide(f, &of_alice), WC_TRUE);
     set(&r, "bob", NULL);
     wc_fields_look_at(f, &r.change);
+    assert_int_equal(decide(f, &of_alice), WC_FALSE);
+    wc_fields_free(f);
+}
+
+/* As for an old row: made where it is asked about, and asked about twice. */
+static void the_change_may_go_while_its_rows_stay(void **state)
+{
+    (void)state;
+    struct wc_fields *f = wc_fields_new();
+    struct wc_change *change = malloc(sizeof *change);
+    struct rows r;
+    assert_non_null(change);
+    set(&r, "alice", "bob");
+    *change = r.change;
+    wc_fields_look_at(f, change);
+    free(change);
     assert_int_equal(decide(f, &of_alice), WC_FALSE);
     wc_fields_free(f);
 }
@@ -148,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_look_is_about_one_row),
+        cmocka_unit_test(the_change_may_go_while_its_rows_stay),
         cmocka_unit_test(a_column_that_is_not_there_holds_nothing),
         cmocka_unit_test(what_has_no_key_is_asked),
         cmocka_unit_test(columns_without_end_are_forgotten),
