@@ -20,7 +20,7 @@ const through = new Rounds({ cluster, sql: cluster.sql.bind(cluster) }, servers,
 const alone = new PolicyRounds(cluster, new Random(SEED + 1), SEED + 1, ROWS)
 
 const line = () => `seed ${SEED}: ${through.compared + alone.compared} comparisons in ${seconds().toFixed()} s, ${through.compared} through servers ` +
-  `(${through.exact} exact, ${through.shown} rows shown), ${alone.compared} of the compiler (${alone.policies} policies)`
+  `(${through.exact} exact, ${through.shown} rows shown, ${through.judged} old rows), ${alone.compared} of the compiler (${alone.policies} policies)`
 
 async function timed(what, work) {
   const since = Date.now()
@@ -31,7 +31,7 @@ async function timed(what, work) {
 try {
   await through.prepare()
   await alone.prepare({ hasPool: true })
-  servers.compiled = await Server.start(cluster.serverEnv)
+  servers.compiled = await Server.start({ ...cluster.serverEnv, DELETE_UNDER_RLS: 'judged' })
   servers.delegated = await Server.start({ ...cluster.serverEnv, RLS_COMPILE: 'off' })
   for (let told = 0; through.compared + alone.compared < COMPARISONS && seconds() < SECONDS;) {
     if (spent.servers <= SERVERS_SHARE * (spent.servers + spent.compiler)) await timed('servers', () => through.round())
