@@ -14,6 +14,7 @@
 --   place in the primary key (from 1), its base type for a cast, the key's operator =,
 --   name of a relation above, quoted and qualified; it has all columns of the key,
 --   the statement's snapshot, and how far the log reached when it was answered,
+--   with texts: what the policies mean was so before all that any slot still reaches back to,
 --   versions of the relation's description and of its policies: none comes back
 --   kind of a fact, and what it says (seven texts)
 -- Behind these a row per fact: what the meaning of the policies depends on, where row security of the
@@ -228,11 +229,24 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
            f.oid < 16384 as is_builtin, f.proowner, f.prosrc,
            f.oid >= 16384 and (f.provolatile = 'i' and l.lanname <> 'c'
                                or l.lanname = 'sql' and not f.prosecdef and f.proconfig is null /* inlined */) as may_be_planned,
+           pg_catalog.age(f.xmin) as age,
            pg_catalog.concat_ws(' ', f.xmin, f.prolang, f.provolatile, f.proisstrict, f.prosecdef, f.prorettype, f.proconfig) as pins
     from (select distinct pos, role, oid from reached) p
     join pg_catalog.pg_proc f on f.oid = p.oid
     join pg_catalog.pg_namespace n on n.oid = f.pronamespace
     join pg_catalog.pg_language l on l.oid = f.prolang
+), recent as ( -- pairs whose policies, columns, labels or functions may be younger than rows that a slot still has
+    select t.pos
+    from (select distinct pos, rel from told where texts) t
+    cross join (select coalesce(max(pg_catalog.age(s.catalog_xmin)), 2147483647 /* that of what is frozen */) as age
+                from pg_catalog.pg_replication_slots s where s.database = pg_catalog.current_database()) slot
+    where exists (select from pg_catalog.pg_class c where c.oid = t.rel and pg_catalog.age(c.xmin) <= slot.age)
+       or exists (select from pg_catalog.pg_policy po where po.polrelid = t.rel and pg_catalog.age(po.xmin) <= slot.age)
+       or exists (select from pg_catalog.pg_attribute a
+                  left join pg_catalog.pg_enum e on e.enumtypid = a.atttypid
+                  where a.attrelid = t.rel and a.attnum > 0
+                    and (pg_catalog.age(a.xmin) <= slot.age or pg_catalog.age(e.xmin) <= slot.age))
+       or exists (select from called c where c.pos = t.pos and not c.is_builtin and c.age <= slot.age)
 ), fact as (
     select t.pos, 'policy' as kind, t.polname::text as a, t.polpermissive::text as b, case when t.texts then pg_catalog.pg_get_expr(t.polqual, t.rel) end as c, t.qual as d,
            (select pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
@@ -356,6 +370,7 @@ select p.pos, p.usable and p.role is not null,
        (select pg_catalog.txid_current_snapshot()),
        (select case when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn()
                     else pg_catalog.pg_current_wal_insert_lsn() end),
+       p.texts and not exists (select from recent x where x.pos = p.pos),
        e.version,
        r.kind, r.fa, r.fb, r.fc, r.fd, r.fe, r.ff, r.fg
 from pair p

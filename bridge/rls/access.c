@@ -285,7 +285,7 @@ static void take_entry(struct wc_access_cache *c, const struct wc_pg_result *res
     uint64_t before = a->rules ? a->rules->number : 0;
     renew_rules(c, a, &source, &told);
     if (a->rules && a->rules->number != before)
-        a->rules_since = wc_answer_lsn(res, row);
+        a->rules_since = wc_answer_since(res, row, before == 0);
     wc_buf_release(&source);
     wc_buf_release(&told);
     wc_us now = wc_clock_mono();

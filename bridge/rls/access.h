@@ -99,7 +99,7 @@ struct wc_access {
     uint64_t answer;        /* rises with every answer; no other entry has the same */
     uint64_t types_number;  /* of the answer of types.h the map refers to; 0: to none */
     struct wc_rules *rules; /* of the last answer; NULL: there was none yet, or memory is out */
-    wc_lsn rules_since;     /* what commits from here on is younger than they are */
+    wc_lsn rules_since;     /* they hold for what commits from here on */
     uint32_t pins;          /* wc_access_pin */
     /* the cache's own */
     struct wc_map_node node;

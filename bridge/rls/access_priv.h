@@ -14,8 +14,10 @@ int wc_answer_end(const struct wc_pg_result *, int row, size_t position);
 /* Was the relation made or dropped while these rows were put together? */
 bool wc_answer_is_torn(const struct wc_pg_result *, int row, int end);
 const char *wc_answer_snapshot(const struct wc_pg_result *); /* NULL: of an empty one */
-/* What the answer says was so before this position of the log. */
-wc_lsn wc_answer_lsn(const struct wc_pg_result *, int row);
+/* The position of the log from which on the rules hold that the answer says: where the log was
+ * then; or 0, if they were not others a moment before, and all they are made of is older than what
+ * the stream can still bring. */
+wc_lsn wc_answer_since(const struct wc_pg_result *, int row, bool is_first);
 
 /* Fills the entry but for its rules. Out of memory, it may be used for nothing. */
 void wc_answer_read(const struct wc_pg_result *, int row, int end, struct wc_access *);

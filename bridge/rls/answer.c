@@ -31,6 +31,7 @@ enum answer_col {
     COL_ABOVE_HAS_KEY,
     COL_SNAPSHOT,
     COL_LSN,
+    COL_SETTLED_LONG,
     COL_VERSION,
     COL_FACT, /* kind; what it says follows */
 };
@@ -226,8 +227,10 @@ const char *wc_answer_snapshot(const struct wc_pg_result *res)
     return res->nrows ? wc_pg_value(res, 0, COL_SNAPSHOT) : NULL;
 }
 
-wc_lsn wc_answer_lsn(const struct wc_pg_result *res, int row)
+wc_lsn wc_answer_since(const struct wc_pg_result *res, int row, bool is_first)
 {
     wc_lsn lsn;
+    if (is_first && wc_pg_is_true(res, row, COL_SETTLED_LONG))
+        return 0;
     return wc_lsn_parse(wc_pg_slice(res, row, COL_LSN), &lsn) == WC_OK ? lsn : UINT64_MAX;
 }

@@ -98,11 +98,12 @@ enum wc_verdict wc_verdict_here(struct wc_subs *s, struct wc_audience *a,
     const struct wc_given *given = wc_outlook(a, access->rel, rules);
     if (!given || given->state != WC_GIVEN_KNOWN)
         return WC_VERDICT_NONE;
-    switch (given->outcome) {
-    case WC_POLICY_NOBODY: return WC_VERDICT_HIDDEN;
-    case WC_POLICY_EVERYBODY: return WC_VERDICT_VISIBLE;
-    case WC_POLICY_SOME: break;
-    }
-    return wc_access_can_judge(access, ch, s->place.commit_lsn) ? decide(s, given, ch)
-                                                                : WC_VERDICT_NONE;
+    bool is_everybody = given->outcome == WC_POLICY_EVERYBODY;
+    if (given->outcome == WC_POLICY_NOBODY)
+        return WC_VERDICT_HIDDEN;
+    if (is_everybody && s->place.commit_lsn >= access->rules_since)
+        return WC_VERDICT_VISIBLE;
+    if (is_everybody || !wc_access_can_judge(access, ch, s->place.commit_lsn))
+        return WC_VERDICT_NONE;
+    return decide(s, given, ch);
 }

@@ -2,11 +2,10 @@
 // each, and whatever is not known yet, or not there, is Postgres's to say.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Page } from './lib/metrics.mjs'
 import { Client } from './lib/phoenix.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
-import { publishTable, sharedWorld } from './lib/world.mjs'
+import { publishTable, sharedWorld, startWorld } from './lib/world.mjs'
 
 const user = (n) => `0000000${n}-0000-4000-8000-000000000000`
 const token = (n, claims = {}) => tokenFor('authenticated', { sub: user(n), ...claims })
@@ -42,10 +41,7 @@ async function settle(...clients) {
   for (const c of clients) await c.wait(() => c.of('marks').some(({ data }) => data.record.id === id), `mark ${id}`)
 }
 
-const checks = async (mode) => {
-  const body = await (await world.server.get('/metrics')).text()
-  return new Page(body).get(`walcast_rls_checks_total{mode="${mode}"}`) ?? 0
-}
+const checks = (mode) => world.server.metric(`walcast_rls_checks_total{mode="${mode}"}`)
 
 /** Until rows of the table are judged without a question; `insert` makes a row that the clients see. */
 async function untilCompiled(insert, ...clients) {
@@ -178,4 +174,44 @@ test('rules that change are followed within a second', async (t) => {
     await sql(statement)
     await until(async () => JSON.stringify(await seen()) === JSON.stringify(expected), `${statement}: ${expected}`)
   }
+})
+
+test('a row of the time when columns and labels had other names is not judged by these', async (t) => {
+  const world = await startWorld(t, {
+    env: { SLOT_NAME: 'walcast_names', RESUME_GRACE_MS: '200' },
+    sql: `create type mood as enum ('sad', 'ok');
+      create table notes (id int primary key, owner uuid, author uuid); create table moods (id int primary key, m mood); create table marks (id int primary key);
+      alter table notes enable row level security; create policy p on notes for select using (owner = auth.uid());
+      alter table moods enable row level security; create policy p on moods for select using (m <> 'sad')`,
+    publish: ['notes', 'moods', 'marks'],
+  })
+  await world.server.stop()
+  await world.sql(`insert into notes values (1, '${user(1)}', '${user(2)}'); insert into moods values (1, 'sad'), (2, 'ok')`)
+  await world.sql('alter table notes rename owner to x; alter table notes rename author to owner; alter table notes rename x to author')
+  await world.sql(`alter type mood rename value 'sad' to 'blue'`)
+  await world.sql(`insert into notes (id, author, owner) values (2, '${user(1)}', '${user(2)}'); insert into moods values (3, 'blue'), (4, 'ok'); insert into marks values (1)`)
+  await world.server.again({ wait: 'up' })
+  const clients = await Promise.all([1, 2].map((n) => Client.open(world.server, { token: token(n) })))
+  t.after(() => clients.forEach((c) => c.close()))
+  for (const c of clients) await c.subscribe('all', [binding('notes'), binding('moods'), binding('marks')])
+  for (const c of clients) await c.wait(() => c.changes('all').some(({ data }) => data.table === 'marks'), 'the last row')
+  const seen = clients.map((c) => c.changes('all').filter(({ data }) => data.table !== 'marks').map(({ data }) => `${data.table} ${data.record.id}`))
+  assert.deepEqual(seen, [['moods 2', 'notes 2', 'moods 4'], ['moods 2', 'moods 4']])
+})
+
+test('what a slot has kept is judged here by rules that are older than the slot', async (t) => {
+  const world = await startWorld(t, {
+    env: { SLOT_NAME: 'walcast_kept', RESUME_GRACE_MS: '1000' },
+    sql: `create table notes (id int primary key, owner uuid); alter table notes enable row level security; create policy p on notes for select using (owner = auth.uid())`,
+    publish: ['notes'],
+  })
+  await world.server.stop()
+  await world.sql(`insert into notes select i, ('0000000' || i % 4 || '-0000-4000-8000-000000000000')::uuid from generate_series(1, 400) i`)
+  await world.server.again({ wait: 'up' })
+  const client = await Client.open(world.server, { token: token(1) })
+  t.after(() => client.close())
+  await client.subscribe('notes', [binding('notes')])
+  await client.untilChanges(100)
+  assert.deepEqual(client.changes('notes').map(({ data }) => data.record.id), Array.from({ length: 100 }, (_, i) => 4 * i + 1))
+  assert.ok(await world.server.metric('walcast_rls_checks_total{mode="compiled"}') > 0)
 })
