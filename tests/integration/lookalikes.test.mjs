@@ -104,10 +104,10 @@ const CASES = {
   'padded text and a constant': { make: table('code char(6)'), rows: `(1, 'k'), (2, 'k '), (3, ' k'), (4, ''), (5, null)`, using: `code = 'k   ' or code <> 'k'`, why: COMPILED },
   'padded text and text': { make: table('code char(6)'), rows: `(1, 'k'), (2, 'k '), (3, ' k'), (4, ''), (5, null)`, using: `code = (auth.jwt() ->> 'code')`, why: /./ },
   'padded text that becomes text': { make: table('code char(6)'), rows: `(1, 'k'), (2, 'k '), (3, ' k'), (4, ''), (5, null)`, using: `code::text = (auth.jwt() ->> 'code')`, why: /./ },
-  'text cut to length': { make: table('name varchar(10)'), rows: `(1, 'Zoë'), (2, 'Zo'), (3, 'ZO')`, using: `name = (auth.jwt() ->> 'name')::varchar(2)`, why: /./ },
+  'text cut to length': { make: table('name varchar(10)'), rows: `(1, 'Zoë'), (2, 'Zo'), (3, 'ZO')`, using: `name = (auth.jwt() ->> 'name')::varchar(2)`, why: COMPILED },
   'a column cut to length': { make: table('name varchar(10)'), rows: `(1, 'Zoë'), (2, 'Zo'), (3, 'ZO')`, using: `name::varchar(2) = 'Zo'`, why: /./ },
   'equal numbers': { make: table('n numeric'), rows: `(1, 1), (2, 1.0), (3, 1.000), (4, 10e-1), (5, 'NaN'), (6, -0.0), (7, 1.0000000000000000000001), (8, null)`, using: `n = (auth.jwt() ->> 'num')::numeric`, why: COMPILED },
-  'numbers of one scale': { make: table('n numeric(6,2)'), rows: `(1, 1), (2, 1.001), (3, 2)`, using: `n = (auth.jwt() ->> 'num')::numeric(6,1)`, why: /./ },
+  'numbers of one scale': { make: table('n numeric(6,2)'), rows: `(1, 1), (2, 1.001), (3, 2)`, using: `n = (auth.jwt() ->> 'num')::numeric(6,1)`, why: COMPILED },
   'numbers in an order': { make: table('n numeric'), rows: `(1, 1), (2, 'NaN'), (3, -5), (4, 1e-30), (5, null)`, using: `n > 0`, why: COMPILED },
   'a number that does not fit': { make: table('level int4'), rows: '(1, 100000), (2, 2), (3, 1), (4, null)', using: `level::int2 <> 1`, why: /converted/, withheld: true },
   'a number that does not fit, in a list': { make: table('level int8'), rows: '(1, 10000000000), (2, 2), (3, 1)', using: `level::int4 not in (1, 5)`, why: /converted/, withheld: true },
@@ -203,7 +203,7 @@ async function assertSeen(c, type) {
   }
 }
 
-const assertJudged = (says, why) => (why === COMPILED ? assert.equal(says, null) : assert.match(says ?? 'compiled', why))
+const assertJudged = (says, why) => (why === COMPILED ? assert.equal(says, null) : assert.match(says ?? '', why))
 
 for (const c of list) {
   test(`${c.name}: ${c.why === COMPILED ? 'compiled' : c.why ? 'left to Postgres' : 'right'}`, async (t) => {

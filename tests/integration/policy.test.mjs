@@ -63,7 +63,7 @@ const COMPILED = [
   `org = (auth.jwt() -> 'app_metadata' ->> 'org')`, `(auth.jwt() -> 'app_metadata' ->> 'role') = 'admin'`, `auth.role() = 'authenticated'`,
   `owner::text = current_setting('request.jwt.claim.sub', true)`, `owner = (current_setting('request.jwt.claims', true)::json ->> 'sub')::uuid`,
   'level in (1, 2, 3) and b', 'not b', 'b is true and level is distinct from 4 and org is not null', 'level between 1 and 3', `d = '2024-01-01'`,
-  `m = 'happy'`, `m in ('sad', 'ok')`, `vc = 'x'`, 'n = 5 and level > 3.5', 'big = level or big = 3'.replace('big = level or ', ''), `level = (auth.jwt() ->> 'level')::int`,
+  `m = 'happy'`, `m in ('sad', 'ok')`, `vc = 'x'`, 'n = 5 and level > 3.5', 'big = 3', `level = (auth.jwt() ->> 'level')::int`,
   `big = any (array(select jsonb_array_elements_text(auth.jwt() -> 'teams')::int8))`, `level <> all ('{1,2}')`, `not (owner = auth.uid() or b)`,
   `owner is not distinct from auth.uid()`, `auth.uid() is not null and owner = auth.uid()`, `ci < 'm'`, `coalesce(auth.jwt() ->> 'org', 'none') = org`,
   `org = nullif(auth.jwt() ->> 'org', '')`, `level::text = '3'`, 'small::int4 = 3', 'level::int8 <> 3', 'small::int8 = 3', 'big::numeric = 3', `bin = '\\x01'`, `small > 1 and big < 5 and f >= 0.5`, `ts < '2024-06-01'`, `at >= '2024-01-01 00:00:00+00'`,
@@ -93,7 +93,7 @@ const NOT_COMPILED = [
 for (const [condition, why] of NOT_COMPILED)
   test(`not compiled: ${condition}`, async (t) => {
     const facts = await policy(condition).catch((e) => (/collation .* does not exist/.test(e.message) ? t.skip(e.message) : Promise.reject(e)))
-    if (facts) assert.match((await compiler.ask(facts)).why ?? 'compiled', why)
+    if (facts) assert.match((await compiler.ask(facts)).why ?? '', why)
   })
 
 test('bodies of functions are proven by what they are built from', async () => {

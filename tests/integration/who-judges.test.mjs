@@ -84,6 +84,9 @@ test('a token whose values cannot be had waits, is counted, and is judged by Pos
   await watch(t, server, 'notes', 'no-uuid')
   await until(async () => await server.metric('walcast_rls_values_failed_total') > before, 'values that failed')
   await reported(server, (r) => of(r, 'notes')?.waiting === 1, 'a binding that waits')
+  const errors = () => server.metric('walcast_row_check_errors_total{reason="error"}'), failed = await errors()
+  await world.sql(`insert into notes values (5, '${ANN}')`)
+  await until(async () => await errors() > failed, 'a row that Postgres is asked about, which cannot read the claim either')
 })
 
 test('RLS_COMPILE=off leaves all rows to Postgres', async (t) => {
