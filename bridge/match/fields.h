@@ -2,8 +2,8 @@
  * The values of one row at a time, for predicates that are in no index. A key is made when the
  * first predicate wants it, and once for all of them.
  *
- * Threads: one owner. Errors: NOMEM. Limits: it remembers as many columns as predicates name, until
- * it is freed.
+ * Threads: one owner. Errors: NOMEM. Limits: it remembers the columns that predicates name, some
+ * 4,096 of them at once.
  */
 #ifndef WC_BRIDGE_MATCH_FIELDS_H
 #define WC_BRIDGE_MATCH_FIELDS_H

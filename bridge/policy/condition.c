@@ -306,8 +306,7 @@ static struct wc_policy_node *membership(struct wc_prover *p, const struct wc_sy
     return l && set_slots(p, l, e->item, e->count, e->is_array) ? l : NULL;
 }
 
-/* x IN (SELECT y) is x = ANY (ARRAY(SELECT y)), for NULLs and
- * for no rows, too. */
+/* x IN (SELECT y) is x = ANY (ARRAY(SELECT y)), for NULLs and for no rows, too. */
 static struct wc_policy_node *in_select(struct wc_prover *p, const struct wc_syntax *s,
                                         const struct wc_node *n, bool negate)
 {

@@ -76,7 +76,7 @@ struct wc_access {
     wc_oid rel;
     struct wc_slice role;
     bool usable; /* the role exists and our login is a member of it */
-    bool rls;    /* row security applies to it here: each row has to be asked for */
+    bool rls;    /* row security applies to it here: each row has to be judged (see rules.h) */
     bool exists; /* the relation does */
     bool has_pk, pk_readable;
     bool has_policy; /* rls: no relation whose row security applies lacks a policy for the role */

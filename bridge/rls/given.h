@@ -31,7 +31,7 @@ enum { WC_GIVENS_IN_FLIGHT = 64 };
 enum wc_given_state {
     WC_GIVEN_WAITING,
     WC_GIVEN_KNOWN,
-    WC_GIVEN_FAILED, /* `why` */
+    WC_GIVEN_FAILED, /* sqlstate */
 };
 
 struct wc_given {

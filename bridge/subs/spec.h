@@ -17,7 +17,7 @@
  * absence for the usual JSON numbers. Our own addition too.
  *
  * removals: true asks for a DELETE also where an UPDATE takes a row out of what the binding shows
- * (look.c). Of what wants no DELETE that cannot be asked. Our own addition too.
+ * (oldrow.h). Of what wants no DELETE that cannot be asked. Our own addition too.
  *
  * Ownership: slices live in the arena. Threads: pure.
  * Errors: INVALID with the message written; NOMEM.
