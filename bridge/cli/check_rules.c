@@ -178,7 +178,7 @@ void wc_check_rules_free(struct wc_check_rules *r)
     if (!r)
         return;
     for (size_t i = 0; i < r->npairs; i++)
-        wc_access_unpin(r->cache, r->pair[i]);
+        wc_access_unpin(r->pair[i]);
     wc_access_cache_free(r->cache);
     uv_close((uv_handle_t *)&r->timer, on_closed);
 }

@@ -172,9 +172,8 @@ struct wc_access *wc_access_pin(struct wc_access_cache *c, wc_oid rel, struct wc
 }
 
 /* Its age counts from here on. */
-void wc_access_unpin(struct wc_access_cache *c, struct wc_access *a)
+void wc_access_unpin(struct wc_access *a)
 {
-    (void)c;
     WC_ASSERT(a->pins > 0);
     a->pins--;
     a->used = wc_clock_mono();

@@ -138,7 +138,7 @@ struct wc_access *wc_access_find(struct wc_access_cache *, const struct wc_rel *
 /* The entry, known or not, which stays at its place until unpinned; its rules are asked for, and
  * kept up to date like the rest when it is found. NULL when out of memory. */
 struct wc_access *wc_access_pin(struct wc_access_cache *, wc_oid, struct wc_slice role);
-void wc_access_unpin(struct wc_access_cache *, struct wc_access *);
+void wc_access_unpin(struct wc_access *);
 
 /* The stream says that this transaction changed policies, grants or functions, it is not known
  * which: a change behind it is judged only by what was asked when it was over (barriers.h). Nothing

@@ -117,8 +117,7 @@ bool wc_filed_enter(struct wc_audience *a, struct wc_target *t)
         t->roll = wc_roll_enter(&s->rolls, t->match.rel, a->claims->role, is_named, &t->in_roll);
         if (!t->roll)
             return false;
-        bool is_first = t->roll->entries.next == t->roll->entries.prev;
-        if (is_named && is_first)
+        if (is_named && t->roll->nentries == 1)
             wc_subs_soon(s); /* for its rules */
     }
     s->nremovals += b->spec.removals;

@@ -84,7 +84,7 @@ static void drop_roll_if_empty(struct wc_rolls *g, struct wc_roll *roll)
     wc_list_remove(&roll->link);
     wc_rules_unref(roll->rules);
     if (roll->access)
-        wc_access_unpin(g->cache, roll->access);
+        wc_access_unpin(roll->access);
     free(roll);
     drop_if_empty(g, rel);
 }

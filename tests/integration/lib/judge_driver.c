@@ -197,7 +197,7 @@ static void do_rules(char **f)
         refresh();
     (void)uv_timer_stop(&tick);
     print_rules(a->rules);
-    wc_access_unpin(cache, a);
+    wc_access_unpin(a);
 }
 
 static void do_distrust(char **f)
@@ -207,7 +207,7 @@ static void do_distrust(char **f)
         die("no rules");
     wc_rules_distrust(cache, a->rules, f[2]);
     print_rules(a->rules);
-    wc_access_unpin(cache, a);
+    wc_access_unpin(a);
 }
 
 /* ---- commands ---- */
