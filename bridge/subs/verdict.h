@@ -1,6 +1,15 @@
 /*
  * Rows judged here: what compiled policies say of a change for an audience.
- * Threads: the bridge thread's. Source: design section 5, point 2.
+ *
+ * Security barrier. Postgres lets no condition of a query that could tell of a row see it before
+ * its policies have. Here the order is free: what a filter and a compiled policy are made of
+ * compares bytes, raises no error and leaves no trace, so a row that is hidden shows in nothing but
+ * time. Comparisons of filters that only Postgres decides (judge.h) are not asked for of rows that
+ * compiled policies hide; beside a delegated policy they are asked for together with it. What one
+ * of them raises, for a hidden row or another, is told nobody: it does not match.
+ *
+ * Threads: the bridge thread's. Source: design section 5, point 2; PostgreSQL manual, "Rules and
+ * Privileges".
  */
 #ifndef WC_BRIDGE_SUBS_VERDICT_H
 #define WC_BRIDGE_SUBS_VERDICT_H
