@@ -7,6 +7,7 @@
 struct wc_value_entry {
     struct wc_map_node node; /* in column->values */
     struct wc_list places;
+    size_t count;
     struct wc_column *column;
     uint8_t key[];
 };
@@ -137,6 +138,7 @@ static struct wc_value_entry *make_entry(struct wc_column *c, struct wc_slice ke
         return NULL;
     e->column = c;
     wc_list_init(&e->places);
+    e->count = 0;
     if (key.len)
         memcpy(e->key, key.p, key.len);
     e->node.key = wc_slice(e->key, key.len);
@@ -157,6 +159,7 @@ enum wc_status wc_column_file(struct wc_column *c, struct wc_slice key,
     place->entry = e;
     c->longest = key.len > c->longest ? key.len : c->longest;
     wc_list_push(&e->places, &place->link);
+    e->count++;
     return WC_OK;
 }
 
@@ -164,7 +167,7 @@ void wc_column_unfile(struct wc_value_place *place)
 {
     struct wc_value_entry *e = place->entry;
     wc_list_remove(&place->link);
-    if (!wc_list_is_empty(&e->places))
+    if (--e->count)
         return;
     wc_map_remove(&e->column->values, &e->node);
     free(e);
@@ -176,4 +179,10 @@ const struct wc_list *wc_column_filed(const struct wc_column *c, struct wc_slice
         return NULL;
     struct wc_map_node *n = wc_map_get(&c->values, key);
     return n ? &entry_of(n)->places : NULL;
+}
+
+size_t wc_column_crowd(const struct wc_column *c, struct wc_slice key)
+{
+    struct wc_map_node *n = wc_map_get(&c->values, key);
+    return n ? entry_of(n)->count : 0;
 }

@@ -67,5 +67,6 @@ enum wc_status wc_column_file(struct wc_column *, struct wc_slice key, struct wc
 void wc_column_unfile(struct wc_value_place *);
 /* The places under this key; NULL: none. */
 const struct wc_list *wc_column_filed(const struct wc_column *, struct wc_slice key);
+size_t wc_column_crowd(const struct wc_column *, struct wc_slice key); /* how many those are */
 
 #endif

@@ -187,6 +187,15 @@ static enum wc_status insert_table(struct wc_match *m, struct wc_match_binding *
     return st;
 }
 
+size_t wc_match_crowd(const struct wc_match *m, wc_oid rel, const struct wc_predicate *p)
+{
+    const struct relation *r = find_relation(m, rel);
+    bool is_equality =
+        p->kind == WC_PREDICATE_LEAF && p->leaf->op == WC_FILTER_EQ && p->leaf->nkeys == 1;
+    const struct wc_column *c = r && is_equality ? wc_columns_find(&r->columns, p->leaf) : NULL;
+    return c ? wc_column_crowd(c, p->leaf->key[0]) : 0;
+}
+
 static enum wc_status insert_schema(struct wc_match *m, struct wc_match_binding *b)
 {
     struct wc_map_node *n = wc_map_get(&m->schemas, b->schema);

@@ -56,6 +56,10 @@ WC_MUST_USE
 enum wc_status wc_match_insert(struct wc_match *, struct wc_match_binding *);
 void wc_match_remove(struct wc_match *, struct wc_match_binding *);
 
+/* How many bindings of the relation stand under the value that this comparison is with? Of two
+ * equalities an AND is filed under the first: better the one with fewer. 0 for other conditions. */
+size_t wc_match_crowd(const struct wc_match *, wc_oid rel, const struct wc_predicate *);
+
 /* Could any change of this relation match? */
 bool wc_match_wants(const struct wc_match *, const struct wc_rel *);
 

@@ -13,7 +13,7 @@ struct wc_joined {
     struct wc_given *given; /* referenced: the predicate lives in it */
     struct wc_predicate both, part[2];
     struct wc_match_binding deletes;
-    bool has_deletes; /* `deletes` is in the index */
+    bool has_deletes; /* `deletes` is in its index */
 };
 
 /* ---- one binding ---- */
@@ -51,17 +51,23 @@ static void take_out(struct wc_subs *s, struct wc_target *t)
     if (!j)
         return;
     if (j->has_deletes)
-        wc_match_remove(s->match, &j->deletes);
+        wc_match_remove(s->deletes, &j->deletes);
     wc_given_unref(j->given);
     free(j);
 }
 
-static const struct wc_predicate *both(struct wc_joined *j, const struct wc_predicate *filter)
+/* The less crowded first: thousands may share a filter and have a policy each, or the other way
+ * round. */
+static const struct wc_predicate *both(const struct wc_subs *s, struct wc_joined *j,
+                                       const struct wc_target *t)
 {
+    const struct wc_predicate *policy = j->given->where, *filter = t->filter;
     if (!filter)
-        return j->given->where;
-    j->part[0] = *filter;
-    j->part[1] = *j->given->where;
+        return policy;
+    bool filter_first = wc_match_crowd(s->match, t->match.rel, filter) <
+                        wc_match_crowd(s->match, t->match.rel, policy);
+    j->part[filter_first] = *policy;
+    j->part[!filter_first] = *filter;
     j->both = (struct wc_predicate){.kind = WC_PREDICATE_AND, .nchildren = 2, .child = j->part};
     return &j->both;
 }
@@ -76,12 +82,12 @@ static bool join(struct wc_subs *s, struct wc_target *t, struct wc_given *given)
     j->given = wc_given_ref(given);
     uint32_t apart = s->opt.deletes == WC_DELETES_JUDGED ? 0 : WC_OP_DELETE;
     uint32_t deletes = events_of(t) & apart, others = events_of(t) & ~deletes;
-    if (given->outcome == WC_POLICY_SOME && others && !insert(s, t, others, both(j, t->filter)))
+    if (given->outcome == WC_POLICY_SOME && others && !insert(s, t, others, both(s, j, t)))
         return false;
     j->deletes = t->match;
     j->deletes.events = deletes;
     j->deletes.where = t->filter;
-    j->has_deletes = deletes && wc_match_insert(s->match, &j->deletes) == WC_OK;
+    j->has_deletes = deletes && wc_match_insert(s->deletes, &j->deletes) == WC_OK;
     return j->has_deletes || !deletes;
 }
 

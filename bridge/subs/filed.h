@@ -8,6 +8,9 @@
  *   compiled: EVERYBODY           filter                      filter
  *   compiled: NOBODY              -                           filter
  *
+ * Deletes that stand otherwise than the rest have an index of their own: one filter that thousands
+ * share must not be in the way of inserts, which the policy leads to one of them.
+ *
  * So with `user_id = auth.uid()` a row brings up the bindings of one user, however many there are.
  * The index only leaves out: what it brings up is judged all the same (verdict.h, judge.h).
  * Deletes' keys are for all, or for nobody; but with DELETE_UNDER_RLS=judged deletes stand like the

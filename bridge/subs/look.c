@@ -200,7 +200,10 @@ static enum wc_need find_audiences(struct wc_subs *s, const struct wc_change *ch
     if (rolls && look_at_rolls(s, rolls, ch->rel) != WC_NEED_NOTHING)
         return WC_NEED_PATIENCE;
     const struct wc_match_caller caller = {.hit = on_hit, .ask = on_ask, .arg = s};
-    if (wc_match_change(s->match, ch, &caller) != WC_OK)
+    enum wc_status st = wc_match_change(s->match, ch, &caller);
+    if (st == WC_OK && ch->op == WC_OP_DELETE)
+        st = wc_match_change(s->deletes, ch, &caller);
+    if (st != WC_OK)
         return WC_NEED_PATIENCE; /* out of memory */
     bool by_filter = ch->op == WC_OP_DELETE && s->opt.deletes != WC_DELETES_JUDGED;
     if (rolls && !by_filter)

@@ -165,6 +165,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     s->givens = new_givens(s);
     s->fields = wc_fields_new();
     s->match = wc_match_new();
+    s->deletes = wc_match_new();
     s->contexts = wc_contexts_new();
     s->comparisons = wc_comparisons_new();
     s->queue = wc_subs_new_queue(s);
@@ -186,7 +187,7 @@ struct wc_subs *wc_subs_new(uv_loop_t *loop, const struct wc_subs_options *optio
     bool can_check = s->resolver && s->types && s->caster && s->sets && s->comparisons &&
                      s->watch && s->contexts && s->queue && s->givens && s->fields;
     bool has_shadow = s->shadow || !options->shadow_permille;
-    if (can_check && has_shadow && s->catalog && s->access && s->match && s->refresh)
+    if (can_check && has_shadow && s->catalog && s->access && s->match && s->deletes && s->refresh)
         return s;
     wc_subs_free(s);
     return NULL;
@@ -222,6 +223,7 @@ void wc_subs_free(struct wc_subs *s)
     wc_map_release(&s->members);
     wc_map_release(&s->audiences);
     wc_match_free(s->match);
+    wc_match_free(s->deletes);
     wc_contexts_free(s->contexts);
     wc_access_cache_free(s->access);
     free(s->publications);

@@ -30,7 +30,7 @@ struct wc_subs {
     char *publications; /* array literal for queries */
     struct wc_catalog *catalog;
     struct wc_access_cache *access;
-    struct wc_match *match;
+    struct wc_match *match, *deletes; /* see filed.h */
     struct wc_map members, audiences;
     size_t nremovals; /* targets in the index whose bindings have removals */
     struct wc_resolver *resolver;

@@ -251,9 +251,38 @@ static void a_change_brings_up_only_what_it_may_concern(void **state)
     free(w);
 }
 
+/* All are equal in b, each has an a of its own. */
+static void equalities_tell_how_crowded_they_are(void **state)
+{
+    (void)state;
+    enum { FEW = 5 };
+    struct wc_match *m = wc_match_new();
+    struct watcher w[FEW] = {0}, range = {0};
+    assert_non_null(m);
+    add(&range, 1, WC_FILTER_GTE, 0);
+    for (int i = 0; i < FEW; i++) {
+        w[i].match = (struct wc_match_binding){.rel = OID, .events = ANY};
+        add(&w[i], 1, WC_FILTER_EQ, 0);
+        add(&w[i], 0, WC_FILTER_EQ, i);
+        assert_int_equal(wc_match_crowd(m, OID, &w[i].node[0]), i);
+        assert_int_equal(wc_match_crowd(m, OID, &w[i].node[1]), 0);
+        all_of(&w[i], WC_PREDICATE_AND);
+        assert_int_equal(wc_match_insert(m, &w[i].match), WC_OK);
+    }
+    assert_int_equal(wc_match_crowd(m, OID + 1, &w[0].node[0]), 0);
+    assert_int_equal(wc_match_crowd(m, OID, &range.node[0]), 0);
+    assert_int_equal(wc_match_crowd(m, OID, &w[0].group[0]), 0);
+    for (int i = 0; i < FEW; i++) {
+        wc_match_remove(m, &w[i].match);
+        assert_int_equal(wc_match_crowd(m, OID, &w[0].node[0]), FEW - 1 - i);
+    }
+    wc_match_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_change_brings_up_only_what_it_may_concern)};
+        cmocka_unit_test(a_change_brings_up_only_what_it_may_concern),
+        cmocka_unit_test(equalities_tell_how_crowded_they_are)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,8 +63,9 @@ static int begin(void **state)
     subs.access = wc_access_cache_new(&access, on_answer, NULL);
     subs.givens = wc_givens_new(&loop, &session, wc_filed_on_known, &subs);
     subs.match = wc_match_new();
+    subs.deletes = wc_match_new();
     subs.contexts = wc_contexts_new();
-    assert_true(subs.access && subs.givens && subs.match && subs.contexts);
+    assert_true(subs.access && subs.givens && subs.match && subs.deletes && subs.contexts);
     wc_rolls_init(&subs.rolls, subs.access);
     claims.role = wc_slice_str("anon");
     audience = (struct wc_audience){.subs = &subs, .claims = &claims, .nbindings = 1};
@@ -92,6 +93,7 @@ static int end(void **state)
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* until all is closed */
     wc_contexts_free(subs.contexts);
     wc_match_free(subs.match);
+    wc_match_free(subs.deletes);
     for (size_t i = 0; i < NRULES; i++)
         assert_int_equal(rules[i].refs, 1);
     return uv_loop_close(&loop);
@@ -113,6 +115,8 @@ static unsigned hits(enum wc_op op, const char *value)
     ch.old_kind = op == WC_OP_DELETE ? WC_OLD_FULL : WC_OLD_NONE;
     const struct wc_match_caller caller = {.hit = count, .arg = &n};
     assert_int_equal(wc_match_change(subs.match, &ch, &caller), WC_OK);
+    if (op == WC_OP_DELETE)
+        assert_int_equal(wc_match_change(subs.deletes, &ch, &caller), WC_OK);
     return n;
 }
 
