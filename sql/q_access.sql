@@ -284,13 +284,16 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
            case when not c.is_builtin then c.pins end
     from called c
     union all
-    select p.pos, 'collation', p.oid::text, c.collisdeterministic::text,
-           (c.oid in (950 /* C */, 951 /* POSIX */)
-            or c.oid = 100 /* default */ and db.datcollate in ('C', 'POSIX') and coalesce(pg_catalog.to_jsonb(db) ->> 'datlocprovider', 'c') = 'c')::text,
+    select p.pos, 'collation', p.oid::text,
+           -- texts are compared in UTF-8: other encodings of many bytes may have two for one there, and all have another order
+           (c.collisdeterministic and (code.is_utf8 or pg_catalog.pg_encoding_max_length(db.encoding) = 1))::text,
+           (code.is_utf8 and (c.oid in (950 /* C */, 951 /* POSIX */)
+            or c.oid = 100 /* default */ and db.datcollate in ('C', 'POSIX') and coalesce(pg_catalog.to_jsonb(db) ->> 'datlocprovider', 'c') = 'c'))::text,
            null, null, null, null
     from part p
     join pg_catalog.pg_collation c on c.oid = p.oid
     join pg_catalog.pg_database db on db.datname = pg_catalog.current_database()
+    cross join lateral (select pg_catalog.pg_encoding_to_char(db.encoding) = 'UTF8' as is_utf8) code
     where p.kind = 'inputcollid'
     union all
     select c.pos, 'unkept', c.oid::text, null, null, null, null, null, null

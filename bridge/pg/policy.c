@@ -13,7 +13,8 @@ static void add_value(struct wc_buf *b, const char *value)
 void wc_pg_policy_options(struct wc_buf *b, const char *search_path)
 {
     wc_buf_str(b, "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres "
-                  "-c extra_float_digits=1 -c bytea_output=hex -c jit=off -c row_security=on "
+                  "-c extra_float_digits=1 -c bytea_output=hex -c array_nulls=on -c jit=off "
+                  "-c row_security=on "
                   "-c request.jwt.claims= -c request.jwt.claim= -c request.jwt.claim.sub= "
                   "-c request.jwt.claim.role= -c request.jwt.claim.email= -c request.headers= "
                   "-c request.cookies= -c request.method= -c request.path= -c realtime.topic= "

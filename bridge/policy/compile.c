@@ -124,6 +124,8 @@ enum wc_status wc_policy_prove_body(const char *sql, wc_policy_called_fn called,
                                     struct wc_arena *arena, struct wc_err *err)
 {
     const struct body body = {.called = called, .arg = arg, .err = err};
+    if (strchr(sql, '\\')) /* standard_conforming_strings says what it means */
+        return wc_err_set(err, WC_INVALID, "its body has a backslash");
     struct wc_parse *parse = NULL;
     const struct wc_syntax *syntax = NULL;
     enum wc_status st = wc_syntax_parse(sql, true, arena, &parse, &syntax);

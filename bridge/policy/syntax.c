@@ -4,7 +4,9 @@
 #include <pg_query/pg_query.pb-c.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 16 << 10, DEPTH_MAX = 100 };
+/* A statement, as people write it, can nest without brackets, an operator or two bytes deep each
+ * time: the parser takes some 2 KiB of stack for one. */
+enum { TEXT_MAX = 16 << 10, STATEMENT_MAX = 2 << 10, DEPTH_MAX = 100 };
 
 static const char select_prefix[] = "SELECT ";
 
@@ -318,6 +320,32 @@ static bool is_too_deep(const char *sql)
     return false;
 }
 
+static void forget_places(ProtobufCMessage *);
+
+static void forget_field(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    uint8_t *base = (uint8_t *)m;
+    void *value = base + f->offset;
+    const void *count = base + f->quantifier_offset;
+    if (f->type == PROTOBUF_C_TYPE_INT32 && strcmp(f->name, "location") == 0) {
+        *(int32_t *)value = 0;
+    } else if (f->type != PROTOBUF_C_TYPE_MESSAGE) {
+        return;
+    } else if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        for (size_t i = 0; i < *(const size_t *)count; i++)
+            forget_places((*(ProtobufCMessage ***)value)[i]);
+    } else if (!(f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) || *(const uint32_t *)count == f->id) {
+        forget_places(*(ProtobufCMessage **)value);
+    }
+}
+
+/* Where in the text things stood: what reads the same is then equal, byte for byte. */
+static void forget_places(ProtobufCMessage *m)
+{
+    for (unsigned i = 0; m && i < m->descriptor->n_fields; i++)
+        forget_field(m, &m->descriptor->fields[i]);
+}
+
 static enum wc_status parse_statement(const char *sql, PgQuery__ParseResult **out)
 {
     if (strlen(sql) > TEXT_MAX || is_too_deep(sql))
@@ -327,7 +355,9 @@ static enum wc_status parse_statement(const char *sql, PgQuery__ParseResult **ou
     if (st == WC_OK) {
         *out = pg_query__parse_result__unpack(NULL, raw.parse_tree.len,
                                               (const uint8_t *)raw.parse_tree.data);
-        if (!*out)
+        if (*out)
+            forget_places(&(*out)->base);
+        else
             st = WC_NOMEM;
     }
     pg_query_free_protobuf_parse_result(raw);
@@ -352,7 +382,11 @@ enum wc_status wc_syntax_parse(const char *sql, bool is_query, struct wc_arena *
     struct builder b = {.arena = arena, .status = WC_OK};
     struct wc_parse *p = calloc(1, sizeof *p);
     const char *statement = is_query ? sql : as_select(sql, arena);
-    enum wc_status st = p && statement ? parse_statement(statement, &p->result) : WC_NOMEM;
+    enum wc_status st = p && statement ? WC_OK : WC_NOMEM;
+    if (st == WC_OK && is_query && strlen(sql) > STATEMENT_MAX)
+        st = WC_LIMIT;
+    if (st == WC_OK)
+        st = parse_statement(statement, &p->result);
     PgQuery__Node *expression = NULL;
     if (st == WC_OK && p->result->n_stmts == 1)
         expression = only_target(p->result->stmts[0]->stmt);
@@ -464,6 +498,22 @@ static enum wc_status deparse_into(PgQuery__Node *expression, struct wc_arena *a
     return st;
 }
 
+/* Deparsing leaves out brackets that matter, (NOT x) IS NULL for one: so the trees are compared. */
+static enum wc_status compare(const PgQuery__Node *a, const PgQuery__Node *b)
+{
+    size_t len = pg_query__node__get_packed_size(a);
+    if (len != pg_query__node__get_packed_size(b))
+        return WC_INVALID;
+    uint8_t *packed = malloc(2 * len + 1);
+    if (!packed)
+        return WC_NOMEM;
+    (void)pg_query__node__pack(a, packed); /* of the size asked for */
+    (void)pg_query__node__pack(b, packed + len);
+    bool is_same = memcmp(packed, packed + len, len) == 0;
+    free(packed);
+    return is_same ? WC_OK : WC_INVALID;
+}
+
 enum wc_status wc_syntax_sql(const struct wc_syntax *s, struct wc_arena *arena, const char **out)
 {
     /* protobuf-c takes no const, and changes nothing. */
@@ -471,21 +521,19 @@ enum wc_status wc_syntax_sql(const struct wc_syntax *s, struct wc_arena *arena, 
         const void *in;
         PgQuery__Node *out;
     } node = {.in = s->node};
-    const char *once = NULL, *twice = NULL, *select;
+    const char *sql = NULL, *select;
     PgQuery__ParseResult *again = NULL;
-    enum wc_status st = deparse_into(node.out, arena, &once);
+    enum wc_status st = deparse_into(node.out, arena, &sql);
     if (st != WC_OK)
         return st;
-    select = as_select(once, arena);
+    select = as_select(sql, arena);
     st = select ? parse_statement(select, &again) : WC_NOMEM;
     if (st != WC_OK)
         return st;
-    PgQuery__Node *target = again->n_stmts == 1 ? only_target(again->stmts[0]->stmt) : NULL;
-    st = target ? deparse_into(target, arena, &twice) : WC_INVALID;
+    const PgQuery__Node *target = again->n_stmts == 1 ? only_target(again->stmts[0]->stmt) : NULL;
+    st = target ? compare(node.out, target) : WC_INVALID;
     pg_query__parse_result__free_unpacked(again, NULL);
-    if (st == WC_OK && strcmp(once, twice) != 0)
-        st = WC_INVALID;
     if (st == WC_OK)
-        *out = once;
+        *out = sql;
     return st;
 }

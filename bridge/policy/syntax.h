@@ -4,7 +4,8 @@
  *
  * Ownership: the tree lives in the arena, what it refers to in the parse; free it after the last
  * use. Threads: pure, one thread per parse. Errors: INVALID: not one expression, as this parser
- * reads it; LIMIT: longer than 16 KiB or brackets nested deeper than 100; NOMEM.
+ * reads it; LIMIT: longer than 16 KiB, a statement than 2 KiB, or brackets nested deeper than 100;
+ * NOMEM.
  * Source: libpg_query, pg_query.proto; PostgreSQL, src/backend/parser/gram.y.
  */
 #ifndef WC_BRIDGE_POLICY_SYNTAX_H

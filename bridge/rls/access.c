@@ -22,12 +22,15 @@ enum {
     SOURCE_CAP = 4 << 20,     /* of rules: beyond, as when memory is out, there are none */
 };
 
-/* Texts as on the stream, names always qualified, and no statement that waits for ever. Nor one
- * that is compiled: recursive look-ups look dear to the planner, and took 1 ms without and 300 ms
- * with JIT. */
+/* Texts as on the stream, names always qualified, strings as standard SQL has them (ours, and those
+ * of policies, which are printed as the setting says), and no statement that waits for ever. Nor
+ * one that is compiled: recursive look-ups look dear to the planner, and took 1 ms without and 300
+ * ms with JIT. */
 const char wc_access_session[] =
     "-c TimeZone=UTC -c DateStyle=ISO,MDY -c IntervalStyle=postgres -c extra_float_digits=1 "
-    "-c bytea_output=hex -c search_path=pg_catalog -c statement_timeout=10000 "
+    "-c bytea_output=hex -c standard_conforming_strings=on -c array_nulls=on -c "
+    "search_path=pg_catalog "
+    "-c statement_timeout=10000 "
     "-c lock_timeout=5000 -c default_transaction_read_only=on -c jit=off "
     "-c plan_cache_mode=force_generic_plan"; /* planning wc_sql_access takes 12 ms, its answer 1 */
 

@@ -35,6 +35,7 @@ const SETUP = `
   alter database postgres set datestyle = 'SQL, DMY'; alter database postgres set timezone = 'America/New_York';
   alter database postgres set bytea_output = 'escape'; alter database postgres set extra_float_digits = -3;
   alter database postgres set quote_all_identifiers = on; alter database postgres set transform_null_equals = on;
+  alter database postgres set array_nulls = off; alter database postgres set standard_conforming_strings = off; alter database postgres set escape_string_warning = off;
   create table lines (id int4 primary key); grant select on lines to ${ROLES}; alter publication supabase_realtime add table lines;
   create schema evil; grant usage on schema evil to public;
   create table own (sub uuid); insert into own values ('${ANN}'); grant select on own to public;
@@ -124,6 +125,11 @@ const CASES = {
   'moments without zone': { make: table('ts timestamp'), rows: `(1, '2024-02-01 00:00:00'), (2, '2024-01-02 00:00:00'), (3, '-infinity')`, using: `ts <= '2024-01-02 00:00:00'`, why: COMPILED },
   'bytes': { make: table('b bytea'), rows: `(1, '\\x41'), (2, '\\x00ff'), (3, ''), (4, null)`, using: `b in ('\\x41'::bytea, '\\x00ff'::bytea)`, why: COMPILED },
   'booleans in words': { make: table('b bool'), rows: `(1, true), (2, false), (3, null)`, using: `b = (case (auth.jwt() ->> 'code') when 'k' then 'yes' else 'off' end)::bool`, why: /./ },
+  'strings with backslashes': { make: table('name text'), rows: `(1, E'a\\\\b'), (2, E'a\\\\\\\\b'), (3, 'ab'), (4, null)`, using: `name = E'a\\\\b' or name in (E'\\\\', 'x')`, why: COMPILED },
+  'a NULL in a list, and its name': { make: (t) => `set array_nulls = on; create table ${t} (id int4 primary key, name text)`, rows: `(1, 'NULL'), (2, 'a'), (3, null)`, using: `name = any ('{a,NULL}'::text[])`, why: COMPILED },
+  'a negation that is tested': { ...OWNED, using: `(not ((auth.jwt() ->> 'more') = '1')) is null or owner = auth.uid()`, why: /come back/ },
+  'alternatives that are tested': { ...OWNED, using: `((auth.jwt() ->> 'more') = '2' and (auth.jwt() ->> 'code') = 'k') is not true`, why: /come back/ },
+  'a negation that is true': { ...OWNED, using: `(not ((auth.jwt() ->> 'more') = '1')) is true`, why: /come back/ },
   'NULL that is compared': { ...OWNED, using: `owner = null or (auth.jwt() ->> 'sub') = null`, why: COMPILED },
   'whole rows': { ...OWNED, using: (t) => `${t} is not null`, why: /./ },
   'a value kept outside of the row': { make: (t) => `create table ${t} (id int4 primary key, tale text, n int4); alter table ${t} alter tale set storage external`,

@@ -101,7 +101,7 @@ test('bodies of functions are proven by what they are built from', async () => {
   for (const body of claims.filter((b) => !/auth\./.test(b))) assert.equal((await compiler.ask({ body })).why, undefined, body)
   const supabase = `select coalesce(nullif(current_setting('request.jwt.claim.sub', true), ''), (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'))::uuid`
   assert.equal((await compiler.ask({ body: supabase })).why, undefined)
-  for (const body of [`select now()::text`, `select x from t`, `select current_setting('app.x')`, `select evil.f()`, `select 1; select 2`, `update t set id = 1`, `select 'a'::evil.t`, `select array[1]`, `select current_setting(current_user)`])
+  for (const body of [`select now()::text`, `select x from t`, `select current_setting('app.x')`, `select evil.f()`, `select 1; select 2`, `update t set id = 1`, `select 'a'::evil.t`, `select array[1]`, `select current_setting(current_user)`, `select coalesce('\\', current_setting('request.x'), ', x, ')`])
     assert.match((await compiler.ask({ body })).why ?? 'proven', /body/, body)
   const calls = { 'auth.jwt': 'claims' }
   for (const body of [`select auth.jwt() ->> 'org'`, `select (auth.jwt() -> 'app_metadata' ->> 'org')::uuid`, `select coalesce((select auth.jwt()) ->> 'role', 'anon')`])

@@ -83,6 +83,54 @@ static void a_text_comes_back_as_it_was(void **state)
     }
 }
 
+static void brackets_that_matter_are_never_left_out(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "(NOT (a = b)) IS NULL",
+        "(NOT (a = b)) IS TRUE",
+        "((a = b) AND (c = d)) IS NOT TRUE",
+        "((a = b) OR (c = d)) IS NOT UNKNOWN",
+        "((a IS NULL) IS NOT DISTINCT FROM (b IS TRUE))",
+        "((NOT (a = b)))::text",
+        "(SELECT ((NOT a) IS NULL))",
+        "COALESCE(((a AND b) IS NOT FALSE), c)",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct wc_arena arena;
+        struct wc_parse *parse = NULL;
+        const struct wc_syntax *s = NULL;
+        const char *sql = NULL;
+        wc_arena_init(&arena, CAP);
+        assert_int_equal(wc_syntax_parse(texts[i], false, &arena, &parse, &s), WC_OK);
+        assert_int_equal(wc_syntax_sql(s, &arena, &sql), WC_INVALID);
+        assert_null(sql);
+        wc_syntax_free(parse);
+        wc_arena_release(&arena);
+    }
+}
+
+/* Without a bracket: the parser's stack would not hold it. */
+static void a_body_that_nests_without_end_is_refused(void **state)
+{
+    (void)state;
+    static const char *const levels[] = {"~ ", "- ", "NOT "};
+    static char sql[(16 << 10) + 1];
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        size_t n = strlen(strcpy(sql, "SELECT ")), step = strlen(levels[i]);
+        while (n + step + 2 < sizeof sql) {
+            memcpy(sql + n, levels[i], step);
+            n += step;
+        }
+        memcpy(sql + n, "x", 2);
+        struct wc_arena arena;
+        struct wc_err err = {0};
+        wc_arena_init(&arena, CAP);
+        assert_int_equal(wc_policy_prove_body(sql, NULL, NULL, &arena, &err), WC_INVALID);
+        wc_arena_release(&arena);
+    }
+}
+
 static void what_is_more_than_an_expression_is_refused(void **state)
 {
     (void)state;
@@ -322,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_tree_has_fields_lists_and_words),
         cmocka_unit_test(what_is_no_tree_is_refused),
         cmocka_unit_test(a_text_comes_back_as_it_was),
+        cmocka_unit_test(brackets_that_matter_are_never_left_out),
+        cmocka_unit_test(a_body_that_nests_without_end_is_refused),
         cmocka_unit_test(what_is_more_than_an_expression_is_refused),
         cmocka_unit_test(a_proven_policy_becomes_a_predicate),
         cmocka_unit_test(witnesses_that_disagree_prove_nothing),
