@@ -4,7 +4,8 @@
 -- position
 -- Columns, one row per pair and live column in attribute order, then one per relation above it whose
 -- row security applies to the role (a relation or role that is gone gives one row, its name NULL):
---   position (from 1), role may be used, row security applies to the role,
+--   position (from 1), role may be used, it may use the relation's schema, row security applies to the
+--   role,
 --   name of the relation, quoted and qualified; privileges and the rest are of one moment (false: ask
 --   again), it is partitioned,
 --   each relation whose row security applies has a policy that shows the role rows,
@@ -356,6 +357,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     from fact f
 )
 select p.pos, p.usable and p.role is not null,
+       coalesce(pg_catalog.has_schema_privilege(p.role, c.relnamespace, 'USAGE'), false),
        p.role is null or v.pos is not null,
        pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
        -- privileges are not asked of the statement's snapshot: NULL for what was made or dropped just now

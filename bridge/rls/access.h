@@ -75,9 +75,10 @@ struct wc_access_map {
 struct wc_access {
     wc_oid rel;
     struct wc_slice role;
-    bool usable; /* the role exists and our login is a member of it */
-    bool rls;    /* row security applies to it here: each row has to be judged (see rules.h) */
-    bool exists; /* the relation does */
+    bool usable;      /* the role exists and our login is a member of it */
+    bool uses_schema; /* it may use the relation's: without, row checks are an error */
+    bool rls;         /* row security applies to it here: each row has to be judged (see rules.h) */
+    bool exists;      /* the relation does */
     bool has_pk, pk_readable;
     bool has_policy; /* rls: no relation whose row security applies lacks a policy for the role */
     bool runs_code;  /* rls: the policies run code that could leave traces in the session */

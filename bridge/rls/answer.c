@@ -11,6 +11,7 @@ enum { COLUMN_CAP = 1024 /* two names of 63 bytes, each six as JSON */ };
 enum answer_col {
     COL_POSITION,
     COL_USABLE,
+    COL_USES_SCHEMA,
     COL_RLS,
     COL_RELATION,
     COL_SETTLED,
@@ -126,6 +127,7 @@ static bool read_above(const struct wc_pg_result *res, int row, size_t count, st
 static bool read_pair(const struct wc_pg_result *res, int row, struct wc_access *a)
 {
     a->usable = wc_pg_is_true(res, row, COL_USABLE);
+    a->uses_schema = wc_pg_is_true(res, row, COL_USES_SCHEMA);
     a->rls = !wc_slice_is(wc_pg_slice(res, row, COL_RLS), "f");
     a->exists = wc_pg_value(res, row, COL_RELATION) != NULL;
     a->is_partitioned = wc_pg_is_true(res, row, COL_PARTITIONED);
@@ -184,7 +186,9 @@ static const char *state_of(const struct wc_access *a)
         return "there is no such role, or our login is no member of it";
     if (!a->rls)
         return "open";
-    return a->nabove ? "row security of a relation above it applies" : "policies";
+    if (a->nabove)
+        return "row security of a relation above it applies";
+    return a->uses_schema ? "policies" : "the role may not use its schema";
 }
 
 static void put_fact(const struct wc_pg_result *res, int row, struct wc_buf *source,

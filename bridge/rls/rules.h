@@ -9,8 +9,9 @@
  * number that no others ever had. So whoever files something under rules compares numbers, and
  * rules are as fresh as the access entry they are found in.
  *
- * Delegated whole are relations below another whose row security applies, whatever
- * bridge/policy does not prove, and rules whose verdicts were seen to be wrong (wc_rules_distrust).
+ * Delegated whole are relations below another whose row security applies or in a schema that the
+ * role may not use (SELECT is an error there), whatever bridge/policy does not prove, and rules
+ * whose verdicts were seen to be wrong (wc_rules_distrust).
  *
  * Ownership: reference counted. Threads: one owner, the bridge thread; immutable but for refs.
  * Errors: NOMEM makes rules that are delegated. Source: design section 5, point 2.

@@ -127,6 +127,25 @@ test('a claim that cannot be read leaves the question to Postgres, which shows n
   assert.ok(await errors() > before, 'Postgres was asked, and could not read it either')
 })
 
+test('who may not use the schema is shown no row of its tables, as by SELECT', async (t) => {
+  await sql(`create schema closed; create table closed.things (id int primary key, is_public bool); alter table closed.things enable row level security;
+    create policy p on closed.things for select using (is_public); grant select on closed.things to authenticated; alter publication supabase_realtime add table closed.things`)
+  const mine = await watch(t, 'things', { bindings: [{ event: '*', schema: 'closed', table: 'things' }] })
+  const add = (id) => sql(`insert into closed.things values (${id}, true)`)
+  await add(1)
+  await settle(mine)
+  assert.deepEqual(short(mine.of()), [])
+  await sql('grant usage on schema closed to authenticated')
+  await until(async () => { await add(probe++); await settle(mine); return mine.of().length }, 'a row after the grant')
+  await sql('revoke usage on schema closed from authenticated')
+  await until(async () => {
+    const before = mine.of().length
+    await add(probe++)
+    await settle(mine)
+    return mine.of().length === before
+  }, 'no row after the revoke')
+})
+
 test('a large value that the log leaves out is looked at where it is', async (t) => {
   await table('large', [`body = auth.jwt() ->> 'body' or ${OWN}`], { columns: 'id int primary key, user_id uuid, t text, body text', more: 'alter table large alter body set storage external' })
   const body = 'x'.repeat(5000)

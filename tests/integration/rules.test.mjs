@@ -89,6 +89,13 @@ test('who may not execute a function is no user of its values', async (t) => {
   isCompiled(await judge.rules('t', ME))
 })
 
+test('in a schema that the role may not use nothing is compiled', async (t) => {
+  const judge = Judge.start(t, cluster)
+  await policy('b')
+  isDelegated(await meanwhile(judge, 'revoke usage on schema public from public', 'grant usage on schema public to public'), /^the role may not use its schema$/)
+  isCompiled(await judge.rules('t', ME))
+})
+
 test('look-alikes of what is proven are left to Postgres', async (t) => {
   const judge = Judge.start(t, cluster)
   const look = async (condition, why, make = 'select', unmake = 'select') => {
