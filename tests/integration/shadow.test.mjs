@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SLOWNESS } from './lib/env.mjs'
 import { Client } from './lib/phoenix.mjs'
+import { Random, seedFrom } from './lib/random.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
 import { publishTable, sharedWorld } from './lib/world.mjs'
@@ -14,6 +15,7 @@ const world = sharedWorld({ sql: `create schema who; grant usage on schema who t
 const sql = (...args) => world.sql(...args)
 const OWNERS = ['ann', 'bea', 'cat', 'dot']
 const DEADLINE_MS = 20_000 * SLOWNESS
+const SEED = seedFrom('SHADOW_SEED'), random = new Random(SEED)
 
 async function table(t, name) {
   await sql(`create table ${name} (id int primary key, owner text, n int); alter table ${name} enable row level security;
@@ -26,15 +28,15 @@ async function table(t, name) {
   }
 }
 
-const owner = () => OWNERS[Math.floor(Math.random() * OWNERS.length)]
-const id = () => 1 + Math.floor(Math.random() * 20)
+const owner = () => random.pick(OWNERS)
+const id = () => 1 + random.below(20)
 /** One of a row's lives: it comes, changes hands, and goes. */
-const write = (name) => [
+const write = (name) => random.pick([
   () => `insert into ${name} values (${id()}, '${owner()}', 0) on conflict (id) do update set owner = excluded.owner`,
   () => `update ${name} set owner = '${owner()}' where id = ${id()}`,
   () => `update ${name} set n = n + 1 where id = ${id()}`,
   () => `delete from ${name} where id = ${id()}`,
-][Math.floor(Math.random() * 4)]()
+])()
 
 const metric = (name) => world.server.metric(`walcast_rls_shadow_${name}`)
 
@@ -58,12 +60,12 @@ const thereAndBack = (...pairs) => {
   return async () => {
     for (const statement of pairs[turn++ % pairs.length]) {
       await sql(statement)
-      await sql(`select pg_sleep(${Math.random() * 0.15})`)
+      await sql(`select pg_sleep(${random.next() * 0.15})`)
     }
   }
 }
 
-test('rows that change and go raise no alarm', async (t) => {
+test(`rows that change and go raise no alarm (SHADOW_SEED=${SEED})`, async (t) => {
   await table(t, 'busy')
   await underLoad('busy', 100)
 })
