@@ -66,7 +66,8 @@ struct wc_access_above {
 };
 
 struct wc_access_map {
-    int16_t col; /* index into wc_access.col, or -1: no such column any more */
+    int16_t col; /* index into wc_access.col, or -1: no such column any more, or, for a role that
+                    may not read all columns, names may have been exchanged since */
     /* Of the type the stream names, where the column is readable; NULL: the catalog has no such
      * type any more. */
     const struct wc_type *type;

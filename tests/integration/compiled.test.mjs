@@ -218,6 +218,28 @@ test('a row of the time when columns and labels had other names is not judged by
   assert.deepEqual(seen, [['moods 2', 'notes 2', 'moods 4'], ['moods 2', 'moods 4']])
 })
 
+test('a privilege on a column shows nothing of the one that had its name before', async (t) => {
+  const make = (name) => `create table ${name} (id int primary key, open text, secret text, note text); grant select (id, open) on ${name} to authenticated`
+  const world = await startWorld(t, {
+    env: { SLOT_NAME: 'walcast_privileges', RESUME_GRACE_MS: '200' },
+    sql: `${make('exchanged')}; ${make('handed_on')}; ${make('grown')}; create table marks (id int primary key)`,
+    publish: ['marks'],
+  })
+  for (const name of ['exchanged', 'handed_on', 'grown']) await publishTable(world, name, '')
+  await world.server.stop()
+  for (const name of ['exchanged', 'handed_on', 'grown']) await world.sql(`insert into ${name} values (1, 'open', 'secret', '')`)
+  await world.sql('alter table exchanged rename open to x; alter table exchanged rename secret to open; alter table exchanged rename x to secret')
+  await world.sql('alter table handed_on rename secret to x; alter table handed_on rename open to secret')
+  await world.sql(`alter table grown add more text; insert into marks values (1)`)
+  await world.server.again({ wait: 'up' })
+  const client = await Client.open(world.server, { token: token(1) })
+  t.after(() => client.close())
+  await client.subscribe('all', [{ event: '*', schema: 'public' }])
+  await client.wait(() => client.changes('all').some(({ data }) => data.table === 'marks'), 'the last row')
+  const records = Object.fromEntries(client.changes('all').map(({ data }) => [data.table, data.record]))
+  assert.deepEqual(records, { exchanged: {}, handed_on: {}, grown: { id: 1, open: 'open' }, marks: { id: 1 } })
+})
+
 test('what a slot has kept is judged here by rules that are older than the slot', async (t) => {
   const world = await startWorld(t, {
     env: { SLOT_NAME: 'walcast_kept', RESUME_GRACE_MS: '1000' },
