@@ -83,9 +83,18 @@ static bool has_recipient(const struct wc_subs *s, const struct wc_audience *a)
 
 /* ---- what has to be known ---- */
 
+/* Mostly somebody of the role has a roll of the relation, which has been looked at. */
+static const struct wc_access *find_access(struct wc_subs *s, const struct wc_rel *rel,
+                                           struct wc_slice role)
+{
+    const struct wc_list *rolls = wc_rolls_of(&s->rolls, rel->oid);
+    const struct wc_roll *roll = rolls ? wc_roll_among(rolls, role) : NULL;
+    return roll ? roll->now : wc_access_find(s->access, rel, role);
+}
+
 static enum wc_need look_at(struct wc_subs *s, struct wc_audience *a, const struct wc_change *ch)
 {
-    const struct wc_access *access = wc_access_find(s->access, ch->rel, a->claims->role);
+    const struct wc_access *access = find_access(s, ch->rel, a->claims->role);
     a->access = access;
     a->is_judged = a->is_fenced = a->is_by_us = false;
     if (!access)

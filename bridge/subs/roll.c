@@ -52,9 +52,9 @@ static void drop_if_empty(struct wc_rolls *g, struct relation *rel)
     free(rel);
 }
 
-static struct wc_roll *find_roll(const struct relation *rel, struct wc_slice role)
+struct wc_roll *wc_roll_among(const struct wc_list *rolls, struct wc_slice role)
 {
-    WC_LIST_EACH (it, &rel->rolls) {
+    WC_LIST_EACH (it, rolls) {
         struct wc_roll *roll = WC_CONTAINER(it, struct wc_roll, link);
         if (wc_slice_eq(roll->role, role))
             return roll;
@@ -97,7 +97,7 @@ struct wc_roll *wc_roll_enter(struct wc_rolls *g, wc_oid oid, struct wc_slice ro
         rel = make_relation(g, oid);
     if (!rel)
         return NULL;
-    struct wc_roll *roll = find_roll(rel, role);
+    struct wc_roll *roll = wc_roll_among(&rel->rolls, role);
     if (!roll)
         roll = make_roll(rel, role);
     if (!roll) {

@@ -48,6 +48,8 @@ void wc_roll_leave(struct wc_rolls *, struct wc_roll *, struct wc_list *entry);
 
 /* The rolls of a relation, a list of wc_roll; NULL: it has none. */
 const struct wc_list *wc_rolls_of(const struct wc_rolls *, wc_oid);
+/* The one of this role; NULL: it has none. */
+struct wc_roll *wc_roll_among(const struct wc_list *rolls, struct wc_slice role);
 
 /* Each roll once, in no order; false ends it. */
 void wc_rolls_each(const struct wc_rolls *, bool (*fn)(void *arg, struct wc_roll *), void *arg);
