@@ -343,7 +343,9 @@ static char *startup_options(const struct wc_authz_options *o)
     struct wc_buf b;
     wc_buf_init(&b, OPTIONS_CAP);
     wc_pg_policy_options(&b, o->search_path);
-    wc_buf_printf(&b, "-c plan_cache_mode=force_generic_plan -c statement_timeout=%u",
+    /* A plan that is kept could hold what a function that says it is immutable said for another
+     * token's claims. */
+    wc_buf_printf(&b, "-c plan_cache_mode=force_custom_plan -c statement_timeout=%u",
                   o->times.statement_ms);
     char *text = b.status == WC_OK ? wc_slice_dup(wc_buf_view(&b)) : NULL;
     wc_buf_release(&b);

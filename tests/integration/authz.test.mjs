@@ -54,6 +54,14 @@ test('without a policy a role may do nothing, and one that bypasses row security
   assert.equal(await authz.may('rpwq', { role: 'service_role' }), 'rpwq')
 })
 
+test('a function that says it is immutable, and reads the claims, answers each token for itself', OPTIONS, async (t) => {
+  await sql(`create function public.me() returns text language plpgsql immutable as $$ begin return current_setting('request.jwt.claims', true)::json ->> 'sub'; end $$`)
+  t.after(() => sql('drop function public.me() cascade'))
+  await policies(t, `for select using (public.me() = '${ANN}')`, `for insert with check (public.me() = '${ANN}')`)
+  const authz = Authz.start(t, cluster)
+  for (const [sub, may] of [[ANN, 'rw'], [BOB, ''], [ANN, 'rw'], [BOB, '']]) assert.equal(await authz.may('rw', { claims: { sub } }), may, sub)
+})
+
 test('each permission is asked for by itself, and only when it is asked for', OPTIONS, async (t) => {
   await policies(t, `for select using (extension = 'broadcast' and topic = 'a' or extension = 'presence' and topic = 'b')`,
     `for insert with check (extension = 'broadcast' and topic = 'b' or extension = 'presence' and topic = 'a')`)
