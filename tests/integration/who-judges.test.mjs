@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Client } from './lib/phoenix.mjs'
+import { rulesOf } from './lib/rules.mjs'
 import { Server } from './lib/server.mjs'
 import { tokenFor } from './lib/token.mjs'
 import { until } from './lib/wait.mjs'
@@ -102,4 +103,19 @@ test('RLS_COMPILE=off leaves all rows to Postgres', async (t) => {
   assert.deepEqual([ids(ann), ids(bob)], [[11, 13], [12, 14]])
   assert.equal(await judged(server, 'compiled'), 0)
   assert.deepEqual([await mode(server, 'compiled'), await mode(server, 'delegated')], [0, 1])
+})
+
+test('texts of another encoding are compared here only where that cannot tell', async () => {
+  const tables = { less: `name < 'q'`, same: `name = 'q'`, numbers: 'id < 3' }
+  const judges = {}
+  for (const encoding of ['UTF8', 'KOI8R', 'EUC_JP']) {
+    const name = encoding.toLowerCase()
+    await world.sql(`create database ${name} encoding '${encoding}' lc_collate 'C' lc_ctype 'C' template template0`)
+    const client = await world.cluster.connect({ database: name })
+    await client.query(`create publication supabase_realtime; ${Object.entries(tables).map(([t, using]) => `create table ${t} (id int primary key, name text); alter table ${t} enable row level security;
+      create policy p on ${t} for select using (${using}); grant select on ${t} to authenticated; alter publication supabase_realtime add table ${t}`).join(';')}`)
+    const rules = await rulesOf({ serverEnv: { ...world.cluster.serverEnv, DB_NAME: name } })
+    judges[encoding] = Object.keys(tables).filter((t) => rules.get(`${t} for authenticated`) === null)
+  }
+  assert.deepEqual(judges, { UTF8: ['less', 'same', 'numbers'], KOI8R: ['same', 'numbers'], EUC_JP: ['numbers'] })
 })
