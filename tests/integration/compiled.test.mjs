@@ -214,7 +214,9 @@ test('a row of the time when columns and labels had other names is not judged by
   t.after(() => clients.forEach((c) => c.close()))
   for (const c of clients) await c.subscribe('all', [binding('notes'), binding('moods'), binding('marks')])
   for (const c of clients) await c.wait(() => c.changes('all').some(({ data }) => data.table === 'marks'), 'the last row')
-  const seen = clients.map((c) => c.changes('all').filter(({ data }) => data.table !== 'marks').map(({ data }) => `${data.table} ${data.record.id}`))
+  // 16 and later tell the first row in the names of today: then it is as SELECT finds it, and its author's
+  const isOfToday = (i, { table, record }) => i === 0 && table === 'notes' && record.id === 1 && record.author === user(1)
+  const seen = clients.map((c, i) => c.changes('all').map((m) => m.data).filter((d) => d.table !== 'marks' && !isOfToday(i, d)).map((d) => `${d.table} ${d.record.id}`))
   assert.deepEqual(seen, [['moods 2', 'notes 2', 'moods 4'], ['moods 2', 'moods 4']])
 })
 
