@@ -15,6 +15,7 @@ declare
               and not exists (select from pg_event_trigger_ddl_commands() where schema_name is distinct from 'pg_temp') then
             return;
         end if;
+        perform pg_logical_emit_message(false, 'walcast.rules', (pg_current_xact_id()::xid)::text);
         perform pg_logical_emit_message(true, 'walcast.rules', '');
     exception when others then
         raise warning 'walcast does not see this change of rules at once: %', sqlerrm;

@@ -116,25 +116,51 @@ bool wc_subs_publishes(const struct wc_subs *s, wc_oid oid)
     return wc_watch_is_published(s->watch, oid);
 }
 
-void wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
+static enum wc_status hold(struct wc_subs *s)
 {
+    s->holding = true;
+    return WC_AGAIN;
+}
+
+static enum wc_status change_rules(struct wc_subs *s, wc_xid xid, wc_lsn commit_lsn)
+{
+    enum wc_status st = wc_access_invalidate_all(s->access, xid, commit_lsn);
+    if (st != WC_LIMIT)
+        return st;
+    wc_subs_soon(s);
+    return hold(s);
+}
+
+enum wc_status wc_subs_rules_changed(struct wc_subs *s)
+{
+    return change_rules(s, s->open.xid, s->open.commit_lsn);
+}
+
+void wc_subs_rules_will_change(struct wc_subs *s, struct wc_slice xid)
+{
+    wc_announced_add(&s->announced, xid, wc_clock_mono());
+}
+
+enum wc_status wc_subs_begin(struct wc_subs *s, wc_lsn commit_lsn, wc_xid xid, int64_t commit_time)
+{
+    if (wc_announced_has(&s->announced, xid, wc_clock_mono())) {
+        enum wc_status st = change_rules(s, xid, commit_lsn);
+        if (st != WC_OK)
+            return st;
+        wc_announced_came(&s->announced, xid);
+    }
     s->open.xid = xid;
     s->open.commit_time = commit_time;
     s->open.commit_lsn = commit_lsn;
     wc_subs_note_passed(s, xid);
     read_up_to(s, commit_lsn);
+    return WC_OK;
 }
 
 void wc_subs_progress(struct wc_subs *s, wc_lsn position)
 {
     s->open.passed = position;
     read_up_to(s, position);
-}
-
-static enum wc_status hold(struct wc_subs *s)
-{
-    s->holding = true;
-    return WC_AGAIN;
 }
 
 /* Looked at once, however often it is offered: the catalog may be ahead of the log, and know the
@@ -159,15 +185,6 @@ enum wc_status wc_subs_relation(struct wc_subs *s, const struct wc_rel *rel)
     }
     s->was_described = false;
     return wc_access_invalidate(s->access, rel->oid, s->open.xid);
-}
-
-enum wc_status wc_subs_rules_changed(struct wc_subs *s)
-{
-    enum wc_status st = wc_access_invalidate_all(s->access, s->open.xid, s->open.commit_lsn);
-    if (st != WC_LIMIT)
-        return st;
-    wc_subs_soon(s);
-    return hold(s);
 }
 
 /* It goes behind what waits, unless it concerns nobody. */
@@ -257,6 +274,7 @@ static void begin_epoch(struct wc_subs *s)
 {
     s->epoch++;
     wc_passed_forget(&s->passed);
+    wc_announced_forget(&s->announced);
     s->seen = 0;
     wc_access_forget_changes(s->access);
     wc_subs_reached(s, UINT64_MAX);

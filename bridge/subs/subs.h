@@ -126,7 +126,9 @@ void wc_subs_stream_waits(struct wc_subs *, struct wc_slice why);
 bool wc_subs_wants(const struct wc_subs *, const struct wc_rel *);
 /* Do the application's publications hold it, as far as is known? */
 bool wc_subs_publishes(const struct wc_subs *, wc_oid);
-void wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
+/* AGAIN as for a change. */
+WC_MUST_USE
+enum wc_status wc_subs_begin(struct wc_subs *, wc_lsn commit_lsn, wc_xid, int64_t commit_time);
 WC_MUST_USE
 enum wc_status wc_subs_relation(struct wc_subs *, const struct wc_rel *);
 /* OK: it was delivered or waits for Postgres to say who may see it, and the stream may go on.
@@ -140,6 +142,9 @@ enum wc_status wc_subs_change(struct wc_subs *, const struct wc_change *, uint64
 #define WC_SUBS_RULES_PREFIX "walcast.rules"
 WC_MUST_USE
 enum wc_status wc_subs_rules_changed(struct wc_subs *);
+/* One with this prefix that is not transactional: the open transaction of this id, in digits, will
+ * say so. That holds for all of its rows then (announced.h). */
+void wc_subs_rules_will_change(struct wc_subs *, struct wc_slice xid);
 void wc_subs_progress(struct wc_subs *, wc_lsn); /* no transaction is open before this position */
 void wc_subs_batch_end(struct wc_subs *);        /* nothing more was read for now */
 

@@ -6,6 +6,7 @@
 #define WC_BRIDGE_SUBS_SUBS_PRIV_H
 
 #include "bridge/match/fields.h"
+#include "bridge/subs/announced.h"
 #include "bridge/subs/audience_priv.h"
 #include "bridge/subs/cast.h"
 #include "bridge/subs/catalog.h"
@@ -60,6 +61,7 @@ struct wc_subs {
     uint64_t next_audience;
     struct uv_timer_s *refresh;
     struct wc_passed passed;
+    struct wc_announced announced;
     wc_us position_asked, settled_at, told_why;
     bool asking_position;
     bool settling; /* a snapshot is wanted so that `passed` can forget */

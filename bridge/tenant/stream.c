@@ -83,19 +83,33 @@ static enum wc_status on_change(struct wc_tenant *t, const struct wc_change *cha
     return wc_subs_change(t->subs, change, key->ordinal);
 }
 
-static bool tells_of_rules(const struct wc_event *ev)
+static enum wc_status on_rules(struct wc_tenant *t, const struct wc_event *ev)
 {
-    return ev->message.transactional && wc_slice_is(ev->message.prefix, WC_SUBS_RULES_PREFIX);
+    if (ev->message.transactional)
+        return wc_subs_rules_changed(t->subs);
+    wc_subs_rules_will_change(t->subs, ev->message.body);
+    return WC_OK;
 }
 
 static enum wc_status on_message(struct wc_tenant *t, const struct wc_event *ev,
                                  const struct wc_change_key *key)
 {
-    if (tells_of_rules(ev))
-        return wc_subs_rules_changed(t->subs);
+    if (wc_slice_is(ev->message.prefix, WC_SUBS_RULES_PREFIX))
+        return on_rules(t, ev);
     if (is_backlogged(t))
         return WC_AGAIN;
     return wc_messages_logical(t->messages, ev, key->commit_lsn, key->ordinal);
+}
+
+static enum wc_status on_begin(struct wc_tenant *t, const struct wc_event *ev)
+{
+    enum wc_status st =
+        wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
+    if (st != WC_OK)
+        return st;
+    t->xid = ev->begin.xid;
+    wc_messages_begin(t->messages, ev->begin.xid, ev->begin.commit_time + WC_PG_EPOCH_US);
+    return WC_OK;
 }
 
 static enum wc_status on_event(void *self, const struct wc_event *ev,
@@ -105,11 +119,7 @@ static enum wc_status on_event(void *self, const struct wc_event *ev,
     if (t->is_draining)
         return WC_AGAIN;
     switch (ev->kind) {
-    case WC_EVENT_BEGIN:
-        t->xid = ev->begin.xid;
-        wc_subs_begin(t->subs, ev->begin.final_lsn, ev->begin.xid, ev->begin.commit_time);
-        wc_messages_begin(t->messages, ev->begin.xid, ev->begin.commit_time + WC_PG_EPOCH_US);
-        return WC_OK;
+    case WC_EVENT_BEGIN: return on_begin(t, ev);
     case WC_EVENT_RELATION:
         return is_for_subscribers(t, ev->relation) ? wc_subs_relation(t->subs, ev->relation)
                                                    : WC_OK;
