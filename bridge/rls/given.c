@@ -264,25 +264,23 @@ static void fail(struct entry *e, const char *sqlstate)
     (void)snprintf(e->given.sqlstate, sizeof e->given.sqlstate, "%s", sqlstate);
 }
 
-/* The values are known, or known to fail; NOMEM: the given does not change. */
-static enum wc_status apply(struct entry *e)
+/* The values are known, or known to fail. What has no room (WHERE_MAX) will have none later. */
+static void apply(struct entry *e)
 {
     struct wc_given *given = &e->given;
     const struct wc_given_values *v = e->values;
     if (v->state == WC_GIVEN_FAILED) {
         fail(e, v->sqlstate);
-        return WC_OK;
+        return;
     }
     enum wc_status st =
         wc_policy_apply(given->rules->policy, v->value, &e->arena, &given->outcome, &given->where);
     if (st == WC_OK)
         given->state = WC_GIVEN_KNOWN;
-    if (st == WC_OK && given->outcome == WC_POLICY_SOME)
-        return st;
-    wc_arena_release(&e->arena);
-    if (st != WC_OK && st != WC_NOMEM)
-        fail(e, "");
-    return st == WC_NOMEM ? st : WC_OK;
+    else
+        fail(e, st == WC_NOMEM ? "53200" : "");
+    if (st != WC_OK || given->outcome != WC_POLICY_SOME)
+        wc_arena_release(&e->arena);
 }
 
 static struct entry *make_entry(struct wc_givens *g, struct wc_rules *rules,
@@ -321,12 +319,10 @@ struct wc_given *wc_given_get(struct wc_givens *g, struct wc_rules *rules,
     struct entry *e = make_entry(g, rules, context);
     if (!e)
         return NULL;
-    if (e->values->question) {
+    if (e->values->question)
         wc_list_push(&e->values->question->givens, &e->link);
-    } else if (apply(e) != WC_OK) {
-        wc_given_unref(&e->given);
-        return NULL;
-    }
+    else
+        apply(e);
     return &e->given;
 }
 
@@ -376,8 +372,7 @@ void wc_given_settle(struct wc_given_question *q, struct wc_slice *value, const 
     while (!wc_list_is_empty(&givens)) {
         struct entry *e = WC_CONTAINER(givens.next, struct entry, link);
         wc_list_remove(&e->link);
-        if (apply(e) != WC_OK)
-            fail(e, ""); /* for want of memory */
+        apply(e);
         g->on_known(g->arg, &e->given);
     }
     wc_given_values_unref(v);

@@ -43,7 +43,7 @@ struct wc_given {
     /* KNOWN; SOME: the predicate, with keys in the arena */
     enum wc_policy_outcome outcome;
     const struct wc_predicate *where;
-    char sqlstate[6];     /* FAILED; empty: a value could not be read */
+    char sqlstate[6];     /* FAILED; empty: a value could not be read; 53200: no room for where */
     struct wc_list users; /* the owner's own: who waits for it, say */
 };
 

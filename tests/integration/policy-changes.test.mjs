@@ -237,6 +237,22 @@ async function another(t, env) {
   return server
 }
 
+for (const [what, ddl] of Object.entries({ 'a policy dropped': 'drop policy p on NAME', 'a policy altered': 'alter policy p on NAME using (false)', 'a grant revoked': 'revoke select on NAME from authenticated' })) {
+  test(`of a transaction nobody sees the rows that stand before ${what} in it`, STREAM_ORDER, async (t) => {
+    for (const round of [1, 2, 3, 4, 5]) {
+      const name = `own_${what.split(' ').join('_')}_${round}`, first = ++ids, hidden = ++ids
+      await sql(`create table ${name} (id int primary key, owner uuid); alter table ${name} enable row level security; create policy p on ${name} for select using (owner = auth.uid())`)
+      await publishTable(world, name)
+      const ann = await Watcher.open(t, world.server, { names: [name] })
+      await sql(`insert into ${name} values ($1, $2)`, [first, ANN])
+      await ann.gets(name, (r) => r.id === first, 'a row')
+      await sql(`begin; insert into ${name} values (${hidden}, '${ANN}'); ${ddl.replace('NAME', name)}; commit`)
+      await ann.isPast()
+      assert.deepEqual(ann.records(name).map((r) => r.id), [first])
+    }
+  })
+}
+
 test('while the commit of DDL hangs, what commits behind it waits, and is judged by what it says', STREAM_ORDER, async (t) => {
   const [a, b, c] = ['revoke select (compiled)', 'a function of the policy (compiled)', 'a function of the policy (delegated)'].map((what) => tables.find((table) => table.what === what))
   const ann = await Watcher.open(t, world.server), all = await Watcher.open(t, world.server, { token: tokenFor('service_role') })

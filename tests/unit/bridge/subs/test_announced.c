@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-enum { NOW = 1000, HOUR_US = 3600 * 1000000 };
+enum { NOW = 1000 };
+static const wc_us HOUR_US = 3600 * 1000000ll;
 
 static void add(struct wc_announced *a, wc_xid xid)
 {
@@ -58,9 +59,9 @@ static void when_one_is_lost_every_transaction_counts_for_a_while(void **state)
     assert_int_equal(a.count, WC_ANNOUNCED);
     assert_true(wc_announced_has(&a, 1, NOW));
     assert_true(wc_announced_has(&a, 1, NOW + 1000000));
-    assert_false(wc_announced_has(&a, 1, NOW + (wc_us)HOUR_US));
-    assert_true(wc_announced_has(&a, 99, NOW + (wc_us)HOUR_US));
-    assert_false(wc_announced_has(&a, 100, NOW + (wc_us)HOUR_US)); /* it was the oldest */
+    assert_false(wc_announced_has(&a, 1, NOW + HOUR_US));
+    assert_true(wc_announced_has(&a, 99, NOW + HOUR_US));
+    assert_false(wc_announced_has(&a, 100, NOW + HOUR_US)); /* it was the oldest */
 }
 
 int main(void)
