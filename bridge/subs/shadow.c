@@ -10,7 +10,8 @@
 enum {
     CHECKS = WC_SHADOW_ROWS * WC_SHADOW_OF_A_ROW,
     VERSION_MAX = 64,     /* an oid, a place and a transaction, as text */
-    SETTLE_US = 10000000, /* for all contradictions of a batch: several answers of the catalog */
+    SETTLE_US = 20000000, /* for all contradictions of a batch: several answers of the catalog */
+    TIMES = 5,            /* that it is found to be one */
 };
 
 enum state { GATHERING, ASKING, VERSION, AGAIN, VERSION_AGAIN, RULES };
@@ -45,6 +46,7 @@ struct wc_shadow {
     size_t nchecks;
     /* contradictions */
     size_t at;      /* the check at hand */
+    unsigned times; /* the one at hand was found to be a contradiction, by the same rules */
     wc_us since;    /* when Postgres had answered about it */
     wc_us deadline; /* of all of them */
     char version[VERSION_MAX];
@@ -200,6 +202,7 @@ static void next(struct wc_shadow *s)
 
 static void settle(struct wc_shadow *s)
 {
+    s->times = 0;
     s->at++;
     next(s);
 }
@@ -232,33 +235,6 @@ static void clear_checks_of(struct wc_shadow *s, const struct wc_rules *rules)
             s->check[i].there = WC_VERDICT_NONE;
 }
 
-/* False: it is too early. */
-static bool compare_rules(struct wc_shadow *s)
-{
-    const struct check *c = &s->check[s->at];
-    const struct wc_access *access = access_since(s, s->since);
-    if (!access && wc_clock_mono() <= s->deadline)
-        return false;
-    if (!access) {
-        let_go(s);
-        return true;
-    }
-    bool is_same = access->rules && access->rules->number == c->rules->number &&
-                   wc_hash(access->version) == c->version;
-    if (is_same) {
-        alarm_about(s, c);
-        clear_checks_of(s, c->rules);
-    }
-    settle(s);
-    return true;
-}
-
-void wc_shadow_go_on(struct wc_shadow *s)
-{
-    while (s && s->state == RULES && compare_rules(s))
-        ;
-}
-
 static void ask_again(struct wc_shadow *s)
 {
     struct check *c = &s->check[s->at];
@@ -274,6 +250,37 @@ static void ask_again(struct wc_shadow *s)
     }
     set_state(s, AGAIN);
     wc_judge_send(s->judge);
+}
+
+/* False: it is too early. */
+static bool compare_rules(struct wc_shadow *s)
+{
+    const struct check *c = &s->check[s->at];
+    const struct wc_access *access = access_since(s, s->since);
+    if (!access && wc_clock_mono() <= s->deadline)
+        return false;
+    if (!access) {
+        let_go(s);
+        return true;
+    }
+    bool is_same = access->rules && access->rules->number == c->rules->number &&
+                   wc_hash(access->version) == c->version;
+    if (is_same && ++s->times < TIMES) {
+        ask_again(s);
+        return true;
+    }
+    if (is_same) {
+        alarm_about(s, c);
+        clear_checks_of(s, c->rules);
+    }
+    settle(s);
+    return true;
+}
+
+void wc_shadow_go_on(struct wc_shadow *s)
+{
+    while (s && s->state == RULES && compare_rules(s))
+        ;
 }
 
 void wc_shadow_version(struct wc_shadow *s, struct wc_slice version)
@@ -327,6 +334,7 @@ static void on_answered_first(struct wc_shadow *s)
         n += s->check[i].there == WC_VERDICT_VISIBLE || s->check[i].there == WC_VERDICT_HIDDEN;
     wc_metric_add(WC_M_SHADOW_CHECKS, (int64_t)n);
     s->at = 0;
+    s->times = 0;
     s->deadline = s->since + SETTLE_US;
     next(s);
 }
@@ -341,6 +349,8 @@ static void on_answered(void *arg, bool ok)
         on_answered_first(s);
     } else if (!is_contradicted(&s->check[s->at])) {
         settle(s);
+    } else if (s->check[s->at].there == WC_VERDICT_VISIBLE) {
+        set_state(s, RULES);
     } else if (ask_version(s)) {
         set_state(s, VERSION_AGAIN);
     } else {

@@ -17,7 +17,8 @@
  *   that finds HIDDEN again (version.h).
  * - The rules. An answer of the catalog that was asked for after that has the number of the rules
  *   that decided, and the same versions of the relation and its policies (those of functions are
- *   part of the number): nothing was changed, and changed back, in between.
+ *   part of the number): nothing was changed, and changed back, in between. But a policy that was
+ *   made and dropped again leaves no trace, so all of it has to be found five times in a row.
  *
  * Roles are not among that: one that joins another, and leaves it again between two answers of the
  * catalog, could be taken for a disagreement. What cannot be settled is let go, and counted: with a

@@ -72,7 +72,7 @@ test(`rows that change and go raise no alarm (SHADOW_SEED=${SEED})`, async (t) =
 
 test('policies that change, and change back, raise no alarm', async (t) => {
   await table(t, 'ruled')
-  await underLoad('ruled', 150, thereAndBack(
+  await underLoad('ruled', 60, thereAndBack(
     ['alter policy p on ruled using (owner <> who.is())', 'alter policy p on ruled using (owner = who.is())'],
     ['drop policy p on ruled', 'create policy p on ruled for select to authenticated using (owner = who.is())'],
     ['create policy q on ruled for select to authenticated using (true)', 'drop policy q on ruled']))
@@ -80,7 +80,7 @@ test('policies that change, and change back, raise no alarm', async (t) => {
 
 test('functions and switches that change, and change back, raise no alarm', async (t) => {
   await table(t, 'turned')
-  await underLoad('turned', 150, thereAndBack(
+  await underLoad('turned', 60, thereAndBack(
     [is(`'ann'::text`), is(MINE)],
     ['alter table turned disable row level security', 'alter table turned enable row level security']))
 })

@@ -157,6 +157,19 @@ static void expect_alarms(const struct fixture *f, unsigned n)
     assert_int_equal(counted(f, WC_M_SHADOW_DISAGREEMENTS), n);
 }
 
+/* It is found to be so once more, and once more ... */
+static void confirm(struct fixture *f, enum wc_verdict there, const char *row)
+{
+    for (int i = 1; i < 5; i++) {
+        expect_alarms(f, 0);
+        assert_true(fake_judge.is_busy);
+        answer(there);
+        if (there == WC_VERDICT_HIDDEN)
+            version(f, row);
+        wc_shadow_go_on(f->shadow);
+    }
+}
+
 static bool is_gathering(struct fixture *f)
 {
     return take(f, WC_OP_UPDATE);
@@ -201,7 +214,23 @@ static void a_row_hidden_here_and_visible_there_is_an_alarm_by_the_same_rules(vo
     assert_false(is_gathering(f));
     f->has_answer = true;
     wc_shadow_go_on(f->shadow);
+    confirm(f, WC_VERDICT_VISIBLE, NULL);
     expect_alarms(f, 1);
+    assert_true(is_gathering(f));
+}
+
+static void what_is_found_no_more_was_no_disagreement(void **state)
+{
+    struct fixture *f = *state;
+    f->has_answer = true;
+    ask(f, WC_VERDICT_HIDDEN);
+    answer(WC_VERDICT_VISIBLE);
+    wc_shadow_go_on(f->shadow);
+    answer(WC_VERDICT_VISIBLE);
+    wc_shadow_go_on(f->shadow);
+    answer(WC_VERDICT_HIDDEN);
+    wc_shadow_go_on(f->shadow);
+    expect_alarms(f, 0);
     assert_true(is_gathering(f));
 }
 
@@ -248,6 +277,7 @@ static void a_row_visible_here_and_hidden_there_is_an_alarm_if_it_stood_all_the_
     expect_alarms(f, 0);
     version(f, "1 (0,1) 700");
     wc_shadow_go_on(f->shadow);
+    confirm(f, WC_VERDICT_HIDDEN, "1 (0,1) 700");
     expect_alarms(f, 1);
     assert_true(is_gathering(f));
 }
@@ -308,6 +338,7 @@ static void rules_are_distrusted_once(void **state)
     assert_int_equal(fake_judge.nquestions, 3);
     answer(WC_VERDICT_VISIBLE);
     wc_shadow_go_on(f->shadow);
+    confirm(f, WC_VERDICT_VISIBLE, NULL);
     wc_shadow_go_on(f->shadow);
     expect_alarms(f, 1);
     assert_int_equal(counted(f, WC_M_SHADOW_CHECKS), 3);
@@ -370,6 +401,7 @@ static void what_was_asked_before_the_stream_began_again_does_not_count(void **s
     answer(WC_VERDICT_HIDDEN);
     version(f, "1 (0,1) 2");
     wc_shadow_go_on(f->shadow);
+    confirm(f, WC_VERDICT_HIDDEN, "1 (0,1) 2");
     expect_alarms(f, 1);
 }
 
@@ -393,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(verdicts_that_agree_or_cannot_be_held_against_raise_no_alarm),
         CASE(a_row_hidden_here_and_visible_there_is_an_alarm_by_the_same_rules),
+        CASE(what_is_found_no_more_was_no_disagreement),
         CASE(rules_that_changed_meanwhile_explain_it),
         CASE(rules_that_changed_and_changed_back_explain_it),
         CASE(a_row_visible_here_and_hidden_there_is_an_alarm_if_it_stood_all_the_time),
