@@ -25,7 +25,9 @@
 --              enums and collations
 --   name       of something else its text mentions, labels if it is an enum: so that as long as facts
 --              are the same, texts are
---   column     number, name, type, is an enum, its labels; those the policies mention
+--   column     number, name, type, is an enum, its labels and their versions (a text is not of the
+--              statement's snapshot: with labels that change and change back it must be read again);
+--              those the policies mention
 --   function   oid, name, why nothing can be said of it, immutable and of the server, owner, source,
 --              all else that pins a function somebody made; those the policies call, and those
 --              without arguments that the bodies of such functions call by name
@@ -265,7 +267,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
     from told t
     union all
     select distinct t.pos, 'name', pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid),
-           (select pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ',' order by e.enumsortorder)
+           (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(e.enumlabel), e.xmin), ',' order by e.enumsortorder)
             from pg_catalog.pg_type ty join pg_catalog.pg_enum e on e.enumtypid in (ty.oid, ty.typelem)
             where d.refclassid = 'pg_catalog.pg_type'::regclass and ty.oid = d.refobjid), null, null, null, null, null
     from told t
@@ -273,7 +275,7 @@ with recursive may as ( -- 16 and later can grant membership without SET ROLE
      and d.refclassid not in ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_proc'::regclass)
     union all
     select p.pos, 'column', a.attnum::text, a.attname::text, a.atttypid::oid::text, (ty.typtype = 'e')::text,
-           case when ty.typtype = 'e' then (select pg_catalog.string_agg(pg_catalog.quote_ident(e.enumlabel), ',' order by e.enumsortorder)
+           case when ty.typtype = 'e' then (select pg_catalog.string_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(e.enumlabel), e.xmin), ',' order by e.enumsortorder)
                                             from pg_catalog.pg_enum e where e.enumtypid = ty.oid) end, null, null
     from part p
     join pg_catalog.pg_attribute a on a.attrelid = p.rel and a.attnum = p.oid::bigint and not a.attisdropped
